@@ -1,0 +1,67 @@
+"""The exception tree: everything a user can cause ends in one clear sentence.
+
+::
+
+    BenchError
+    ├── UnknownNameError     a name that no catalogue row carries
+    ├── MissingExtraError    an optional dependency that is not installed
+    ├── DataError            a file or label that is not what it must be
+    ├── SuiteError           a suite file that does not say what it must
+    ├── ModelError           a model that cannot be loaded or breaks its contract
+    └── StoreError           a run folder that cannot be read or written
+"""
+
+import difflib
+from collections.abc import Iterable
+
+
+class BenchError(Exception):
+    """A mistake with a sentence for the user; the command line prints it and exits 1."""
+
+
+class UnknownNameError(BenchError):
+    """A name that no catalogue row carries.
+
+    Args:
+        kind: What the name should have named, e.g. ``"model"``.
+        name: The name as typed.
+        known: Every legal name.
+    """
+
+    def __init__(self, kind: str, name: str, known: Iterable[str]) -> None:
+        names = sorted(known)
+        close = difflib.get_close_matches(name, names, n=1, cutoff=0.5)
+        hint = f" Did you mean {close[0]!r}?" if close else ""
+        super().__init__(f"unknown {kind} {name!r}.{hint} Known: {', '.join(names)}")
+
+
+class MissingExtraError(BenchError):
+    """An optional dependency that is not installed.
+
+    Args:
+        what: What needs it, e.g. ``"model 'ani-1x'"``.
+        package: The package that could not be imported.
+        extra: The extra of mlffbench that installs it.
+    """
+
+    def __init__(self, what: str, package: str, extra: str) -> None:
+        super().__init__(
+            f"{what} needs {package!r}, which is not installed; "
+            f"run: pip install 'mlffbench[{extra}]'"
+        )
+
+
+class DataError(BenchError):
+    """A file or a label that is not what it must be."""
+
+
+class SuiteError(BenchError):
+    """A suite file that does not say what it must."""
+
+
+class ModelError(BenchError):
+    """A model that cannot be loaded or breaks its contract."""
+
+
+class StoreError(BenchError):
+    """A run folder that cannot be read or written."""

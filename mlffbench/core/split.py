@@ -1,0 +1,203 @@
+"""Splits: which structures of a source play which role, and by what rule."""
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Literal, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mlffbench.core.errors import DataError
+from mlffbench.core.labels import Labels
+from mlffbench.core.structures import Structures
+
+Role = Literal["train", "id_val", "id_test", "ood_val", "ood_test"]
+ShiftKind = Literal["elements", "force_norm", "connectivity", "size", "charge"]
+Rows = NDArray[np.int64]
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Index:
+    """What a source holds, without positions or labels: one entry per molecule record.
+
+    Attributes:
+        keys: Name of each record in its file (HDF5 group, frame), n_records.
+        groups: Molecule key of each record: records that share one are one molecule.
+        smiles: Atom-mapped SMILES per record, empty where unknown.
+        subsets: The file's own label of each record, empty where there is none.
+        elements: Atomic numbers that occur in each record.
+        n_atoms: Shape (n_records,), int64.
+        charge: Shape (n_records,), int64, in e.
+        multiplicity: Shape (n_records,), int64, 2S + 1.
+        periodic: Shape (n_records,), bool: any periodic direction.
+        record: Shape (n_structures,), int64: structure -> record.
+        conformer: Shape (n_structures,), int64: which conformer of the record.
+    """
+
+    keys: Sequence[str]
+    groups: Sequence[str]
+    smiles: Sequence[str]
+    subsets: Sequence[str]
+    elements: Sequence[frozenset[int]]
+    n_atoms: NDArray[np.int64]
+    charge: NDArray[np.int64]
+    multiplicity: NDArray[np.int64]
+    periodic: NDArray[np.bool_]
+    record: Rows
+    conformer: Rows
+
+    @property
+    def n_structures(self) -> int:
+        """Number of structures."""
+        return len(self.record)
+
+    def ids(self, rows: Rows) -> list[str]:
+        """Return the stable names ``key/conformer`` of structures."""
+        return [f"{self.keys[self.record[r]]}/{self.conformer[r]}" for r in rows]
+
+    def rows_of(self, records: Sequence[int]) -> Rows:
+        """Return every structure of some records, in file order."""
+        return np.flatnonzero(np.isin(self.record, list(records)))
+
+
+class Source(Protocol):
+    """A file of labelled structures, read piece by piece.
+
+    Structures and labels are read by separate calls, so that whoever predicts never holds
+    a label.
+    """
+
+    @property
+    def index(self) -> Index:
+        """What the file holds."""
+        ...
+
+    @property
+    def level_of_theory(self) -> str:
+        """Level of theory of the labels."""
+        ...
+
+    @property
+    def sha256(self) -> str:
+        """Checksum of the file."""
+        ...
+
+    def structures(self, rows: Rows) -> Structures:
+        """Return structures by row of the index, float64."""
+        ...
+
+    def labels(self, rows: Rows) -> Labels:
+        """Return reference labels by row of the index, float64."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Shift:
+    """How a split differs from training.
+
+    Attributes:
+        kind: Which of the shifts.
+        rule: The rule in words.
+    """
+
+    kind: ShiftKind
+    rule: str
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Split:
+    """Some structures of a source in one role.
+
+    Attributes:
+        name: e.g. ``"ood_elements"``; the same name may appear once per role.
+        role: ``train``, ``id_val``, ``id_test``, ``ood_val`` or ``ood_test``.
+        source: Where the structures are read from.
+        rows: Shape (n_structures,), int64 rows of the source's index.
+        rule: How the structures were chosen, in words.
+        shift: How an OOD split differs from training; None for the others.
+        shares_molecules: Why molecules may also be in train (unseen conformers, say);
+            empty means they may not.
+        control: Name of the ID split its gap is measured against; empty for the first.
+    """
+
+    name: str
+    role: Role
+    source: Source
+    rows: Rows
+    rule: str
+    shift: Shift | None = None
+    shares_molecules: str = ""
+    control: str = ""
+
+    def __post_init__(self) -> None:
+        if self.name in {"val", "test"}:
+            msg = f"a split may not be called {self.name!r}: say whether it is ID or OOD"
+            raise DataError(msg)
+        if self.role.startswith("ood") != (self.shift is not None):
+            msg = f"split {self.name!r} with role {self.role!r}: OOD splits, and only "
+            raise DataError(msg + "they, state a shift")
+
+    @cached_property
+    def ids(self) -> list[str]:
+        """Stable names of the structures."""
+        return self.source.index.ids(self.rows)
+
+    @cached_property
+    def groups(self) -> list[str]:
+        """Molecule key of each structure."""
+        index = self.source.index
+        return [index.groups[index.record[row]] for row in self.rows]
+
+    @cached_property
+    def sha256(self) -> str:
+        """Checksum of the ids, which identifies the split."""
+        return hashlib.sha256("\n".join(self.ids).encode()).hexdigest()
+
+    @property
+    def structures(self) -> Structures:
+        """All structures, float64."""
+        return self.source.structures(self.rows)
+
+    @property
+    def reference(self) -> Labels:
+        """All reference labels, float64."""
+        return self.source.labels(self.rows)
+
+
+def check_splits(splits: Sequence[Split]) -> None:
+    """Check that no test or validation structure was trained on.
+
+    Args:
+        splits: All splits of a suite.
+
+    Raises:
+        DataError: Two splits of the same name and role; a structure or, unless the
+            split says why, a molecule of a split is also in train.
+    """
+    seen: set[tuple[str, str]] = set()
+    train_ids: set[tuple[str, str]] = set()
+    train_groups: set[str] = set()
+    for split in splits:
+        if (split.name, split.role) in seen:
+            msg = f"split {split.name!r} appears twice with role {split.role!r}"
+            raise DataError(msg)
+        seen.add((split.name, split.role))
+        if split.role == "train":
+            train_ids |= {(split.source.sha256, name) for name in split.ids}
+            train_groups |= set(split.groups)
+    for split in splits:
+        if split.role == "train":
+            continue
+        shared = {(split.source.sha256, name) for name in split.ids} & train_ids
+        if shared:
+            msg = f"{len(shared)} structures of split {split.name!r} are in train, e.g. "
+            raise DataError(msg + repr(min(shared)[1]))
+        molecules = set(split.groups) & train_groups
+        if molecules and not split.shares_molecules:
+            msg = (
+                f"{len(molecules)} molecules of split {split.name!r} are in train, e.g. "
+                f"{min(molecules)!r}; if that is meant, say why in shares_molecules"
+            )
+            raise DataError(msg)
