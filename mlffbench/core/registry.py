@@ -103,10 +103,13 @@ class Registry:
             UnknownNameError: No row carries the name.
             MissingExtraError: The row's extra is not installed.
         """
-        entry = self.entry(name)
+        return self._resolve(name, self.entry(name))
+
+    def _resolve(self, name: str, entry: Entry) -> Any:
         missing = entry.missing()
         if missing is not None and entry.extra is not None:
             what = f"{self.kind} {name!r}"
             raise MissingExtraError(what, missing, entry.extra)
         module, _, attribute = entry.target.partition(":")
-        return getattr(importlib.import_module(module), attribute)
+        thing = getattr(importlib.import_module(module), attribute)
+        return self._resolve(name, thing) if isinstance(thing, Entry) else thing

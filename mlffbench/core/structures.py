@@ -9,6 +9,14 @@ from torch import Tensor
 
 from mlffbench.core.errors import DataError
 
+_DTYPES = {
+    "numbers": torch.int64,
+    "system": torch.int64,
+    "pbc": torch.bool,
+    "charge": torch.int64,
+    "multiplicity": torch.int64,
+}
+
 
 @dataclass(frozen=True, slots=True, eq=False, kw_only=True)
 class Structures:
@@ -29,7 +37,8 @@ class Structures:
             that need bonds; never a label.
 
     Raises:
-        DataError: Shapes, types or devices do not fit together, or a value is not finite.
+        DataError: Shapes, types or devices do not fit together. Values are not judged:
+            a NaN position is for whoever computes with it to refuse.
     """
 
     positions: Tensor
@@ -62,16 +71,21 @@ class Structures:
             if tensor.device != self.positions.device:
                 msg = f"Structures.{name} is on {tensor.device}, positions elsewhere"
                 raise DataError(msg)
-        if self.cell.dtype != self.positions.dtype:
-            msg = f"Structures.cell is {self.cell.dtype}, not {self.positions.dtype}"
+            dtype = _DTYPES.get(name, self.positions.dtype)
+            if tensor.dtype != dtype:
+                msg = f"Structures.{name} is {tensor.dtype}, not {dtype}"
+                raise DataError(msg)
+        if not self.positions.is_floating_point():
+            msg = f"Structures.positions is {self.positions.dtype}, not a float type"
             raise DataError(msg)
         if len(self.group) != n_systems or len(self.smiles) != n_systems:
             msg = f"Structures.group and .smiles must name all {n_systems} structures"
             raise DataError(msg)
         if n_atoms and bool((self.system[1:] < self.system[:-1]).any()):
             raise DataError("Structures.system must be ascending")
-        if n_atoms and int(self.system[-1]) >= n_systems:
-            raise DataError("Structures.system points beyond the last structure")
+        if n_atoms and not 0 <= int(self.system[0]) <= int(self.system[-1]) < n_systems:
+            msg = f"Structures.system points outside the {n_systems} structures"
+            raise DataError(msg)
 
     @property
     def n_atoms(self) -> int:
@@ -151,6 +165,10 @@ class Structures:
         """
         if not batches:
             raise DataError("nothing to concatenate: expected at least one batch")
+        kinds = {f"{b.positions.dtype} on {b.positions.device}" for b in batches}
+        if len(kinds) > 1:
+            msg = f"cannot concatenate {' with '.join(sorted(kinds))}: use .to() first"
+            raise DataError(msg)
         offsets = [0]
         for batch in batches:
             offsets.append(offsets[-1] + batch.n_systems)

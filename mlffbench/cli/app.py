@@ -1,0 +1,57 @@
+"""The command line: what may be typed, and how mistakes are told."""
+
+import os
+import sys
+
+import typer
+from rich.console import Console
+
+from mlffbench import __version__
+from mlffbench.cli import checking, looking, running
+from mlffbench.core.errors import BenchError
+
+app = typer.Typer(
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    rich_markup_mode="rich",
+    help="How machine-learning force fields hold up when the chemistry changes, and how "
+    "far test-time refinement repairs them.\n\n"
+    "Start with: [bold]mlffbench run --suite mini-ood[/bold]",
+)
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        Console().print(__version__)
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    version: bool = typer.Option(
+        False, "--version", callback=_version, is_eager=True, help="Print the version."
+    ),
+) -> None:
+    del version
+    # One thread per process: more only spins on small molecules. Set before torch loads.
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+
+app.command("list")(looking.list_rows)
+app.command()(looking.info)
+app.command()(running.plan)
+app.command()(running.run)
+app.command()(running.score)
+app.command()(running.report)
+app.command()(checking.validate)
+app.command()(checking.doctor)
+
+
+def main() -> None:
+    """Run the command line; a user's mistake is one sentence and exit code 1."""
+    try:
+        app()
+    except BenchError as error:
+        console = Console(stderr=True, soft_wrap=True, highlight=False)
+        console.print(f"error: {error}", style="red", markup=False)
+        sys.exit(1)

@@ -1,0 +1,37 @@
+"""From what was typed to what is meant."""
+
+from collections.abc import Sequence
+
+import torch
+
+from mlffbench.cli.options import Device, Dtype
+from mlffbench.core.errors import BenchError
+from mlffbench.core.options import ModelOptions
+
+
+def resolve_device(device: Device) -> str:
+    """Return ``cpu`` or ``cuda``.
+
+    Raises:
+        BenchError: CUDA was asked for and there is none.
+    """
+    available = torch.cuda.is_available()
+    if device is Device.cuda and not available:
+        msg = "--device cuda: torch finds no CUDA device here; use --device cpu, or see "
+        raise BenchError(msg + "mlffbench doctor")
+    return "cuda" if available and device is not Device.cpu else "cpu"
+
+
+def model_options(device: Device, dtype: Dtype, *, trust: bool) -> ModelOptions:
+    """Return how a model is to be loaded."""
+    return ModelOptions(
+        device=resolve_device(device),
+        dtype=None if dtype is Dtype.auto else dtype.value,
+        trust=trust,
+    )
+
+
+def split_commas(values: Sequence[str] | None) -> list[str]:
+    """Return the values of an option that may be repeated or separated by commas."""
+    words = [word.strip() for value in values or [] for word in value.split(",")]
+    return list(dict.fromkeys(word for word in words if word))

@@ -1,0 +1,61 @@
+"""ModelOptions: what a user decides when a model or a prior is loaded."""
+
+from dataclasses import dataclass
+
+import torch
+
+from mlffbench.core.card import ModelCard
+from mlffbench.core.errors import ModelError
+
+DTYPES = {"float32": torch.float32, "float64": torch.float64}
+"""Floating-point types a model may compute in, by name."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ModelOptions:
+    """How a model is to be loaded.
+
+    Attributes:
+        argument: What follows the colon in ``mace:PATH``; empty when nothing does.
+        device: ``"cpu"``, ``"cuda"``, ``"cuda:1"`` …
+        dtype: ``"float32"``, ``"float64"``, or None for the default of the model's card.
+        trust: Whether files that can run code of their own may be loaded.
+        workers: Processes of a model that computes in a pool; None for its default.
+    """
+
+    argument: str = ""
+    device: str = "cpu"
+    dtype: str | None = None
+    trust: bool = False
+    workers: int | None = None
+
+    def torch_device(self) -> torch.device:
+        """Return the device to compute on.
+
+        Raises:
+            ModelError: torch does not know the device, or it is not there.
+        """
+        try:
+            device = torch.device(self.device)
+        except RuntimeError as error:
+            msg = f"unknown device {self.device!r}: expected cpu, cuda or cuda:NUMBER"
+            raise ModelError(msg) from error
+        if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
+            msg = (
+                f"device {self.device!r} is not there: torch sees "
+                f"{torch.cuda.device_count()} CUDA devices; use --device cpu"
+            )
+            raise ModelError(msg)
+        return device
+
+    def torch_dtype(self, card: ModelCard) -> torch.dtype:
+        """Return the floating-point type to compute in: the user's, else the card's.
+
+        Raises:
+            ModelError: The type is none a model computes in.
+        """
+        name = self.dtype or card.dtype
+        if name not in DTYPES:
+            msg = f"unknown dtype {name!r}: expected {' or '.join(DTYPES)}"
+            raise ModelError(msg)
+        return DTYPES[name]

@@ -1,0 +1,1 @@
+"""The datasets: one module or folder each, listed in the catalogue."""

@@ -1,0 +1,165 @@
+"""Records of a source: into its index one by one, and back into structures."""
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from mlffbench.core.errors import DataError
+from mlffbench.core.split import Index, Rows
+from mlffbench.core.structures import Structures
+
+NOT_STATED = "not stated"
+"""Level of theory of a file that does not say and was not said."""
+
+
+class IndexBuilder:
+    """Collects the records of a file, in order, into an `Index`."""
+
+    def __init__(self) -> None:
+        self._keys: list[str] = []
+        self._groups: list[str] = []
+        self._smiles: list[str] = []
+        self._subsets: list[str] = []
+        self._elements: list[frozenset[int]] = []
+        self._facts: list[tuple[int, int, int, bool]] = []
+        self._conformers: list[NDArray[np.int64]] = []
+        self._known: dict[frozenset[int], frozenset[int]] = {}
+
+    def add(
+        self,
+        key: str,
+        numbers: NDArray[np.int64],
+        conformers: NDArray[np.int64],
+        *,
+        group: str,
+        charge: int,
+        multiplicity: int | None = None,
+        smiles: str = "",
+        subset: str = "",
+        periodic: bool = False,
+    ) -> None:
+        """Add one record.
+
+        Args:
+            key: Its name in the file.
+            numbers: Shape (n_atoms,), atomic numbers.
+            conformers: Shape (n_conformers,), the numbers of its structures.
+            group: Molecule key.
+            charge: Total charge in e.
+            multiplicity: 2S + 1; the lowest the electron count allows when left out.
+            smiles: Atom-mapped SMILES, empty where unknown.
+            subset: The file's own label.
+            periodic: Whether any direction is periodic.
+        """
+        elements = frozenset(np.unique(numbers).tolist())
+        if multiplicity is None:
+            multiplicity = lowest_multiplicity(numbers, charge)
+        self._keys.append(key)
+        self._groups.append(group)
+        self._smiles.append(smiles)
+        self._subsets.append(subset)
+        self._elements.append(self._known.setdefault(elements, elements))
+        self._facts.append((len(numbers), charge, multiplicity, periodic))
+        self._conformers.append(conformers)
+
+    def build(self) -> Index:
+        """Return the index of everything added."""
+        facts = np.array(self._facts, dtype=np.int64).reshape(-1, 4)
+        counts = [len(conformers) for conformers in self._conformers]
+        none = np.zeros(0, dtype=np.int64)
+        return Index(
+            keys=self._keys,
+            groups=self._groups,
+            smiles=self._smiles,
+            subsets=self._subsets,
+            elements=self._elements,
+            n_atoms=facts[:, 0].copy(),
+            charge=facts[:, 1].copy(),
+            multiplicity=facts[:, 2].copy(),
+            periodic=facts[:, 3].astype(bool),
+            record=np.repeat(np.arange(len(counts), dtype=np.int64), counts),
+            conformer=np.concatenate([none, *self._conformers]),
+        )
+
+
+def lowest_multiplicity(numbers: NDArray[np.int64], charge: int) -> int:
+    """Return 1 for an even number of electrons and 2 for an odd one.
+
+    Example:
+        >>> lowest_multiplicity(np.array([8, 1]), charge=0)  # the OH radical
+        2
+    """
+    return 1 + int(numbers.sum() - charge) % 2
+
+
+def check_numbers(numbers: NDArray[Any], where: str) -> NDArray[np.int64]:
+    """Return atomic numbers as int64.
+
+    Args:
+        numbers: Shape (n_atoms,), atomic numbers as the file has them.
+        where: Whose they are, for messages.
+
+    Raises:
+        DataError: There are none, or one is not that of an element.
+    """
+    if numbers.ndim != 1 or numbers.size == 0 or numbers.dtype.kind not in "iu":
+        msg = f"{where} has atomic numbers of shape {numbers.shape} and type "
+        msg += f"{numbers.dtype}; expected at least one integer per structure"
+        raise DataError(msg)
+    heaviest = 118
+    if numbers.min() < 1 or numbers.max() > heaviest:
+        wrong = numbers[(numbers < 1) | (numbers > heaviest)][0]
+        msg = f"{where} has the atomic number {wrong}; expected 1 to {heaviest}"
+        raise DataError(msg)
+    return numbers.astype(np.int64)
+
+
+def gather_structures(
+    index: Index,
+    rows: Rows,
+    positions: Sequence[NDArray[np.float64]],
+    numbers: Sequence[NDArray[np.int64]],
+    *,
+    cell: Tensor | None = None,
+    pbc: Tensor | None = None,
+) -> Structures:
+    """Return rows of an index as one batch, float64.
+
+    Args:
+        index: The index.
+        rows: Shape (n_structures,), which rows.
+        positions: Per row shape (n, 3), in Å.
+        numbers: Per row shape (n,), atomic numbers.
+        cell: Shape (n_structures, 3, 3), rows are lattice vectors, in Å.
+        pbc: Shape (n_structures, 3), bool.
+
+    Raises:
+        DataError: A position is not finite; the structure is named.
+    """
+    ids = index.ids(rows)
+    for name, values in zip(ids, positions, strict=True):
+        if not np.isfinite(values).all():
+            msg = f"structure {name!r} has a position that is not finite; correct or "
+            raise DataError(msg + "remove it")
+    records = index.record[rows].tolist()
+    return Structures.build(
+        [torch.from_numpy(values) for values in positions],
+        [torch.from_numpy(values) for values in numbers],
+        ids=ids,
+        group=[index.groups[record] for record in records],
+        smiles=[index.smiles[record] for record in records],
+        charge=[int(index.charge[record]) for record in records],
+        multiplicity=[int(index.multiplicity[record]) for record in records],
+        cell=cell,
+        pbc=pbc,
+    )
+
+
+def stack_forces(forces: Iterable[NDArray[np.float64]]) -> Tensor:
+    """Return forces (n, 3) of several structures as one tensor (n_atoms, 3), in eV/Å."""
+    empty = torch.zeros((0, 3), dtype=torch.float64)
+    return torch.cat([empty, *(torch.from_numpy(values) for values in forces)])

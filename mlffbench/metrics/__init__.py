@@ -1,0 +1,1 @@
+"""The numbers: what is measured, and how sure we are of it."""

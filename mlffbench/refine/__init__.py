@@ -1,0 +1,1 @@
+"""What a test-time refinement does to a model before it predicts."""

@@ -1,0 +1,177 @@
+"""Campaign: everything one ``mlffbench run`` was asked for, resolved, then done."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from mlffbench.core.errors import BenchError
+from mlffbench.core.options import ModelOptions
+from mlffbench.core.split import Split
+from mlffbench.models.load import card_of, load_model
+from mlffbench.refine.base import Refiner
+from mlffbench.refine.catalog import REFINERS
+from mlffbench.run.execute import Progress, Work, execute
+from mlffbench.run.plan import BATCH_ATOMS, Half, Job, splits_of
+from mlffbench.run.store import RunFolder, run_folder
+from mlffbench.run.suite import Suite, load_splits, load_suite
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Request:
+    """What was typed, defaults filled in where there is one for everybody.
+
+    Attributes:
+        suite: Name or path.
+        models: Models as typed; empty means the suite's.
+        modes: Modes; empty means the suite's.
+        half: ``test`` or ``val``.
+        device: ``cpu`` or ``cuda``.
+        dtype: ``float32`` or ``float64``; None is each model's default.
+        seed: Seed of every random choice.
+        limit: Structures per split at most.
+        batch_atoms: Atoms per batch; None is the device's default.
+        out: Folder of all runs.
+        overwrite: Replace runs with other settings.
+        trust: Unpickle model files of unknown origin.
+    """
+
+    suite: str
+    models: tuple[str, ...] = ()
+    modes: tuple[str, ...] = ()
+    half: Half = "test"
+    device: str = "cpu"
+    dtype: str | None = None
+    seed: int = 0
+    limit: int | None = None
+    batch_atoms: int | None = None
+    out: Path = Path("runs")
+    overwrite: bool = False
+    trust: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Campaign:
+    """A request resolved to jobs."""
+
+    request: Request
+    suite: Suite
+    splits: tuple[Split, ...]
+    jobs: tuple[Job, ...]
+
+    def folder(self, job: Job) -> RunFolder:
+        """Return where a job's results belong."""
+        suite = job.suite if job.half == "test" else f"{job.suite}-{job.half}"
+        return run_folder(self.request.out, suite, job.model, job.mode)
+
+
+@dataclass(frozen=True, slots=True)
+class Done:
+    """Folders of the jobs that finished, and one sentence for each that did not."""
+
+    folders: list[RunFolder]
+    faults: list[str]
+
+
+def prepare(request: Request) -> Campaign:
+    """Return every job of a request; nothing is computed and no model is loaded.
+
+    Raises:
+        BenchError: The suite, a file of it or a mode is unknown or broken.
+    """
+    suite, folder = load_suite(request.suite)
+    modes = request.modes or suite.modes
+    for mode in modes:
+        REFINERS.entry(mode)
+    jobs = tuple(
+        Job(
+            suite=suite.name,
+            suite_version=suite.version,
+            model=model,
+            mode=mode,
+            half=request.half,
+            device=request.device,
+            dtype=request.dtype,
+            seed=request.seed,
+            limit=request.limit,
+            batch_atoms=request.batch_atoms or BATCH_ATOMS[request.device],
+            settings=tuple(sorted(suite.settings.get(mode, {}).items())),
+        )
+        for model in request.models or suite.models
+        for mode in modes
+    )
+    splits = splits_of(load_splits(suite, folder), request.half)
+    return Campaign(request=request, suite=suite, splits=tuple(splits), jobs=jobs)
+
+
+def run_campaign(campaign: Campaign, progress: Progress) -> Done:
+    """Run every job; one that cannot run does not stop the others.
+
+    Args:
+        campaign: The jobs.
+        progress: Told of every finished batch.
+    """
+    done = Done([], [])
+    by_model: dict[str, list[Job]] = {}
+    for job in campaign.jobs:
+        by_model.setdefault(job.model, []).append(job)
+    with _one_thread():
+        for model, jobs in by_model.items():
+            options = ModelOptions(
+                device=campaign.request.device,
+                dtype=campaign.request.dtype,
+                trust=campaign.request.trust,
+            )
+            try:
+                loaded = load_model(model, options)
+            except BenchError as error:
+                done.faults.append(f"{model}: {error}")
+                continue
+            for job in jobs:
+                try:
+                    _run_job(campaign, job, loaded, progress)
+                except BenchError as error:
+                    done.faults.append(f"{model} {job.mode}: {error}")
+                else:
+                    done.folders.append(campaign.folder(job))
+    return done
+
+
+def _run_job(campaign: Campaign, job: Job, model: Any, progress: Progress) -> None:
+    refiner = _make_refiner(job)
+    work = Work(
+        job=job,
+        splits=campaign.splits,
+        model=model,
+        card=card_of(model),
+        refiner=refiner,
+        suite_facts=campaign.suite.model_dump(mode="json"),
+    )
+    overwrite = campaign.request.overwrite
+    execute(work, campaign.folder(job), progress, overwrite=overwrite)
+
+
+def _make_refiner(job: Job) -> Refiner:
+    factory = REFINERS.load(job.mode)
+    try:
+        refiner: Refiner = factory(**dict(job.settings))
+    except TypeError as error:
+        msg = (
+            f"mode {job.mode!r} does not take the settings {dict(job.settings)}: {error}"
+        )
+        raise BenchError(msg) from error
+    return refiner
+
+
+@contextmanager
+def _one_thread() -> Iterator[None]:
+    """Compute with one thread: two only spin on batches of small molecules."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)

@@ -1,0 +1,81 @@
+"""Where a number came from: versions, git, device, command."""
+
+import importlib.metadata
+import platform
+import resource
+import shlex
+import subprocess
+import sys
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import torch
+
+import mlffbench
+from mlffbench.core.files import sha256_of
+
+_PACKAGES = (
+    "torch", "numpy", "scipy", "pandas", "ase", "tblite", "torchani", "mace-torch",
+    "e3nn", "rdkit", "torch-geometric", "vesin",
+)  # fmt: skip
+
+
+@cache
+def versions() -> dict[str, str]:
+    """Return the versions of mlffbench, Python and every package that makes numbers."""
+    found = {"mlffbench": mlffbench.__version__, "python": platform.python_version()}
+    for package in _PACKAGES:
+        try:
+            found[package] = importlib.metadata.version(package)
+        except importlib.metadata.PackageNotFoundError:
+            continue
+    return found
+
+
+@cache
+def git_state() -> dict[str, str | bool] | None:
+    """Return commit and dirtiness of mlffbench's own checkout, None without one."""
+    folder = Path(mlffbench.__file__).parent
+    owned = _git(folder, "ls-files", "--error-unmatch", "__init__.py")
+    commit = _git(folder, "rev-parse", "HEAD")
+    if owned is None or commit is None:
+        return None
+    changes = _git(folder, "status", "--porcelain", "--untracked-files=no", ".")
+    return {"commit": commit, "dirty": bool(changes)}
+
+
+def hardware(device: str) -> dict[str, str]:
+    """Return what the run computes on, in words."""
+    facts = {"device": device, "platform": platform.platform()}
+    if device == "cuda":
+        facts["gpu"] = torch.cuda.get_device_name()
+        facts["cuda"] = torch.version.cuda or "unknown"
+    return facts
+
+
+def peak_memory_mb() -> float:
+    """Return the largest resident size of this process so far, in MB."""
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return float(peak) / (1024**2 if sys.platform == "darwin" else 1024)
+
+
+def command_line() -> str:
+    """Return the command that was typed."""
+    return shlex.join([Path(sys.argv[0]).name, *sys.argv[1:]])
+
+
+def file_hashes(spec: str) -> dict[str, str]:
+    """Return the sha256 of every file a model's name points at (its code or weights)."""
+    parts = {spec.partition(":")[2], spec.rpartition(":")[0]}
+    paths = [Path(part) for part in sorted(parts) if part]
+    return {path.name: sha256_of(path) for path in paths if path.is_file()}
+
+
+def _git(folder: Path, *words: str) -> str | None:
+    command: list[Any] = ["git", "-C", folder, *words]
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+    except OSError:
+        return None
+    return done.stdout.strip() if done.returncode == 0 else None

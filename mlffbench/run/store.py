@@ -1,0 +1,240 @@
+"""The run folder: parts while it runs, whole files when it is done.
+
+::
+
+    runs/<suite>/<model>/<mode>/
+      run.json             what was run, where, with what; ``status`` running | complete
+      predictions.parquet  one row per structure
+      forces.npz           predicted forces, atoms laid end to end, rows in order
+      reference.npz        reference energies and forces, the same order
+      structures.npz       positions, numbers and cells, the same order
+      records.jsonl        the metrics
+"""
+
+import io
+import json
+import re
+import shutil
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from hashlib import sha256
+from pathlib import Path
+from typing import Any
+from zipfile import BadZipFile
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+from filelock import FileLock, Timeout
+from numpy.typing import NDArray
+from pydantic import ValidationError
+
+from mlffbench.core.errors import StoreError
+from mlffbench.core.files import make_folder, write_atomic
+from mlffbench.core.record import SCHEMA_VERSION, Record
+
+Arrays = dict[str, NDArray[Any]]
+
+
+@dataclass(frozen=True, slots=True)
+class RunFolder:
+    """One run's folder."""
+
+    path: Path
+
+    @property
+    def parts(self) -> Path:
+        """Folder of the batches computed so far."""
+        return self.path / "parts"
+
+    def part(self, number: int) -> Path:
+        """Return the file of a batch."""
+        return self.parts / f"{number:06d}.npz"
+
+    @contextmanager
+    def locked(self) -> Iterator[None]:
+        """Hold the folder against other processes.
+
+        Raises:
+            StoreError: Another process holds it, or it cannot be written.
+        """
+        make_folder(self.path)
+        lock = FileLock(self.path / ".lock", timeout=0)
+        try:
+            lock.acquire()
+        except Timeout as error:
+            msg = (
+                f"another mlffbench is writing to {self.path}; wait for it or give --out"
+            )
+            raise StoreError(msg) from error
+        except OSError as error:
+            msg = f"cannot write to {self.path}: {error.strerror}; choose another with "
+            raise StoreError(msg + "--out") from error
+        try:
+            yield
+        finally:
+            lock.release()
+
+    def begin(self, facts: Mapping[str, Any], *, overwrite: bool) -> bool:
+        """Make the folder ready for a run; return whether that run is already complete.
+
+        Args:
+            facts: Content of ``run.json``; its ``fingerprint`` decides whether what is in
+                the folder is the same run.
+            overwrite: Delete another run's results instead of refusing.
+
+        Raises:
+            StoreError: The folder holds another run.
+        """
+        stored = self.read_facts() if (self.path / "run.json").exists() else None
+        if stored is not None and stored.get("fingerprint") != facts["fingerprint"]:
+            if not overwrite:
+                msg = f"{self.path} holds a run with other settings ("
+                msg += f"{_first_difference(stored, facts)}); choose another --out, or "
+                raise StoreError(msg + "delete it with --overwrite")
+            shutil.rmtree(self.path, ignore_errors=True)
+            stored = None
+        if stored is None:
+            make_folder(self.parts)
+            self.write_facts({**facts, "status": "running"})
+            return False
+        if stored["status"] == "complete":
+            return True
+        make_folder(self.parts)
+        return False
+
+    def write_facts(self, facts: Mapping[str, Any]) -> None:
+        """Write ``run.json``."""
+        content = {"schema_version": SCHEMA_VERSION, **facts}
+        text = json.dumps(content, indent=2, ensure_ascii=False, sort_keys=False) + "\n"
+        write_atomic(self.path / "run.json", text.encode())
+
+    def read_facts(self) -> dict[str, Any]:
+        """Return ``run.json``.
+
+        Raises:
+            StoreError: There is none, or it is broken or of another schema.
+        """
+        path = self.path / "run.json"
+        try:
+            facts = json.loads(path.read_text(encoding="utf-8"))
+        except (OSError, ValueError) as error:
+            msg = f"{path} is missing or broken; run the suite again with --overwrite"
+            raise StoreError(msg) from error
+        version = facts.get("schema_version") if isinstance(facts, dict) else None
+        if version != SCHEMA_VERSION:
+            msg = f"{path} has schema version {version}, this mlffbench reads "
+            raise StoreError(
+                msg + f"{SCHEMA_VERSION}; run the suite again with --overwrite"
+            )
+        return dict(facts)
+
+    def write_part(self, number: int, arrays: Arrays) -> None:
+        """Store one finished batch."""
+        write_arrays(self.part(number), arrays)
+
+    def read_part(self, number: int) -> Arrays | None:
+        """Return a stored batch, or None when it has yet to be computed."""
+        path = self.part(number)
+        return read_arrays(path) if path.exists() else None
+
+    def finish(
+        self, table: pd.DataFrame, arrays: Mapping[str, Arrays], facts: Mapping[str, Any]
+    ) -> None:
+        """Write the whole files, mark the run complete, then drop the parts."""
+        buffer = io.BytesIO()
+        pq.write_table(pa.Table.from_pandas(table, preserve_index=False), buffer)
+        write_atomic(self.path / "predictions.parquet", buffer.getvalue())
+        for name, content in arrays.items():
+            write_arrays(self.path / f"{name}.npz", content)
+        self.write_facts({**facts, "status": "complete"})
+        shutil.rmtree(self.parts, ignore_errors=True)
+
+    def read_table(self) -> pd.DataFrame:
+        """Return ``predictions.parquet``.
+
+        Raises:
+            StoreError: It is missing or broken.
+        """
+        path = self.path / "predictions.parquet"
+        try:
+            return pd.read_parquet(path)
+        except (OSError, pa.ArrowException) as error:
+            msg = f"{path} is missing or broken; repeat the run with --overwrite"
+            raise StoreError(msg) from error
+
+    def write_records(self, records: list[Record]) -> None:
+        """Write ``records.jsonl``."""
+        lines = "".join(record.model_dump_json() + "\n" for record in records)
+        write_atomic(self.path / "records.jsonl", lines.encode())
+
+    def read_records(self) -> list[Record]:
+        """Return ``records.jsonl``.
+
+        Raises:
+            StoreError: It is missing or broken.
+        """
+        path = self.path / "records.jsonl"
+        try:
+            lines = path.read_text(encoding="utf-8").splitlines()
+            return [Record.model_validate_json(line) for line in lines]
+        except (OSError, ValidationError, UnicodeDecodeError) as error:
+            msg = f"{path} is missing or broken; run: mlffbench score {self.path}"
+            raise StoreError(msg) from error
+
+
+def run_folder(out: Path, suite: str, model: str, mode: str) -> RunFolder:
+    """Return the folder of a run; names of folders stay legal on every file system."""
+    return RunFolder(out / suite / slug(model) / mode)
+
+
+def slug(name: str) -> str:
+    """Return a name as a folder name; a changed name gets a short checksum."""
+    plain = re.sub(r"[^A-Za-z0-9._-]+", "-", name).strip("-.")[:80]
+    return plain if plain == name else f"{plain}-{sha256(name.encode()).hexdigest()[:8]}"
+
+
+def find_runs(folders: list[Path]) -> list[RunFolder]:
+    """Return every run under some folders, sorted by path.
+
+    Raises:
+        StoreError: There is none.
+    """
+    found = {path.parent for folder in folders for path in folder.rglob("run.json")}
+    if not found:
+        names = ", ".join(str(folder) for folder in folders)
+        msg = f"no run under {names}; make one with: mlffbench run --suite mini-ood"
+        raise StoreError(msg)
+    return [RunFolder(path) for path in sorted(found)]
+
+
+def write_arrays(path: Path, arrays: Arrays) -> None:
+    """Write named arrays as an uncompressed npz, atomically; no pickles."""
+    buffer = io.BytesIO()
+    np.savez(buffer, allow_pickle=False, **arrays)
+    write_atomic(path, buffer.getvalue())
+
+
+def read_arrays(path: Path) -> Arrays:
+    """Return the arrays of an npz.
+
+    Raises:
+        StoreError: It is missing or broken.
+    """
+    try:
+        with np.load(path, allow_pickle=False) as content:
+            return dict(content)
+    except (OSError, ValueError, BadZipFile, EOFError) as error:
+        msg = f"{path} is missing or broken; repeat the run with --overwrite"
+        raise StoreError(msg) from error
+
+
+def _first_difference(stored: Mapping[str, Any], facts: Mapping[str, Any]) -> str:
+    """Return the first resolved value that differs, in words."""
+    old, new = stored.get("job", {}), facts.get("job", {})
+    for key, value in new.items():
+        if old.get(key) != value:
+            return f"{key}: {old.get(key)} there, {value} now"
+    return "its data, model or mlffbench version changed"

@@ -1,0 +1,188 @@
+"""Suites: what is trained on, what is tested, with which models and modes."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any, Self
+
+import numpy as np
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from mlffbench.core.errors import DataError, SuiteError, UnknownNameError
+from mlffbench.core.split import Role, Shift, ShiftKind, Split, check_splits
+from mlffbench.datasets.catalog import DATASETS
+from mlffbench.datasets.reader import open_source
+from mlffbench.run.catalog import suite_rows, suites_folder
+
+Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$")]
+Setting = str | int | float | bool
+
+
+class _Closed(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class ShiftSpec(_Closed):
+    """How an OOD split differs from training: the kind and the rule in words."""
+
+    kind: ShiftKind
+    rule: str = ""
+
+
+class SplitSpec(_Closed):
+    """One split read from a file of the user's."""
+
+    name: Name
+    role: Role
+    file: Path
+    rule: str = "every structure of the file"
+    shift: ShiftSpec | None = None
+    shares_molecules: str = ""
+    control: str = ""
+    level_of_theory: str | None = None
+    energy_unit: str | None = None
+    length_unit: str | None = None
+
+
+class Suite(_Closed):
+    """A suite file; unknown keys are errors.
+
+    Attributes:
+        name: What tables call it.
+        version: Raised by one whenever its numbers may move.
+        summary: One line for people.
+        level_of_theory: Of the reference labels, unless a split or its file says more.
+        dataset: A registered dataset whose splits are taken whole …
+        splits: … or splits read from files, relative to the suite file.
+        models: Models run when none are named.
+        modes: Modes run when none are named.
+        settings: Mode -> its settings; what is not set keeps its default.
+    """
+
+    name: Name
+    version: int = Field(ge=1)
+    summary: str
+    level_of_theory: str | None = None
+    dataset: str | None = None
+    splits: tuple[SplitSpec, ...] = ()
+    models: tuple[str, ...] = Field(min_length=1)
+    modes: tuple[str, ...] = Field(default=("baseline",), min_length=1)
+    settings: Mapping[str, Mapping[str, Setting]] = Field(default_factory=dict)
+
+    @model_validator(mode="after")
+    def _one_origin(self) -> Self:
+        if (self.dataset is None) == (not self.splits):
+            raise ValueError("give either 'dataset' or 'splits'")
+        return self
+
+
+def load_suite(name_or_path: str) -> tuple[Suite, Path]:
+    """Return a suite and the folder its files are relative to.
+
+    Args:
+        name_or_path: A shipped suite's name, or a path to a YAML file.
+
+    Raises:
+        UnknownNameError: It is neither a shipped name nor a file.
+        SuiteError: The file is not a legal suite; the message names every offending key.
+    """
+    path = Path(name_or_path)
+    if path.suffix not in {".yaml", ".yml"}:
+        path = suites_folder() / f"{name_or_path}.yaml"
+        if name_or_path not in suite_rows():
+            raise UnknownNameError("suite", name_or_path, suite_rows())
+    try:
+        text = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8 text"
+        msg = f"cannot read the suite {path}: {reason}"
+        raise SuiteError(msg) from error
+    return parse_suite(text, str(path)), path.parent
+
+
+def parse_suite(text: str, origin: str) -> Suite:
+    """Return the suite a YAML text describes.
+
+    Args:
+        text: The YAML.
+        origin: What to call it in messages.
+
+    Raises:
+        SuiteError: It is not YAML, or not a legal suite.
+    """
+    try:
+        content: Any = yaml.safe_load(text)
+    except (yaml.YAMLError, ValueError, RecursionError) as error:
+        msg = f"the suite {origin} is not YAML: {str(error).splitlines()[0]}"
+        raise SuiteError(msg) from error
+    if not isinstance(content, dict):
+        msg = (
+            f"the suite {origin} must be a mapping with the keys name, version, summary, "
+        )
+        raise SuiteError(msg + "dataset or splits, models")
+    try:
+        return Suite.model_validate(content)
+    except ValidationError as error:
+        faults = "; ".join(
+            f"{'.'.join(str(part) for part in fault['loc']) or 'suite'}: {fault['msg']}"
+            for fault in error.errors()
+        )
+        msg = f"the suite {origin} is not legal: {faults}"
+        raise SuiteError(msg) from error
+
+
+def load_splits(suite: Suite, folder: Path) -> tuple[Split, ...]:
+    """Return every split of a suite, checked for leaks.
+
+    Args:
+        suite: The suite.
+        folder: What its file names are relative to.
+
+    Raises:
+        DataError: A file is missing or broken, or a split leaks.
+        SuiteError: There is no training split or no ID control.
+    """
+    if suite.dataset is not None:
+        splits: tuple[Split, ...] = tuple(DATASETS.load(suite.dataset)())
+    else:
+        splits = tuple(_read(spec, suite, folder) for spec in suite.splits)
+    roles = {split.role for split in splits}
+    if "train" not in roles or "id_test" not in roles:
+        msg = f"the suite {suite.name!r} needs a split with role 'train' (energies are "
+        raise SuiteError(msg + "aligned on it) and one with role 'id_test' (the control)")
+    names = {split.name for split in splits}
+    for split in splits:
+        if split.control and split.control not in names:
+            msg = (
+                f"split {split.name!r} names the control {split.control!r}, which is no "
+            )
+            raise SuiteError(msg + f"split of suite {suite.name!r}")
+    check_splits(splits)
+    return splits
+
+
+def _read(spec: SplitSpec, suite: Suite, folder: Path) -> Split:
+    source = open_source(
+        folder / spec.file,
+        level_of_theory=spec.level_of_theory or suite.level_of_theory,
+        energy_unit=spec.energy_unit,
+        length_unit=spec.length_unit,
+    )
+    if source.index.n_structures == 0:
+        msg = (
+            f"{folder / spec.file} holds no structure; split {spec.name!r} would be empty"
+        )
+        raise DataError(msg)
+    shift = None
+    if spec.shift is not None:
+        shift = Shift(spec.shift.kind, spec.shift.rule or spec.rule)
+    return Split(
+        name=spec.name,
+        role=spec.role,
+        source=source,
+        rows=np.arange(source.index.n_structures),
+        rule=spec.rule,
+        shift=shift,
+        shares_molecules=spec.shares_molecules,
+        control=spec.control,
+    )

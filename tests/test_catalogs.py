@@ -1,0 +1,67 @@
+"""Every catalogue row: it imports, is documented, and says what it needs."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from mlffbench.core.card import DataCard, ModelCard
+from mlffbench.core.registry import Entry, Registry
+from mlffbench.datasets.catalog import DATASETS
+from mlffbench.metrics.catalog import METRICS
+from mlffbench.models.catalog import MODELS
+from mlffbench.priors.catalog import PRIORS
+from mlffbench.refine.catalog import REFINERS
+from mlffbench.run.catalog import suite_rows
+
+ROOT = Path(__file__).parent.parent
+REGISTRIES = [DATASETS, METRICS, MODELS, PRIORS, REFINERS]
+ROWS = [(r, name, entry) for r in REGISTRIES for name, entry in r.rows().items()]
+PYPROJECT = (ROOT / "pyproject.toml").read_text(encoding="utf-8")
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+IDS = [f"{registry.kind}-{name}" for registry, name, _ in ROWS]
+
+
+@pytest.mark.parametrize(("registry", "name", "entry"), ROWS, ids=IDS)
+def test_a_row_loads_or_names_its_extra(
+    registry: Registry, name: str, entry: Entry
+) -> None:
+    if entry.missing():
+        pytest.skip(f"extra {entry.extra} is not installed")
+    thing: Any = registry.load(name)
+    assert callable(thing)
+    assert thing.__doc__
+
+
+@pytest.mark.parametrize(("registry", "name", "entry"), ROWS, ids=IDS)
+def test_a_row_is_in_the_readme(registry: Registry, name: str, entry: Entry) -> None:
+    assert f"`{name}`" in README, f"add {registry.kind} {name!r} to the README table"
+    assert entry.summary
+    assert len(entry.summary) <= 90
+
+
+@pytest.mark.parametrize(("registry", "name", "entry"), ROWS, ids=IDS)
+def test_an_extra_is_one_of_pyproject(
+    registry: Registry, name: str, entry: Entry
+) -> None:
+    assert bool(entry.extra) == bool(entry.requires), (registry.kind, name)
+    assert entry.extra is None or f"\n{entry.extra} = [" in PYPROJECT
+
+
+def test_every_suite_is_in_the_readme() -> None:
+    for name in suite_rows():
+        assert f"`{name}`" in README
+
+
+def test_models_and_data_state_their_facts() -> None:
+    for registry in (MODELS, PRIORS):
+        for name, entry in registry.rows().items():
+            assert isinstance(entry.facts, ModelCard), name
+    for name, entry in DATASETS.rows().items():
+        assert isinstance(entry.facts, DataCard), name
+
+
+def test_data_readme_and_catalogue_agree() -> None:
+    text = (ROOT / "data" / "README.md").read_text(encoding="utf-8")
+    for name in DATASETS.names():
+        assert f"| `{name}` |" in text
