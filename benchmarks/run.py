@@ -1,0 +1,150 @@
+"""Whole runs of ani-1x on mini-ood against a bare loop and against ASE.
+
+Each loads its model and predicts the same structures in this process, one thread, after
+import; seconds of wall clock, and of CPU in brackets:
+
+- ``run``: `mlffbench run` without its command line: plan, read, predict, store, assemble;
+- ``bare``: the same batches given to the model, nothing stored;
+- ``plain``: the same batches padded and given to torchani's own ensemble;
+- ``ase``: torchani's own ASE calculator, one structure at a time.
+
+Usage: python benchmarks/run.py [REPEATS]
+"""
+
+import os
+import sys
+import tempfile
+import time
+import warnings
+from collections.abc import Callable
+from pathlib import Path
+
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+import torch
+
+with warnings.catch_warnings():
+    warnings.simplefilter("ignore")
+    import torchani
+    import torchani.ase
+from ase import Atoms
+
+from mlffbench.core.card import ModelCard
+from mlffbench.core.options import ModelOptions
+from mlffbench.core.structures import Structures
+from mlffbench.models.catalog import MODELS
+from mlffbench.models.load import load_model
+from mlffbench.run.campaign import Request, prepare, run_campaign
+from mlffbench.run.plan import choose_rows, plan_batches, why_skipped
+
+
+class Silent:
+    """Progress that nobody watches."""
+
+    def begin(self, title: str, n_structures: int) -> None:
+        """Ignore it."""
+
+    def advance(self, n_structures: int) -> None:
+        """Ignore it."""
+
+
+def main() -> None:
+    repeats = int(sys.argv[1]) if len(sys.argv) > 1 else 3
+    torch.set_num_threads(1)
+    campaign = prepare(Request(suite="mini-ood", models=("ani-1x",)))
+    card = MODELS.entry("ani-1x").facts
+    assert isinstance(card, ModelCard)
+    batches: list[Structures] = []
+    for number, split in enumerate(campaign.splits):
+        rows = choose_rows(split, None, 0)
+        index = split.source.index
+        kept = [why_skipped(index, index.record[row], card) is None for row in rows]
+        for batch in plan_batches(
+            number, split, rows[kept], unit="structure", batch_atoms=2000
+        ):
+            batches.append(split.source.structures(batch.rows))
+    n = sum(batch.n_systems for batch in batches)
+
+    def bare() -> None:
+        loaded = load_model("ani-1x", ModelOptions())
+        for batch in batches:
+            loaded.predict(batch)
+
+    def run() -> None:
+        with tempfile.TemporaryDirectory() as folder:
+            request = Request(suite="mini-ood", models=("ani-1x",), out=Path(folder))
+            done = run_campaign(prepare(request), Silent())
+            assert not done.faults, done.faults
+
+    def plain() -> None:
+        published = load_published()
+        for batch in batches:
+            predict_plainly(published, batch)
+
+    singles = [
+        (batch.numbers[batch.system == i].numpy(), batch.positions[batch.system == i])
+        for batch in batches
+        for i in range(batch.n_systems)
+    ]
+
+    def ase() -> None:
+        published = load_published()
+        published.periodic_table_index = True  # its converter takes atomic numbers
+        calculator = torchani.ase.Calculator(["H", "C", "N", "O"], published)
+        for numbers, positions in singles:
+            atoms = Atoms(numbers, positions.numpy(), calculator=calculator)
+            atoms.get_forces()
+            atoms.get_potential_energy()
+
+    bare()
+    times = {work.__name__: measure(work, repeats) for work in (run, bare, plain, ase)}
+    print(f"{n} structures, best of {repeats}")
+    for name, (wall_s, cpu_s) in times.items():
+        print(f"{name:6s} {wall_s:6.2f} s ({cpu_s:.2f})")
+    for name, other, bar in (
+        ("run", "bare", 1.15),
+        ("run", "plain", 1.15),
+        ("ase", "run", 3),
+    ):
+        wall, cpu = (times[name][i] / times[other][i] for i in (0, 1))
+        print(f"{name} / {other} = {wall:.2f} ({cpu:.2f}), bar {bar}")
+
+
+def measure(work: Callable[[], None], repeats: int) -> tuple[float, float]:
+    """Return the least wall-clock and CPU seconds of some repeats."""
+    walls, cpus = [], []
+    for _ in range(repeats):
+        wall, cpu = time.perf_counter(), time.process_time()
+        work()
+        walls.append(time.perf_counter() - wall)
+        cpus.append(time.process_time() - cpu)
+    return min(walls), min(cpus)
+
+
+def load_published() -> torch.nn.Module:
+    """Return ANI-1x as torchani itself assembles it, in float64."""
+    folder = Path(torchani.__file__).parent / "resources" / "ani-1x_8x"
+    constants = torchani.neurochem.Constants(folder / "rHCNO-5.2R_16-3.5A_a4-8.params")
+    networks = torchani.neurochem.load_model_ensemble(
+        constants.species, str(folder / "train"), 8
+    )
+    return torchani.nn.Sequential(
+        torchani.nn.SpeciesConverter(constants.species),
+        torchani.AEVComputer(**constants),
+        networks,
+        torchani.neurochem.load_sae(str(folder / "sae_linfit.dat")),
+    ).double()
+
+
+def predict_plainly(model: torch.nn.Module, batch: Structures) -> None:
+    """Return energies and forces of a padded batch, as torchani's examples do."""
+    sizes = batch.sizes.tolist()
+    pad = torch.nn.utils.rnn.pad_sequence
+    numbers = pad(batch.numbers.split(sizes), batch_first=True, padding_value=-1)
+    positions = pad(batch.positions.split(sizes), batch_first=True).requires_grad_()
+    energies = model((numbers, positions)).energies
+    torch.autograd.grad(energies.sum(), positions)
+
+
+if __name__ == "__main__":
+    main()
