@@ -1,4 +1,4 @@
-"""Shared by many tests: a small suite of real files and a model with closed-form forces."""
+"""Shared by many tests: a small suite of files, a model with closed-form forces."""
 
 from pathlib import Path
 
@@ -62,7 +62,7 @@ def labelled(name: str, seed: int, *, group: str | None = None) -> Atoms:
 
 @pytest.fixture
 def suite_file(tmp_path: Path) -> Path:
-    """Return a suite over three extxyz files: train, ID test, and OOD with a foreign N."""
+    """Return a suite over three extxyz files: train, ID test, OOD with a foreign N."""
     write(tmp_path / "train.xyz", [labelled("CH3OH", i) for i in range(6)])
     id_test = [labelled(n, i) for n in ("H2O", "CH4", "C2H6") for i in range(4)]
     write(tmp_path / "id.xyz", id_test)

@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
+from rich.markup import escape
 from rich.table import Table
 
 from mlffbench.cli.console import make_console
@@ -25,8 +26,8 @@ def validate(
     from mlffbench.models.load import load_model
 
     console = make_console()
-    loaded = load_model(model, model_options(device, dtype, trust=trust))
-    promises = check_forcefield(loaded)
+    options = model_options(device, dtype, trust=trust)
+    promises = check_forcefield(load_model(model, options), device=options.device)
     table = Table(title=f"{model}: the promises of a force field", box=None)
     for column in ("promise", "", "detail"):
         table.add_column(column, overflow="fold")
@@ -34,14 +35,15 @@ def validate(
     for promise in promises:
         colour = colours.get(promise.status, "dim")
         status = f"[{colour}]{promise.status}[/]"
-        table.add_row(promise.name, status, promise.detail)
+        table.add_row(promise.name, status, escape(promise.detail))
     console.print(table)
     broken = [promise for promise in promises if promise.status == "broken"]
     for promise in broken:
-        console.print(f"{model} breaks the promise {promise.name!r}: {promise.promise}")
+        sentence = f"{model} breaks the promise {promise.name!r}: {promise.promise}"
+        console.print(sentence, markup=False)
     if broken:
         raise typer.Exit(1)
-    console.print(f"{model} keeps every promise.")
+    console.print(f"{model} keeps every promise.", markup=False)
 
 
 def doctor() -> None:

@@ -212,13 +212,15 @@ def _score_and_print(
 ) -> None:
     from mlffbench.report.document import records_by_suite
     from mlffbench.report.render import to_rich
-    from mlffbench.report.tables import comparison_table
+    from mlffbench.report.tables import energy_table, force_table
     from mlffbench.run.score import score_run
 
     for folder in folders:
         folder.write_records(score_run(folder))
     for records in records_by_suite(folders).values():
-        table = comparison_table(records, units.value)
-        console.print(to_rich(table))
-        for note in table.notes:
-            console.print(f"· {note}", markup=False, style="dim")
+        for table in (force_table, energy_table):
+            made = table(records, units.value)
+            console.print(to_rich(made))
+            for note in made.notes:
+                console.print(f"· {note}", markup=False, style="dim")
+            console.print()

@@ -6,6 +6,7 @@ import numpy as np
 import torch
 
 from mlffbench.core.card import ModelCard, format_elements
+from mlffbench.core.errors import ModelError
 from mlffbench.core.labels import Labels
 from mlffbench.core.single import Outcome, Single
 from mlffbench.core.structures import Structures
@@ -21,10 +22,8 @@ def singles(structures: Structures) -> list[Single]:
     numbers = structures.numbers.cpu().numpy()
     cell = structures.cell.detach().to("cpu", torch.float64).numpy()
     pbc = structures.pbc.cpu().numpy()
-    charges, multiplicities = (
-        structures.charge.tolist(),
-        structures.multiplicity.tolist(),
-    )
+    charges = structures.charge.tolist()
+    multiplicities = structures.multiplicity.tolist()
     return [
         Single(
             positions=positions[start:stop],
@@ -82,7 +81,7 @@ def refusals(structures: Structures, card: ModelCard) -> dict[int, str]:
     known = torch.tensor(sorted(card.elements), device=structures.numbers.device)
     strange = ~torch.isin(structures.numbers, known)
     reasons: dict[int, str] = {}
-    for index in structures.system[strange].unique().tolist():
+    for index in torch.unique(structures.system[strange]).tolist():
         there = strange & (structures.system == index)
         symbols = format_elements(frozenset(structures.numbers[there].tolist()))
         reasons[index] = f"elements not supported: {symbols}"
@@ -94,6 +93,17 @@ def refusals(structures: Structures, card: ModelCard) -> dict[int, str]:
         for index in structures.pbc.any(1).nonzero().flatten().tolist():
             reasons.setdefault(index, "periodic cells not supported")
     return reasons
+
+
+def require_supported(structures: Structures, card: ModelCard, name: str) -> None:
+    """Check that a force field can treat every structure of a batch.
+
+    Raises:
+        ModelError: It cannot treat one of them; the message names it and says why.
+    """
+    for index, reason in refusals(structures, card).items():
+        msg = f"{name!r} cannot treat {structures.ids[index]!r}: {reason}"
+        raise ModelError(msg)
 
 
 def predict_rest(

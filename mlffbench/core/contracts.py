@@ -59,7 +59,7 @@ RULES = (
     _Rule("translation", "energies and forces do not depend on the place",
           promises.translation),
     _Rule("lattice", "an atom moved by a lattice vector is the same atom",
-          promises.lattice),
+          promises.lattice, ("shapes", "finite", "translation")),
     _Rule("gradient", "forces are minus the gradient of the energy", promises.gradient),
     _Rule("one-atom", "a single atom gets one energy and one force, or is a failure",
           promises.one_atom, ("shapes",)),

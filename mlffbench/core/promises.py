@@ -5,6 +5,7 @@ caller turns it into a broken promise.
 """
 
 import re
+from collections.abc import Sequence
 from dataclasses import replace
 
 import torch
@@ -223,7 +224,7 @@ def one_atom(trial: Trial) -> Finding:
     if labels.failures:
         why = "; ".join(labels.failures.values())
         return Finding("kept", f"atomic number {number}, declared as a failure: {why}")
-    energy, forces = float(labels.energy), wide(labels.forces).abs().max()
+    energy, forces = wide(labels.energy).sum(), wide(labels.forces).abs().max()
     detail = f"atomic number {number}: {energy:.4g} eV, {forces:.1e} eV/Å"
     both = torch.isfinite(labels.energy).all() and torch.isfinite(labels.forces).all()
     return judge(bool(both), detail)
@@ -270,13 +271,12 @@ def clone(trial: Trial) -> Finding:
         return Finding("broken", f"a fresh clone: {copy.detail}")
     parameters = list(twin.representation_parameters())
     before = [parameter.detach().clone() for parameter in parameters]
-    with torch.no_grad():
-        for parameter in parameters:
-            parameter.mul_(1.1).add_(0.01)
+    _overwrite(parameters, [1.1 * value + 0.01 for value in before])
+    try:
         finding = trial.repeat(trial.call(trial.systems), trial.labels)
+    finally:
         # Should the two share parameters, the user's model must not stay changed.
-        for parameter, value in zip(parameters, before, strict=True):
-            parameter.copy_(value)
+        _overwrite(parameters, before)
     if finding.status == "broken":
         return Finding("broken", f"the original, its clone changed: {finding.detail}")
     return finding
@@ -314,6 +314,12 @@ def _force_field(model: object) -> ForceField:
         msg = f"a {type(model).__name__} came back, no force field: it lacks name, "
         raise ModelError(msg + "elements or predict")
     return model
+
+
+def _overwrite(parameters: Sequence[nn.Parameter], values: Sequence[Tensor]) -> None:
+    with torch.no_grad():
+        for parameter, value in zip(parameters, values, strict=True):
+            parameter.copy_(value)
 
 
 def _rotation() -> Tensor:

@@ -102,6 +102,7 @@ class Registry:
         Raises:
             UnknownNameError: No row carries the name.
             MissingExtraError: The row's extra is not installed.
+            BenchError: What the row points at cannot be imported.
         """
         return self._resolve(name, self.entry(name))
 
@@ -111,5 +112,9 @@ class Registry:
             what = f"{self.kind} {name!r}"
             raise MissingExtraError(what, missing, entry.extra)
         module, _, attribute = entry.target.partition(":")
-        thing = getattr(importlib.import_module(module), attribute)
+        try:
+            thing = getattr(importlib.import_module(module), attribute)
+        except (ImportError, AttributeError) as error:
+            msg = f"{self.kind} {name!r} ({entry.target}) cannot be imported: {error}; "
+            raise BenchError(msg + "reinstall the package that provides it") from error
         return self._resolve(name, thing) if isinstance(thing, Entry) else thing

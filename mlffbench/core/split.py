@@ -173,8 +173,9 @@ def check_splits(splits: Sequence[Split]) -> None:
         splits: All splits of a suite.
 
     Raises:
-        DataError: Two splits of the same name and role; a structure or, unless the
-            split says why, a molecule of a split is also in train.
+        DataError: Two splits of the same name and role; a molecule in both halves of a
+            split; a structure or, unless the split says why, a molecule of a split that
+            is also in train.
     """
     seen: set[tuple[str, str]] = set()
     train_ids: set[tuple[str, str]] = set()
@@ -187,6 +188,7 @@ def check_splits(splits: Sequence[Split]) -> None:
         if split.role == "train":
             train_ids |= {(split.source.sha256, name) for name in split.ids}
             train_groups |= set(split.groups)
+    _check_halves(splits)
     for split in splits:
         if split.role == "train":
             continue
@@ -199,5 +201,21 @@ def check_splits(splits: Sequence[Split]) -> None:
             msg = (
                 f"{len(molecules)} molecules of split {split.name!r} are in train, e.g. "
                 f"{min(molecules)!r}; if that is meant, say why in shares_molecules"
+            )
+            raise DataError(msg)
+
+
+def _check_halves(splits: Sequence[Split]) -> None:
+    """Tuning on the val half may not see a molecule of the test half."""
+    tuned: dict[str, set[str]] = {}
+    for split in splits:
+        if split.role.endswith("val"):
+            tuned.setdefault(split.name, set()).update(split.groups)
+    for split in splits:
+        shared = set(split.groups) & tuned.get(split.name, set())
+        if split.role.endswith("test") and shared:
+            msg = (
+                f"{len(shared)} molecules of split {split.name!r} are in its val and in "
+                f"its test half, e.g. {min(shared)!r}"
             )
             raise DataError(msg)

@@ -179,10 +179,10 @@ def _frame(row: Any, path: Path) -> tuple[Frame, dict[str, Any]]:
     own = {name: row.get(name) for name in ("energy", "forces") if name in row}
     frame = Frame(
         where=f"row {row.id} of {path}",
-        numbers=row.numbers,
-        positions=row.positions,
-        cell=np.asarray(row.cell),
-        pbc=np.asarray(row.pbc),
+        numbers=np.asarray(row.numbers),
+        positions=np.asarray(row.positions, dtype=np.float64).reshape(-1, 3),
+        cell=np.asarray(row.cell, dtype=np.float64).reshape(3, 3),
+        pbc=np.asarray(row.pbc, dtype=bool).reshape(3),
         energy=first_of(ENERGY_KEYS, facts, own),
         forces=first_of(FORCES_KEYS, facts, own),
     )

@@ -150,7 +150,7 @@ def frames_to_structures(
         if periodic and not _spans(frame.cell[frame.pbc]):
             msg = f"{frame.where} is periodic, but not along a lattice vector; expected "
             raise DataError(msg + "a Lattice, or pbc = F F F for a molecule")
-        positions.append(np.asarray(frame.positions, dtype=np.float64) * length)
+        positions.append(frame.positions * length)
         numbers.append(check_numbers(frame.numbers, frame.where))
         cells.append(frame.cell * length * periodic)
         pbc.append(frame.pbc)
@@ -203,7 +203,7 @@ def _label(
     if value is None:
         return np.full(shape, np.nan)
     try:
-        array = np.asarray(value, dtype=np.float64)
+        array = np.array(value, dtype=np.float64)
     except (TypeError, ValueError) as error:
         msg = f"{where} has {name} that are no numbers: {str(value)[:60]!r}; correct them"
         raise DataError(msg) from error

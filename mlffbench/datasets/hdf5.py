@@ -84,7 +84,11 @@ class Hdf5Dataset:
             DataError: It cannot be read, or does not hold text.
         """
         with _in_one_sentence(self.where):
-            value = np.empty(self.handle.shape, self.handle.dtype)
+            dtype = self.handle.dtype
+            if dtype.kind not in "SO":
+                msg = f"{self.where} holds {dtype}; expected text"
+                raise DataError(msg)
+            value = np.empty(self.handle.shape, dtype)
             self.handle.read(h5s.ALL, h5s.ALL, value)
             return _as_text(value)
 
@@ -124,6 +128,8 @@ class Hdf5Group:
                 return Hdf5Dataset(name, where, h5d.open(self.handle, name.encode()))
             except KeyError as error:
                 names = [entry.decode() for entry in self.handle]
+                if name in names:
+                    raise  # it is there, but broken
                 found = ", ".join(names[:_NAMES_SHOWN]) or "nothing"
                 found += " …" if len(names) > _NAMES_SHOWN else ""
                 msg = f"{self.where} has no dataset {name!r}; it has: {found}"
@@ -150,7 +156,8 @@ class Hdf5File:
     def names(self) -> list[str]:
         """Return the names at the top level, in the file's own (alphabetical) order."""
         with _in_one_sentence(f"{self.path}"):
-            return list(self.handle)
+            # h5py hands over as bytes what is not UTF-8
+            return [str(n, "utf-8") if isinstance(n, bytes) else n for n in self.handle]
 
     def attribute(self, name: str) -> str | None:
         """Return an attribute of the file as text, None where there is none."""

@@ -5,7 +5,7 @@ from typing import Literal
 
 from mlffbench.core.record import Record
 from mlffbench.report.render import to_csv, to_json, to_markdown, worst_markdown
-from mlffbench.report.tables import comparison_table
+from mlffbench.report.tables import energy_table, force_table
 from mlffbench.report.units import UnitSystem
 from mlffbench.run.store import RunFolder
 
@@ -53,5 +53,6 @@ def write_report(
         return to_json(everything)
     parts = ["# mlffbench report", ""]
     for records in tables.values():
-        parts += [to_markdown(comparison_table(records, system)), worst_markdown(records)]
+        parts += [to_markdown(force_table(records, system))]
+        parts += [to_markdown(energy_table(records, system)), worst_markdown(records)]
     return "\n".join(parts)

@@ -32,18 +32,82 @@ class TextTable:
     notes: tuple[str, ...]
 
 
-def comparison_table(records: Sequence[Record], system: UnitSystem = "meV") -> TextTable:
-    """Return one row per split, model and mode: errors, gaps, intervals, denominators.
+def force_table(records: Sequence[Record], system: UnitSystem = "meV") -> TextTable:
+    """Return one row per split, model and mode: force errors, gaps, denominators, cost.
 
     Args:
         records: Records of one suite.
         system: Units shown.
     """
+    ordered = _in_order(records)
+    paired = any(record.paired for record in ordered)
+    columns = (
+        *("split", "model", "mode", "n (mol.)"),
+        f"force MAE {shown_unit('eV/Å', system).name}",
+        "to ID",
+        *(("to baseline", "verdict") if paired else ()),
+        *("cosine", "skipped", "failed", "ms/str."),
+    )
+    rows = tuple(_force_row(record, system, paired=paired) for record in ordered)
+    return TextTable(
+        f"{_title(ordered)}: forces", columns, rows, _sections(ordered), _notes(ordered)
+    )
+
+
+def energy_table(records: Sequence[Record], system: UnitSystem = "meV") -> TextTable:
+    """Return one row per split, model and mode: the three energy errors per atom.
+
+    Args:
+        records: Records of one suite.
+        system: Units shown.
+    """
+    ordered = _in_order(records)
+    unit = shown_unit("eV/atom", system).name
+    names = ("energy_mae_raw", "energy_mae_aligned", "energy_mae_relative")
+    rows = tuple(
+        (
+            *(record.split, record.model, record.mode),
+            *(with_interval(record.metrics.get(name), system) for name in names),
+        )
+        for record in ordered
+    )
+    columns = ("split", "model", "mode", f"raw {unit}", "aligned", "relative")
+    notes = (
+        "Energies per atom: raw; aligned by per-element shifts fitted on train, the same "
+        "for every mode; relative within a molecule.",
+        *dict.fromkeys(
+            f"{_where(record)}: {note}" for record in ordered for note in record.notes
+        ),
+    )
+    title = f"{_title(ordered)}: energies"
+    return TextTable(title, columns, rows, _sections(ordered), notes)
+
+
+def _force_row(record: Record, system: UnitSystem, *, paired: bool) -> tuple[str, ...]:
+    counts, metrics = record.counts, record.metrics
+    n_molecules = metrics["forces_mae"].n_molecules if "forces_mae" in metrics else 0
+    compared = record.paired.get("forces_mae")
+    verdict = compared.verdict if compared else "–"
+    seconds = record.wall_s_per_structure
+    return (
+        *(record.split, record.model, record.mode),
+        f"{counts.evaluated} ({n_molecules})",
+        with_interval(metrics.get("forces_mae"), system),
+        ratio_with_interval(record.gap.get("forces_mae")),
+        *((ratio_with_interval(compared), verdict) if paired else ()),
+        with_interval(metrics.get("forces_cosine"), system),
+        *(str(counts.skipped), str(counts.failed)),
+        "–" if seconds is None else number(1000 * seconds),
+    )
+
+
+def _in_order(records: Sequence[Record]) -> list[Record]:
+    """Return the records by split, ID first, then model and mode as they came."""
     splits = list(dict.fromkeys((r.role, r.split) for r in records))
     splits.sort(key=lambda key: not key[0].startswith("id"))
     models = list(dict.fromkeys(r.model for r in records))
     modes = list(dict.fromkeys(r.mode for r in records))
-    ordered = sorted(
+    return sorted(
         records,
         key=lambda r: (
             splits.index((r.role, r.split)),
@@ -51,65 +115,32 @@ def comparison_table(records: Sequence[Record], system: UnitSystem = "meV") -> T
             modes.index(r.mode),
         ),
     )
-    show_paired = any(record.paired for record in records)
-    force, energy = shown_unit("eV/Å", system).name, shown_unit("eV/atom", system).name
-    columns = (
-        *("split", "model", "mode", "n (mol.)", f"force MAE {force}", "to ID"),
-        *(("to baseline",) if show_paired else ()),
-        *("cosine", f"E raw {energy}", "E aligned", "E relative"),
-        *("skipped", "failed", "s/str."),
-    )
-    rows, sections = [], set()
-    for place, record in enumerate(ordered):
-        rows.append(_row(record, system, show_paired=show_paired))
-        following = ordered[place + 1] if place + 1 < len(ordered) else None
-        if following is None or following.split != record.split:
-            sections.add(place)
-    first = records[0]
-    title = f"{first.suite} v{first.suite_version}, {first.role.partition('_')[2]} half"
-    return TextTable(title, columns, tuple(rows), frozenset(sections), _notes(ordered))
 
 
-def _row(record: Record, system: UnitSystem, *, show_paired: bool) -> tuple[str, ...]:
-    counts, metrics = record.counts, record.metrics
-    n_molecules = metrics["forces_mae"].n_molecules if "forces_mae" in metrics else 0
-    paired = record.paired.get("forces_mae")
-    verdict = f"{ratio_with_interval(paired)} {paired.verdict}" if paired else "–"
-    seconds = record.wall_s_per_structure
-    energies = ("energy_mae_raw", "energy_mae_aligned", "energy_mae_relative")
-    return (
-        record.split,
-        record.model,
-        record.mode,
-        f"{counts.evaluated} ({n_molecules})",
-        with_interval(metrics.get("forces_mae"), system),
-        ratio_with_interval(record.gap.get("forces_mae")),
-        *((verdict,) if show_paired else ()),
-        *(_bare(record, name, system) for name in ("forces_cosine", *energies)),
-        str(counts.skipped),
-        str(counts.failed),
-        "–" if seconds is None else f"{seconds:.2g}",
+def _sections(ordered: Sequence[Record]) -> frozenset[int]:
+    last = len(ordered) - 1
+    return frozenset(
+        n for n, r in enumerate(ordered) if n == last or ordered[n + 1].split != r.split
     )
 
 
-def _bare(record: Record, name: str, system: UnitSystem) -> str:
-    metric = record.metrics.get(name)
-    if metric is None:
-        return "–"
-    return number(metric.value * shown_unit(metric.unit, system).factor)
+def _title(ordered: Sequence[Record]) -> str:
+    first = ordered[0]
+    return f"{first.suite} v{first.suite_version}, {first.role.partition('_')[2]} half"
+
+
+def _where(record: Record) -> str:
+    return f"{record.split}, {record.model} {record.mode}"
 
 
 def _notes(records: Sequence[Record]) -> tuple[str, ...]:
-    notes = [
-        "Intervals: 95 %, bootstrap over molecules. n: structures evaluated (molecules). "
-        "to ID: error over the error on the split's ID control. Energies per atom: raw; "
-        "aligned by per-element shifts fitted on train; relative within a molecule."
+    reasons = [
+        f"{_where(record)}: {count} of {record.counts.total} structures – {reason}"
+        for record in records
+        for reason, count in record.counts.reasons.items()
     ]
-    for record in records:
-        where = f"{record.split}, {record.model} {record.mode}"
-        notes += [
-            f"{where}: {count} of {record.counts.total} structures – {reason}"
-            for reason, count in record.counts.reasons.items()
-        ]
-        notes += [f"{where}: {note}" for note in record.notes]
-    return tuple(dict.fromkeys(notes))
+    return (
+        "Intervals: 95 %, bootstrap over molecules. n: structures evaluated (molecules).",
+        "to ID: the error over the error on the split's ID control.",
+        *reasons,
+    )

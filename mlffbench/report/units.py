@@ -1,5 +1,6 @@
 """How stored numbers (eV, eV/Å) are shown to people."""
 
+import math
 from dataclasses import dataclass
 from typing import Literal
 
@@ -7,7 +8,7 @@ from mlffbench.core.record import Comparison, MetricValue
 from mlffbench.core.units import KCAL_PER_MOL
 
 UnitSystem = Literal["meV", "kcal"]
-_BILLION = 1e9
+_MOST_DIGITS = 5
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,21 +35,18 @@ def shown_unit(stored: str, system: UnitSystem) -> Shown:
 
 
 def number(value: float) -> str:
-    """Return three significant digits, without an exponent below a billion.
+    """Return three significant digits, thousands separated.
 
     Example:
-        >>> number(1234.5), number(0.012345)
-        ('1,234', '0.0123')
+        >>> number(1234.5), number(12.345), number(0.8)
+        ('1,234', '12.3', '0.800')
     """
-    if value == 0 or abs(value) >= _BILLION:
+    if value == 0:
+        return "0"
+    digits = 2 - math.floor(math.log10(abs(value)))
+    if digits > _MOST_DIGITS:
         return f"{value:.3g}"
-    digits = 2
-    for power in (1, 10, 100):
-        if abs(value) >= power:
-            digits = {1: 2, 10: 1, 100: 0}[power]
-    if abs(value) < 1:
-        return f"{value:.3g}"
-    return f"{value:,.{digits}f}"
+    return f"{value:,.{max(digits, 0)}f}"
 
 
 def with_interval(metric: MetricValue | None, system: UnitSystem = "meV") -> str:

@@ -299,4 +299,4 @@ def _facts(work: Work, rows: list[np.ndarray]) -> dict[str, Any]:
 
 
 def _now() -> str:
-    return datetime.now(UTC).isoformat(timespec="seconds")
+    return datetime.now(UTC).isoformat(timespec="milliseconds")

@@ -244,6 +244,14 @@ def _notes(item: _Judged, shifts: ElementShifts | None) -> tuple[str, ...]:
         notes.append(
             f"no aligned energies for elements absent from train: {' '.join(unseen)}"
         )
+    open_ones = int(
+        (shifts.undetermined(item.split.structures) & _is_ok(item.split)).sum()
+    )
+    if open_ones:
+        notes.append(
+            f"aligned energies of {open_ones} structures rest on a guess: no combination "
+            "of training compositions makes theirs"
+        )
     if shifts.rank_deficient:
         notes.append(
             f"aligned energies rest on {shifts.rank} independent compositions for "

@@ -197,7 +197,7 @@ def slug(name: str) -> str:
 
 
 def find_runs(folders: list[Path]) -> list[RunFolder]:
-    """Return every run under some folders, sorted by path.
+    """Return every run under some folders, in the order they were started.
 
     Raises:
         StoreError: There is none.
@@ -207,7 +207,8 @@ def find_runs(folders: list[Path]) -> list[RunFolder]:
         names = ", ".join(str(folder) for folder in folders)
         msg = f"no run under {names}; make one with: mlffbench run --suite mini-ood"
         raise StoreError(msg)
-    return [RunFolder(path) for path in sorted(found)]
+    runs = [RunFolder(path) for path in sorted(found)]
+    return sorted(runs, key=lambda run: str(run.read_facts().get("started", "")))
 
 
 def write_arrays(path: Path, arrays: Arrays) -> None:
@@ -224,8 +225,9 @@ def read_arrays(path: Path) -> Arrays:
         StoreError: It is missing or broken.
     """
     try:
-        with np.load(path, allow_pickle=False) as content:
-            return dict(content)
+        content = io.BytesIO(path.read_bytes())
+        with np.load(content, allow_pickle=False) as arrays:
+            return dict(arrays)
     except (OSError, ValueError, BadZipFile, EOFError) as error:
         msg = f"{path} is missing or broken; repeat the run with --overwrite"
         raise StoreError(msg) from error

@@ -61,7 +61,7 @@ def test_the_fit_is_the_augmented_least_squares_solution(seed):
     fractions = counts / sizes[:, None]
     ridge = np.sqrt(RIDGE * (fractions**2).sum()) * np.eye(4)
     oracle = np.linalg.lstsq(
-        np.vstack([fractions, ridge]), np.append(error / sizes, np.zeros(4))
+        np.vstack([fractions, ridge]), np.append(error / sizes, np.zeros(4)), rcond=None
     )[0]
     np.testing.assert_allclose(shifts.energies, oracle, rtol=1e-9, atol=1e-10)
 

@@ -179,7 +179,7 @@ def test_plain_mean_agrees_with_scipy():
     data = rng.lognormal(size=30)
     resampled = resample(draw_counts(30, seed=0), data[:, None])[:, 0] / 30
     theirs = scipy.stats.bootstrap(
-        (data,), np.mean, method="percentile", n_resamples=20_000, rng=rng
+        (data,), np.mean, method="percentile", n_resamples=20_000, random_state=rng
     )
     ours = np.quantile(resampled, [0.025, 0.975])
     assert ours.tolist() == pytest.approx(theirs.confidence_interval, rel=0.03)

@@ -6,7 +6,7 @@ import pytest
 
 from mlffbench.core.record import Comparison, Counts, MetricValue, Record
 from mlffbench.report.render import to_csv, to_json, to_markdown, to_rich, worst_markdown
-from mlffbench.report.tables import comparison_table
+from mlffbench.report.tables import energy_table, force_table
 from mlffbench.report.units import number, shown_unit, with_interval
 
 MAE = MetricValue(value=0.2, unit="eV/Å", n=9, n_molecules=3, low=0.1, high=0.3)
@@ -70,7 +70,7 @@ def test_a_missing_number_is_a_dash_never_zero() -> None:
         worst_group=None,
         wall_s_per_structure=None,
     )
-    table = comparison_table([skipped])
+    table = force_table([skipped])
     cells = dict(zip(table.columns, table.rows[0], strict=True))
     assert cells["force MAE meV/Å"] == "–"
     assert cells["to ID"] == "–"
@@ -81,18 +81,16 @@ def test_a_missing_number_is_a_dash_never_zero() -> None:
 
 def test_table_has_id_first_and_keeps_models_together() -> None:
     id_record = record("id", role="id_test", shift=None, gap={})
-    table = comparison_table([record(model="b"), record(), id_record])
+    table = force_table([record(model="b"), record(), id_record])
     assert [row[0] for row in table.rows] == ["id", "ood_elements", "ood_elements"]
     assert table.rows[1][5] == "×2.00 [1.50, 2.50]"
 
 
 def test_paired_column_appears_with_a_refinement() -> None:
     better = Comparison(difference=MAE, ratio=RATIO, verdict="better")
-    table = comparison_table(
-        [record(), record(mode="ttt", paired={"forces_mae": better})]
-    )
+    table = force_table([record(), record(mode="ttt", paired={"forces_mae": better})])
     assert "to baseline" in table.columns
-    assert any("better" in cell for cell in table.rows[1])
+    assert "better" in table.rows[1]
 
 
 def test_csv_and_json_hold_every_number() -> None:
@@ -105,7 +103,15 @@ def test_csv_and_json_hold_every_number() -> None:
 
 
 def test_hostile_names_stay_text() -> None:
-    table = comparison_table([record(model="[bold]|x|\n\\")])
+    table = force_table([record(model="[bold]|x|\n\\")])
     assert "\\|x\\|" in to_markdown(table)
     assert to_rich(table).row_count == 1
     assert "CCO" in worst_markdown([record()])
+
+
+def test_energies_have_intervals_in_three_columns() -> None:
+    energy = MAE.model_copy(update={"unit": "eV/atom"})
+    table = energy_table([record(metrics={"energy_mae_raw": energy}, notes=("look",))])
+    assert table.columns[3:] == ("raw meV/atom", "aligned", "relative")
+    assert table.rows[0][3:] == ("200 [100, 300]", "–", "–")
+    assert any("look" in note for note in table.notes)

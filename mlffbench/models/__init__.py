@@ -1,0 +1,1 @@
+"""The catalogue of force fields, and the adapters behind it."""

@@ -1,0 +1,76 @@
+"""Cards of the force fields that are models only."""
+
+from mlffbench.core.card import ALL_ELEMENTS, ModelCard, elements
+
+ZERO = ModelCard(
+    elements=ALL_ELEMENTS,
+    charges=None,
+    periodic=True,
+    level_of_theory="isolated atoms (wB97X/6-31G(d)); 0 eV beyond H B C N O F Si P S Cl",
+    licence="MIT (mlffbench)",
+    citation="none: it is the floor",
+    dtype="float64",
+)
+
+ANI_1X = ModelCard(
+    elements=elements("H C N O"),
+    level_of_theory="wB97X/6-31G(d)",
+    training_sets=("ANI-1x (5M conformers of H C N O molecules)",),
+    licence="MIT (torchani)",
+    citation="Smith et al., J. Chem. Phys. 148, 241733 (2018)",
+    cutoff=5.2,
+    # float32 differs from a one-by-one torchani loop by 7e-6 eV/Å, float64 by 2e-14.
+    dtype="float64",
+    source="inside torchani 2.2.4 (ensemble of 8 networks)",
+)
+
+_OFF_CITATION = "Kovács et al., J. Am. Chem. Soc. 147, 17598 (2025), arXiv:2312.15211"
+
+
+def _mace_off(size: str, cutoff: float) -> ModelCard:
+    return ModelCard(
+        elements=elements("H C N O F P S Cl Br I"),
+        periodic=True,
+        level_of_theory="wB97M-D3(BJ)/def2-TZVPPD",
+        training_sets=("SPICE 1 (neutral)", "QMugs subset", "water clusters"),
+        licence="Academic Software License (no commercial use)",
+        citation=_OFF_CITATION,
+        cutoff=cutoff,
+        source=f"github.com/ACEsuit/mace-off, MACE-OFF23_{size}.model",
+    )
+
+
+MACE_OFF23_SMALL = _mace_off("small", 4.5)
+MACE_OFF23_MEDIUM = _mace_off("medium", 5.0)
+MACE_OFF23_LARGE = _mace_off("large", 5.0)
+
+MACE_MP_0 = ModelCard(
+    elements=frozenset({*range(1, 84), *range(89, 95)}),
+    periodic=True,
+    level_of_theory="PBE+U (Materials Project)",
+    training_sets=("MPtrj",),
+    licence="MIT",
+    citation="Batatia et al., J. Chem. Phys. 163, 184110 (2025), arXiv:2401.00096",
+    cutoff=6.0,
+    source="github.com/ACEsuit/mace-mp, release mace_mp_0 (medium)",
+)
+
+MACE = ModelCard(
+    elements=ALL_ELEMENTS,
+    periodic=True,
+    level_of_theory="as the file was trained",
+    licence="as the file",
+    citation="Batatia et al., NeurIPS 2022, arXiv:2206.07697",
+    source="a file of yours; its own elements and cutoff count",
+)
+
+ASE = ModelCard(
+    elements=ALL_ELEMENTS,
+    charges=None,
+    periodic=True,
+    level_of_theory="as the calculator",
+    licence="as the calculator",
+    citation="Larsen et al., J. Phys.: Condens. Matter 29, 273002 (2017)",
+    dtype="float64",
+    source="a Python package of yours",
+)

@@ -1,0 +1,174 @@
+"""MaceForceField: one head of a MACE network."""
+
+import copy
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any, Self
+
+import torch
+from torch import Tensor, nn
+
+from mlffbench.core.assembly import predict_rest, refusals, require_supported
+from mlffbench.core.card import ModelCard
+from mlffbench.core.errors import ModelError
+from mlffbench.core.forcefield import CutoffScope
+from mlffbench.core.graph import radius_graph
+from mlffbench.core.labels import Labels
+from mlffbench.core.structures import Structures
+
+
+class MaceForceField:
+    """One head of a MACE network.
+
+    Args:
+        name: How tables call it.
+        network: A MACE network; it becomes this model's own.
+        card: What is known of it; elements and cutoff are read off the network.
+        head: Which head to use; may be empty where there is only one, or a default.
+        device: Where to compute.
+        dtype: Floating-point type to compute in.
+
+    Attributes:
+        weights_sha256: Name of the weights file -> its checksum; empty for a network
+            that came from no file.
+
+    Raises:
+        ModelError: There is no such head, or the network wants inputs we do not have.
+    """
+
+    cutoff_scope: CutoffScope = "graph"
+
+    def __init__(
+        self,
+        name: str,
+        network: nn.Module,
+        card: ModelCard,
+        *,
+        head: str,
+        device: torch.device,
+        dtype: torch.dtype,
+    ) -> None:
+        parts: Any = network
+        if hasattr(network, "joint_embedding"):
+            msg = f"{name!r} wants further inputs ({', '.join(parts.embedding_specs)})"
+            raise ModelError(msg + ", which mlffbench does not pass on")
+        self.name = name
+        self.weights_sha256: dict[str, str] = {}
+        numbers: list[int] = parts.atomic_numbers.tolist()
+        self.elements = frozenset(numbers)
+        # A cutoff kept in float32 is 4.3000002 Å.
+        self.trained_cutoff = self.cutoff = round(float(parts.r_max), 6)
+        self.card = replace(card, elements=self.elements, cutoff=self.cutoff)
+        self._head = _find_head(list(getattr(network, "heads", [])), head, name)
+        energies: Tensor = parts.atomic_energies_fn.atomic_energies.reshape(
+            -1, len(numbers)
+        )
+        self._atomic_energies = energies[self._head].double().to(device)
+        self._network = network.to(device=device, dtype=dtype).requires_grad_(False)
+        self._device, self._dtype = device, dtype
+        place = torch.zeros(max(numbers) + 1, dtype=torch.int64)
+        place[numbers] = torch.arange(len(numbers))
+        self._place = place.to(device)
+
+    def with_cutoff(self, cutoff: float) -> Self:
+        """Return the same network on graphs of another radius in Å.
+
+        The radial envelope stays that of training: forces jump at the radius.
+
+        Raises:
+            ModelError: The radius is not positive, or above the trained one, where every
+                further edge is multiplied by an envelope of 0.
+        """
+        if not 0 < cutoff <= self.trained_cutoff:
+            msg = (
+                f"{self.name!r} cannot use a cutoff of {cutoff:g} Å: it must be above 0, "
+                f"and beyond the trained {self.trained_cutoff:g} Å the envelope is 0, so "
+                "that further edges are inert"
+            )
+            raise ModelError(msg)
+        other = copy.copy(self)
+        other.cutoff = float(cutoff)
+        return other
+
+    def predict(self, structures: Structures) -> Labels:
+        """Return float64 total energies in eV and forces in eV/Å."""
+        refused = refusals(structures, self.card)
+        return predict_rest(structures, refused, self._compute)
+
+    def embed(self, structures: Structures) -> Tensor:
+        """Return invariant node features of all layers, shape (n_atoms, n_features).
+
+        Raises:
+            ModelError: A structure is outside what the network can treat.
+        """
+        require_supported(structures, self.card, self.name)
+        data = self._inputs(structures.to(device=self._device))
+        features: Tensor = self._network(data, compute_force=False)["node_feats"]
+        parts: Any = self._network
+        scalars: list[Tensor] = []
+        start = 0
+        for product in parts.products:
+            irreps = product.linear.irreps_out
+            scalars += [
+                features[:, start + columns.start : start + columns.stop]
+                for columns, (_, irrep) in zip(irreps.slices(), irreps, strict=True)
+                if irrep.l == 0 and irrep.p == 1
+            ]
+            start += irreps.dim
+        return torch.cat(scalars, dim=1).detach().to(structures.positions.device)
+
+    def _compute(self, structures: Structures) -> Labels:
+        here = structures.to(device=self._device)
+        data = self._inputs(here)
+        elements = self._place[here.numbers]
+        with torch.enable_grad():
+            outputs = self._network(data)
+        # Total energies are thousands of eV: isolated atoms are added in float64.
+        atomic = self._atomic_energies[elements]
+        bonding = outputs["node_energy"].detach() - atomic.to(self._dtype).double()
+        energy = atomic.new_zeros(here.n_systems)
+        energy.index_add_(0, here.system, atomic + bonding)
+        device = structures.positions.device
+        return Labels(
+            energy=energy.to(device),
+            forces=outputs["forces"].detach().double().to(device),
+            source=f"model:{self.name}, total energies",
+        )
+
+    def _inputs(self, structures: Structures) -> dict[str, Tensor]:
+        """Return what MACE's forward takes; all of it fresh, for forward changes it."""
+        graph = radius_graph(structures, self.cutoff)
+        system, cell = structures.system, structures.cell.to(self._dtype)
+        shifts = graph.shifts.to(self._dtype)
+        of_edges = cell[system[graph.edges[0]]]
+        stops = torch.cumsum(structures.sizes, 0)
+        return {
+            "positions": structures.positions.detach().to(self._dtype, copy=True),
+            "node_attrs": nn.functional.one_hot(
+                self._place[structures.numbers], len(self._atomic_energies)
+            ).to(self._dtype),
+            "edge_index": graph.edges,
+            "shifts": torch.einsum("es,esx->ex", shifts, of_edges),
+            "unit_shifts": shifts,
+            "cell": cell.reshape(-1, 3),
+            "batch": system,
+            "ptr": torch.cat([stops.new_zeros(1), stops]),
+            "head": torch.full_like(structures.charge, self._head),
+        }
+
+
+def _find_head(heads: Sequence[str], wanted: str, name: str) -> int:
+    """Return the place of a head among those of the network."""
+    if wanted:
+        if wanted in heads:
+            return heads.index(wanted)
+        known = ", ".join(heads) or "one without a name"
+        msg = f"{name!r} has no head {wanted!r}; it has: {known}"
+        raise ModelError(msg)
+    if len(heads) <= 1:
+        return 0
+    for index, head in enumerate(heads):
+        if head.lower() == "default":
+            return index
+    msg = f"{name!r} has the heads {', '.join(heads)}; choose one: mace:PATH?head=NAME"
+    raise ModelError(msg)

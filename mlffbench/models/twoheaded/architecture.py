@@ -1,0 +1,127 @@
+"""Architecture: everything needed to build a network again, except its weights."""
+
+from typing import Annotated, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+
+from mlffbench.core.card import ALL_ELEMENTS
+
+Network = Literal["mace", "schnet"]
+Depth = Literal["min", "med", "max"]
+
+
+class _Frozen(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+
+class MaceShape(_Frozen):
+    """Size of a MACE; the default has 32x0e + 32x1o features.
+
+    Attributes:
+        channels: Features of each symmetry.
+        max_l: Highest angular momentum of the features between blocks.
+        max_ell: Highest angular momentum of the spherical harmonics of an edge.
+        correlation: Body order minus one of a block's product.
+        blocks: Interaction blocks.
+        bessel: Radial basis functions.
+        envelope_power: Power p of the polynomial envelope.
+        radial_widths: Hidden widths of the radial network.
+        readout_width: Hidden width of the last readout.
+        mean_neighbours: Divisor of the sum over neighbours.
+    """
+
+    channels: int = Field(default=32, ge=1)
+    max_l: int = Field(default=1, ge=0)
+    max_ell: int = Field(default=2, ge=0)
+    correlation: int = Field(default=2, ge=1, le=4)
+    blocks: int = Field(default=2, ge=2)
+    bessel: int = Field(default=8, ge=1)
+    envelope_power: int = Field(default=5, ge=3)
+    radial_widths: tuple[Annotated[int, Field(ge=1)], ...] = Field(
+        default=(64, 64, 64), min_length=1
+    )
+    readout_width: int = Field(default=16, ge=1)
+    mean_neighbours: float = Field(default=10.0, gt=0)
+
+
+class SchnetShape(_Frozen):
+    """Size of a SchNet.
+
+    Attributes:
+        hidden: Features of an atom.
+        filters: Features of a filter.
+        blocks: Interaction blocks.
+        gaussians: Radial basis functions.
+    """
+
+    hidden: int = Field(default=64, ge=2)
+    filters: int = Field(default=64, ge=1)
+    blocks: int = Field(default=3, ge=2)
+    gaussians: int = Field(default=32, ge=2)
+
+
+class Architecture(_Frozen):
+    """A network with two heads.
+
+    Attributes:
+        network: Which network; the shape of the other one must be absent.
+        elements: Ascending atomic numbers of its embedding; some may be absent from the
+            training set, for test-time training to learn.
+        cutoff: Graph cutoff it is trained with, in Å.
+        depth: How much the heads share: ``min`` the embedding and the first block,
+            ``med`` all but the last block, ``max`` all but the readouts.
+        element_noise: How far the elements differ before training, from 0 (all alike) to
+            1 (independent). An element that training never meets keeps these weights:
+            near 0 it starts as an average atom, at 1 as an arbitrary one.
+        mace: Shape of a ``mace``; the default one when left out.
+        schnet: Shape of a ``schnet``; the default one when left out.
+    """
+
+    network: Network
+    elements: tuple[int, ...] = Field(min_length=1)
+    cutoff: float = Field(default=4.5, gt=0)
+    depth: Depth = "min"
+    element_noise: float = Field(default=0.1, ge=0, le=1)
+    mace: MaceShape | None = None
+    schnet: SchnetShape | None = None
+
+    @model_validator(mode="before")
+    @classmethod
+    def _default_shape(cls, values: object) -> object:
+        if not isinstance(values, dict):
+            return values
+        network = values.get("network")
+        if network in {"mace", "schnet"} and values.get(network) is None:
+            return values | {network: {}}
+        return values
+
+    @field_validator("elements")
+    @classmethod
+    def _sorted_elements(cls, elements: tuple[int, ...]) -> tuple[int, ...]:
+        strange = set(elements) - ALL_ELEMENTS
+        if strange:
+            msg = f"no atomic numbers: {sorted(strange)}"
+            raise ValueError(msg)
+        return tuple(sorted(set(elements)))
+
+    @model_validator(mode="after")
+    def _one_shape(self) -> Self:
+        other = "schnet" if self.network == "mace" else "mace"
+        if getattr(self, other) is not None:
+            msg = f"a {self.network} has no shape of a {other}: leave {other!r} out"
+            raise ValueError(msg)
+        return self
+
+    @property
+    def shape(self) -> MaceShape | SchnetShape:
+        """The shape of the network in use."""
+        shape = self.mace if self.network == "mace" else self.schnet
+        if shape is None:
+            raise ValueError("an Architecture needs the shape of its network")
+        return shape
+
+    @property
+    def shared_blocks(self) -> int:
+        """How many of the interaction blocks both heads share, by depth."""
+        blocks = self.shape.blocks
+        return {"min": 1, "med": blocks - 1, "max": blocks}[self.depth]

@@ -1,0 +1,348 @@
+"""TwoHeaded: one representation, a prior's head and the reference's head."""
+
+import copy
+import dataclasses
+import math
+from collections.abc import Mapping
+from typing import Literal, Self
+
+import torch
+from pydantic import JsonValue
+from torch import Tensor, nn
+from torch.func import functional_call
+
+from mlffbench.core.assembly import predict_rest, refusals
+from mlffbench.core.card import ModelCard, format_elements
+from mlffbench.core.errors import ModelError
+from mlffbench.core.forcefield import CutoffScope, Head
+from mlffbench.core.labels import Labels
+from mlffbench.core.options import DTYPES
+from mlffbench.core.structures import Structures
+from mlffbench.models.twoheaded.architecture import Architecture
+from mlffbench.models.twoheaded.backbone import Atomwise, Backbone, make_backbone
+from mlffbench.models.twoheaded.partition import side
+from mlffbench.models.twoheaded.prepared import Prepared, prepare
+
+Owner = Literal["shared", "prior", "ref"]
+OWNERS: tuple[Owner, ...] = ("shared", "prior", "ref")
+HEADS: tuple[Head, ...] = ("prior", "ref")
+
+
+class TwoHeaded:
+    """A network with two heads; make one with `build` or `checkpoint.load`.
+
+    The energy of head h is Σ_atoms (scale_h · network_h + E0_h[element]). A head is the
+    network with the shared parameters and its own, so one head costs one network.
+
+    Attributes:
+        name: How tables call it.
+        architecture: Everything about it but the weights.
+        elements: Atomic numbers it can treat, learned or not.
+        card: What is known of it.
+        facts: What its trainer wrote down.
+        cutoff: Cutoff in use, in Å.
+        cutoff_scope: Whether the radial envelope follows a changed cutoff.
+        atomic_energies: Head -> atomic number -> E0 in eV; the fitted ones only, an
+            element that was not fitted counts 0.
+        scale: Head -> eV per unit of the network's output.
+        weights_sha256: Of the weights file it was loaded from, else empty.
+        device: Where it computes.
+        dtype: What it computes in.
+    """
+
+    def __init__(
+        self,
+        architecture: Architecture,
+        backbone: Backbone,
+        *,
+        atomic_energies: Mapping[Head, Mapping[int, float]],
+        scale: Mapping[Head, float],
+        device: torch.device,
+        dtype: torch.dtype,
+    ) -> None:
+        self.name: str = architecture.network
+        self.architecture = architecture
+        self.elements = frozenset(architecture.elements)
+        self.card = ModelCard(
+            elements=self.elements, periodic=True, cutoff=architecture.cutoff
+        )
+        self.facts: Mapping[str, JsonValue] = {}
+        self.cutoff = architecture.cutoff
+        self.cutoff_scope: CutoffScope = "graph"
+        self.atomic_energies = {head: dict(atomic_energies[head]) for head in HEADS}
+        self.scale = {head: float(scale[head]) for head in HEADS}
+        self.weights_sha256 = ""
+        self.device, self.dtype = device, dtype
+        self._backbone = backbone.to(device=device, dtype=dtype)
+        self._zeros = {head: self._zero_energies(head) for head in HEADS}
+        self._parameters: dict[Owner, dict[str, nn.Parameter]] = {o: {} for o in OWNERS}
+        for name, parameter in self._backbone.named_parameters():
+            shared = side(architecture, name) == "shared"
+            owners: tuple[Owner, ...] = ("shared",) if shared else HEADS
+            for owner in owners:
+                self._parameters[owner][name] = nn.Parameter(parameter.detach().clone())
+
+    @classmethod
+    def build(
+        cls,
+        architecture: Architecture,
+        *,
+        atomic_energies: Mapping[Head, Mapping[int, float]],
+        scale: Mapping[Head, float],
+        seed: int,
+        device: str = "cpu",
+        dtype: str = "float32",
+    ) -> Self:
+        """Return an untrained model; both heads start from the same weights.
+
+        Args:
+            architecture: What to build.
+            atomic_energies: Head -> atomic number -> E0 in eV, for the fitted elements.
+            scale: Head -> eV per unit of the network's output, e.g. the standard
+                deviation of the force components.
+            seed: Of the initial weights; the random state of the process stays.
+            device: Where to compute.
+            dtype: ``"float32"`` or ``"float64"``.
+
+        Raises:
+            MissingExtraError: The network's library is not installed.
+            ModelError: An E0 or a scale is no number or for an unknown element.
+        """
+        return cls(
+            architecture,
+            make_backbone(architecture, seed=seed),
+            atomic_energies=atomic_energies,
+            scale=scale,
+            device=torch.device(device),
+            dtype=DTYPES[dtype],
+        )
+
+    def predict(self, structures: Structures) -> Labels:
+        """Return detached labels of the reference head; energies are float64.
+
+        Structures with an element outside the table are named in ``failures``.
+        """
+        source = f"model:{self.name}"
+
+        def compute(rest: Structures) -> Labels:
+            if not rest.n_atoms:
+                energy = torch.zeros(rest.n_systems, dtype=torch.float64)
+                return Labels(energy=energy, forces=rest.positions, source=source)
+            return self._labels(self.prepare(rest), "ref", differentiable=False)
+
+        return predict_rest(structures, refusals(structures, self.card), compute)
+
+    def prepare(self, structures: Structures) -> Prepared:
+        """Return a batch with its neighbour list, to be used many times.
+
+        Raises:
+            ModelError: An element is not in the table of the network.
+        """
+        return prepare(
+            structures,
+            elements=self.architecture.elements,
+            cutoff=self.cutoff,
+            device=self.device,
+            dtype=self.dtype,
+        )
+
+    def forward(self, structures: Structures | Prepared, head: Head) -> Labels:
+        """Return one head's labels with the autograd graph attached.
+
+        Args:
+            structures: A batch, or what `prepare` made of it.
+            head: Which head.
+
+        Returns:
+            Energies in float64, forces in the dtype of the model; both can be
+            differentiated with respect to the parameters.
+
+        Raises:
+            ModelError: An element is not in the table, or the batch was prepared for
+                another cutoff, device or dtype.
+        """
+        return self._labels(self._prepared(structures), head, differentiable=True)
+
+    def forward_energy(self, structures: Structures | Prepared, head: Head) -> Tensor:
+        """Return one head's energies only, shape (n_systems,), in eV, float64."""
+        batch = self._prepared(structures)
+        return self._energy(batch, batch.positions, head)
+
+    def embed(self, structures: Structures) -> Tensor:
+        """Return the invariant features of the last shared block, detached.
+
+        Returns:
+            Shape (n_atoms, n_features).
+
+        Raises:
+            ModelError: An element is not in the table of the network.
+        """
+        batch = self.prepare(structures)
+        with torch.no_grad():
+            atoms = self._run(batch, batch.positions, "ref")
+        return atoms.features[self.architecture.shared_blocks - 1]
+
+    def with_cutoff(self, cutoff: float, scope: CutoffScope | None = None) -> Self:
+        """Return the same model at another cutoff; weights are shared.
+
+        Args:
+            cutoff: In Å, at most the trained one.
+            scope: ``"graph"`` drops the neighbours beyond the cutoff, so forces jump
+                there; ``"graph+envelope"`` makes the radial envelope vanish at the cutoff
+                too. None keeps the scope in use. The radial basis stays as trained.
+
+        Raises:
+            ModelError: The cutoff is no radius, or above the trained one.
+        """
+        if not (math.isfinite(cutoff) and cutoff > 0):
+            msg = f"a cutoff of {cutoff} Å is no radius: give a positive, finite number"
+            raise ModelError(msg)
+        trained = self.architecture.cutoff
+        if cutoff > trained:
+            msg = (
+                f"a cutoff of {cutoff:g} Å is above the trained {trained:g} Å of "
+                f"{self.name!r}, whose radial functions end there: it would change "
+                "nothing or leave what was trained; give one at or below"
+            )
+            raise ModelError(msg)
+        twin = copy.copy(self)
+        twin.cutoff = float(cutoff)
+        twin.cutoff_scope = scope or self.cutoff_scope
+        return twin
+
+    def clone(self) -> Self:
+        """Return a copy whose parameters can be changed without touching this one."""
+        twin = copy.copy(self)
+        twin._parameters = {
+            owner: {
+                name: nn.Parameter(value.detach().clone(), value.requires_grad)
+                for name, value in parameters.items()
+            }
+            for owner, parameters in self._parameters.items()
+        }
+        return twin
+
+    def representation_parameters(self) -> list[nn.Parameter]:
+        """Return the shared parameters, those that test-time training may move."""
+        return list(self._parameters["shared"].values())
+
+    def parameters_of(self, owner: Owner) -> dict[str, nn.Parameter]:
+        """Return the parameters that are shared or belong to one head, by name."""
+        return dict(self._parameters[owner])
+
+    def state(self) -> dict[str, Tensor]:
+        """Return every parameter, detached, under ``owner.name``; memory is shared."""
+        return {
+            f"{owner}.{name}": parameter.detach()
+            for owner in OWNERS
+            for name, parameter in self._parameters[owner].items()
+        }
+
+    def load_state(self, state: Mapping[str, Tensor]) -> None:
+        """Copy values into every parameter.
+
+        Args:
+            state: As `state` returns it.
+
+        Raises:
+            ModelError: Names or shapes are not those of this model, or a value is not
+                finite; nothing is changed then.
+        """
+        mine = self.state()
+        for name in sorted(mine.keys() | state.keys()):
+            if name not in mine or name not in state:
+                where = "unknown to" if name in state else "missing for"
+                msg = f"weights {name!r} are {where} this {self.architecture.network}"
+                raise ModelError(msg)
+            found, expected = tuple(state[name].shape), tuple(mine[name].shape)
+            if found != expected:
+                msg = f"weights {name!r} have shape {found}, expected {expected}"
+                raise ModelError(msg)
+            if not bool(torch.isfinite(state[name]).all()):
+                msg = f"weights {name!r} are not finite"
+                raise ModelError(msg)
+        with torch.no_grad():
+            for name, values in mine.items():
+                values.copy_(state[name])
+
+    @torch.no_grad()
+    def copy_head(self, source: Head, target: Head) -> None:
+        """Give one head the weights of the other, e.g. to start fine-tuning from it."""
+        for name, parameter in self._parameters[target].items():
+            parameter.copy_(self._parameters[source][name])
+
+    @torch.no_grad()
+    def copy_elements(self, sources: Mapping[int, int]) -> None:
+        """Give elements the weights that others have learned.
+
+        Args:
+            sources: Atomic number -> atomic number whose weights it takes.
+
+        Raises:
+            ModelError: An element is not in the table of the network.
+        """
+        unknown = {*sources, *sources.values()} - self.elements
+        if unknown:
+            msg = f"no weights for {format_elements(frozenset(unknown))} to copy"
+            raise ModelError(msg)
+        place = {z: index for index, z in enumerate(self.architecture.elements)}
+        into = [place[z] for z in sources]
+        come = [place[z] for z in sources.values()]
+        for slices in self._backbone.element_slices(self._parameters["shared"]):
+            slices[into] = slices[come]
+
+    def _prepared(self, structures: Structures | Prepared) -> Prepared:
+        if not isinstance(structures, Prepared):
+            return self.prepare(structures)
+        positions = structures.positions
+        found = structures.cutoff, positions.device, positions.dtype
+        expected = self.cutoff, torch.zeros(0, device=self.device).device, self.dtype
+        if found != expected:
+            msg = f"the batch was prepared for {found}, this model needs {expected}"
+            raise ModelError(msg)
+        return structures
+
+    def _labels(self, batch: Prepared, head: Head, *, differentiable: bool) -> Labels:
+        with torch.enable_grad():
+            positions = batch.positions.clone().requires_grad_()
+            energy = self._energy(batch, positions, head)
+            [slope] = torch.autograd.grad(
+                energy.sum(), [positions], create_graph=differentiable
+            )
+        source = f"model:{self.name}" + ("" if head == "ref" else f"/{head}")
+        labels = Labels(energy=energy, forces=-slope, source=source)
+        return (
+            labels
+            if differentiable
+            else dataclasses.replace(labels, energy=energy.detach())
+        )
+
+    def _energy(self, batch: Prepared, positions: Tensor, head: Head) -> Tensor:
+        atoms = self._run(batch, positions, head).energy.double()
+        atoms = self.scale[head] * atoms + self._zeros[head][batch.element_index]
+        return atoms.new_zeros(batch.n_systems).index_add(0, batch.system, atoms)
+
+    def _run(self, batch: Prepared, positions: Tensor, head: Head) -> Atomwise:
+        narrow = self.cutoff_scope == "graph+envelope"
+        radius = self.cutoff if narrow else self.architecture.cutoff
+        inputs = batch.element_index, batch.edges, batch.vectors(positions), radius
+        parameters: dict[str, Tensor] = {
+            **self._parameters["shared"],
+            **self._parameters[head],
+        }
+        atoms: Atomwise = functional_call(self._backbone, parameters, inputs)
+        return atoms
+
+    def _zero_energies(self, head: Head) -> Tensor:
+        """Return E0 of each element in the table, shape (n_elements,), in eV."""
+        fitted = self.atomic_energies[head]
+        unknown = fitted.keys() - self.elements
+        if unknown:
+            names = format_elements(frozenset(unknown))
+            msg = f"E0 of the head {head!r} for {names}, which the network does not know"
+            raise ModelError(msg)
+        if not all(map(math.isfinite, [*fitted.values(), self.scale[head]])):
+            msg = f"an E0 or the scale of the head {head!r} is not finite"
+            raise ModelError(msg)
+        energies = [fitted.get(number, 0.0) for number in self.architecture.elements]
+        return torch.tensor(energies, dtype=torch.float64, device=self.device)

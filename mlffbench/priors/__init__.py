@@ -1,0 +1,1 @@
+"""The catalogue of cheap priors; a prior is a force field."""

@@ -1,0 +1,60 @@
+"""Routed: several refined models as one, each for its own structures."""
+
+from collections.abc import Mapping
+
+import torch
+
+from mlffbench.core.forcefield import ForceField
+from mlffbench.core.labels import Labels
+from mlffbench.core.structures import Structures
+
+
+class Routed:
+    """A force field that sends every structure to the model refined for it.
+
+    Args:
+        base: The model before refinement.
+        models: Structure id -> its model; a structure without one goes to the base.
+    """
+
+    def __init__(self, base: ForceField, models: Mapping[str, ForceField]) -> None:
+        self.name = base.name
+        self.elements = base.elements
+        self._base = base
+        self._models = models
+
+    def predict(self, structures: Structures) -> Labels:
+        """Return labels, each structure's by its own model, in one call per model."""
+        chosen: dict[int, tuple[ForceField, list[int]]] = {}
+        for place, name in enumerate(structures.ids):
+            model = self._models.get(name, self._base)
+            chosen.setdefault(id(model), (model, []))[1].append(place)
+        if len(chosen) == 1:
+            [(model, _)] = chosen.values()
+            return model.predict(structures)
+        return _scatter(structures, list(chosen.values()))
+
+
+def _scatter(structures: Structures, parts: list[tuple[ForceField, list[int]]]) -> Labels:
+    """Return the labels of all parts in the order of the structures."""
+    energies, forces, atoms, places = [], [], [], []
+    failures: dict[int, str] = {}
+    source = ""
+    for model, mine in parts:
+        labels = model.predict(structures.select(mine))
+        energies.append(labels.energy)
+        forces.append(labels.forces)
+        places += mine
+        failures |= {mine[index]: why for index, why in labels.failures.items()}
+        source = source or labels.source
+        for place in mine:
+            atoms.append(torch.nonzero(structures.system == place).flatten())
+    energy, force = torch.cat(energies), torch.cat(forces)
+    order = torch.tensor(places, device=energy.device)
+    where = torch.cat(atoms).to(force.device)
+    return Labels(
+        energy=torch.empty_like(energy).index_copy_(0, order, energy),
+        forces=torch.empty_like(force).index_copy_(0, where, force),
+        source=source,
+        failures=failures,
+    )

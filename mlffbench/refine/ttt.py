@@ -1,0 +1,263 @@
+"""TTT, test-time training: gradient steps on a cheap prior's forces.
+
+Kreiman & Krishnapriyan, arXiv 2503.08674: the representation that the prior's head and
+the reference's head share is moved so that the prior's head, which is frozen, reproduces
+the prior on the test geometries; then the reference's head predicts. No reference label
+takes part.
+"""
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal, cast
+
+import torch
+from torch import Tensor, nn
+
+from mlffbench.core.errors import BenchError, ModelError
+from mlffbench.core.forcefield import ForceField, HasPriorHead
+from mlffbench.core.labels import Labels
+from mlffbench.core.options import ModelOptions
+from mlffbench.core.structures import Structures
+from mlffbench.priors.catalog import DEFAULT, PRIORS
+from mlffbench.priors.labels import LabelCache, label
+from mlffbench.refine.base import Fact, Refined, Unit
+from mlffbench.refine.routed import Routed
+
+Optimizer = Literal["adam", "sgd"]
+_CLIP = 10.0
+"""Largest gradient norm of a step, in eV/Å per unit of the parameters."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Adapted:
+    """What came of one unit: a model or why there is none, and the loss by step."""
+
+    model: ForceField | None
+    reason: str
+    losses: list[float]
+
+
+class PriorTuning:
+    """Test-time training of a model with a prior head.
+
+    Args:
+        prior: Name of the prior.
+        unit: What is adapted together: ``group``, ``split`` or ``structure``.
+        steps: Gradient steps per unit.
+        optimizer: ``adam`` or ``sgd`` (the paper's, with momentum 0.9).
+        learning_rate: Of the first step; it falls to 0 along a cosine.
+        weight_decay: Decoupled, towards the untouched weights' own scale.
+        batch: Structures per step at most; a larger unit is visited in random batches.
+        anchor: Weight of the squared distance to the untouched weights (L2-SP).
+        seed: Of the order of the batches.
+    """
+
+    name = "ttt"
+
+    def __init__(
+        self,
+        *,
+        prior: str = DEFAULT,
+        unit: Unit = "split",
+        steps: int = 100,
+        optimizer: Optimizer = "adam",
+        learning_rate: float = 1e-3,
+        weight_decay: float = 0.0,
+        batch: int = 16,
+        anchor: float = 0.0,
+        seed: int = 0,
+    ) -> None:
+        if unit not in {"group", "split", "structure"} or optimizer not in {
+            "adam",
+            "sgd",
+        }:
+            msg = f"ttt: unit {unit!r} must be group, split or structure, optimizer "
+            raise BenchError(msg + f"{optimizer!r} must be adam or sgd")
+        if steps < 1 or batch < 1 or not learning_rate > 0 or anchor < 0:
+            msg = "ttt: steps and batch must be at least 1, learning_rate above 0 and "
+            raise BenchError(msg + "anchor not below 0")
+        self.unit = unit
+        self.steps = steps
+        self.prior = prior
+        self.optimizer = optimizer
+        self.learning_rate = learning_rate
+        self.weight_decay = weight_decay
+        self.batch = batch
+        self.anchor = anchor
+        self.seed = seed
+        self.sees = (
+            f"test geometries: yes, one {unit} at a time; {prior} labels of them: yes; "
+            "reference labels: no"
+        )
+        self._oracle: ForceField | None = None
+
+    def check(self, model: ForceField) -> None:
+        """Raise ModelError when the model has no prior head."""
+        if not isinstance(model, HasPriorHead):
+            msg = (
+                f"model {model.name!r} has no prior head, which mode 'ttt' needs; add "
+                "one with: mlffbench train --recipe attach-prior-head, or train a "
+                "network that has one with --recipe prior-freeze-finetune"
+            )
+            raise ModelError(msg)
+
+    def settings(self) -> Mapping[str, Fact]:
+        """Return every resolved hyper-parameter."""
+        return {
+            "prior": self.prior,
+            "unit": self.unit,
+            "steps": self.steps,
+            "optimizer": self.optimizer,
+            "learning_rate": self.learning_rate,
+            "weight_decay": self.weight_decay,
+            "batch": self.batch,
+            "anchor": self.anchor,
+            "seed": self.seed,
+        }
+
+    def refine(self, model: ForceField, structures: Structures) -> Refined:
+        """Return the model adapted unit by unit; a unit that diverges keeps the baseline.
+
+        Structures the prior cannot compute take no part and keep the baseline too; facts
+        say so and why.
+        """
+        prior = self._prior()
+        labels = label(structures, prior, LabelCache.of(prior))
+        models: dict[str, ForceField] = {}
+        facts: list[dict[str, Fact]] = [{} for _ in structures.ids]
+        trace: dict[str, Sequence[float]] = {}
+        n_steps = 0
+        for key, members in _units(structures, self.unit).items():
+            usable = [place for place in members if place not in labels.failures]
+            adapted = _Adapted(None, "", [])
+            if usable:
+                targets = _forces_of(labels, structures, usable)
+                adapted = self.adapt(model, structures.select(usable), targets, key)
+            trace[key] = adapted.losses
+            n_steps += len(adapted.losses)
+            for place in members:
+                reason = adapted.reason or labels.failures.get(place, "")
+                facts[place] = {"adapted": not reason, "not_adapted_because": reason}
+                if adapted.model is not None and not reason:
+                    models[structures.ids[place]] = adapted.model
+        return Refined(
+            model=Routed(model, models), facts=facts, trace=trace, gradient_steps=n_steps
+        )
+
+    def adapt(
+        self, model: ForceField, structures: Structures, targets: Tensor, key: str
+    ) -> _Adapted:
+        """Return a copy of the model adapted to some structures.
+
+        Args:
+            model: With a prior head; it stays as it is.
+            structures: One unit, all of it labelled.
+            targets: Shape (n_atoms, 3), the prior's forces in eV/Å.
+            key: Name of the unit, which seeds the order of its batches.
+        """
+        # the capability was checked before the run
+        twin = cast("HasPriorHead", model).clone()
+        parameters = list(twin.representation_parameters())
+        origin = [parameter.detach().clone() for parameter in parameters]
+        optimizer = self._optimizer(parameters)
+        schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, self.steps)
+        losses: list[float] = []
+        for batch, wanted in self._batches(structures, targets, key):
+            error = _prior_error(twin, batch, wanted)
+            losses.append(float(error.detach()))
+            penalty = _distance(parameters, origin) if self.anchor else 0.0
+            gradients = torch.autograd.grad(
+                error + self.anchor * penalty, parameters, allow_unused=True
+            )
+            if not _finite(losses[-1], gradients):
+                return _Adapted(None, "the adaptation diverged", losses)
+            for parameter, gradient in zip(parameters, gradients, strict=True):
+                parameter.grad = gradient
+            nn.utils.clip_grad_norm_(parameters, _CLIP)
+            optimizer.step()
+            schedule.step()
+        return _Adapted(cast("ForceField", twin), "", losses)
+
+    def _batches(self, structures: Structures, targets: Tensor, key: str) -> Any:
+        """Yield ``steps`` batches of the unit with their targets."""
+        if structures.n_systems <= self.batch:
+            for _ in range(self.steps):
+                yield structures, targets
+            return
+        generator = torch.Generator().manual_seed(_seed(self.seed, key))
+        order: list[int] = []
+        for _ in range(self.steps):
+            while len(order) < self.batch:
+                drawn = torch.randperm(structures.n_systems, generator=generator)
+                order += drawn.tolist()
+            mine, order = sorted(order[: self.batch]), order[self.batch :]
+            chosen = structures.select(mine)
+            yield chosen, _rows_of(targets, structures, mine)
+
+    def _optimizer(self, parameters: list[nn.Parameter]) -> torch.optim.Optimizer:
+        for parameter in parameters:
+            parameter.requires_grad_(True)
+        if self.optimizer == "adam":
+            return torch.optim.AdamW(
+                parameters, lr=self.learning_rate, weight_decay=self.weight_decay
+            )
+        return torch.optim.SGD(
+            parameters,
+            lr=self.learning_rate,
+            momentum=0.9,
+            weight_decay=self.weight_decay,
+        )
+
+    def _prior(self) -> ForceField:
+        if self._oracle is None:
+            self._oracle = PRIORS.load(self.prior)(ModelOptions())
+        return self._oracle
+
+
+def _units(structures: Structures, unit: Unit) -> dict[str, list[int]]:
+    """Return the places of the structures of each unit, by the unit's name."""
+    names = {
+        "structure": structures.ids,
+        "group": structures.group,
+        "split": ("all",) * structures.n_systems,
+    }[unit]
+    units: dict[str, list[int]] = {}
+    for place, name in enumerate(names):
+        units.setdefault(name, []).append(place)
+    return units
+
+
+def _forces_of(labels: Labels, structures: Structures, places: list[int]) -> Tensor:
+    return _rows_of(labels.forces, structures, places)
+
+
+def _rows_of(forces: Tensor, structures: Structures, places: list[int]) -> Tensor:
+    """Return the rows of the atoms of some structures, in the order of the places."""
+    pieces = torch.split(forces, structures.sizes.tolist())
+    return torch.cat([pieces[place] for place in places])
+
+
+def _prior_error(model: HasPriorHead, structures: Structures, targets: Tensor) -> Tensor:
+    """Return the mean over atoms of the norm of the prior head's force error, eV/Å."""
+    forces = model.forward(structures, "prior").forces
+    error = forces - targets.to(device=forces.device, dtype=forces.dtype)
+    mean: Tensor = torch.linalg.vector_norm(error, dim=1).mean()
+    return mean
+
+
+def _distance(parameters: list[nn.Parameter], origin: list[Tensor]) -> Tensor:
+    """Return the squared distance to the untouched weights."""
+    pairs = zip(parameters, origin, strict=True)
+    return torch.stack([((now - then) ** 2).sum() for now, then in pairs]).sum()
+
+
+def _finite(loss: float, gradients: Sequence[Tensor | None]) -> bool:
+    if loss - loss != 0:
+        return False
+    return all(g is None or bool(torch.isfinite(g).all()) for g in gradients)
+
+
+def _seed(seed: int, key: str) -> int:
+    digest = hashlib.sha256(f"{seed}/{key}".encode()).digest()
+    return int.from_bytes(digest[:7], "little")

@@ -1,0 +1,1 @@
+"""Training two-headed networks: prior labels first, reference labels on top."""

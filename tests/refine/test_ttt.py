@@ -1,0 +1,166 @@
+import numpy as np
+import pytest
+import torch
+from ase.build import molecule
+
+from mlffbench.core.errors import BenchError, ModelError
+from mlffbench.core.labels import Labels
+from mlffbench.core.structures import Structures
+from mlffbench.models.twoheaded.architecture import Architecture
+from mlffbench.models.twoheaded.model import TwoHeaded
+from mlffbench.refine import ttt
+from mlffbench.refine.routed import Routed
+from mlffbench.refine.ttt import PriorTuning
+
+pytest.importorskip("torch_geometric")
+
+
+class Springs:
+    """A cheap prior that the test can follow: pull every atom to the origin."""
+
+    name, elements = "springs", frozenset({1, 6, 8})
+
+    def __init__(self) -> None:
+        self.refused: tuple[str, ...] = ()
+
+    def predict(self, structures: Structures) -> Labels:
+        squares = (structures.positions**2).sum(1) / 2
+        energy = torch.zeros(structures.n_systems, dtype=squares.dtype)
+        failures = {
+            place: "springs snapped"
+            for place, name in enumerate(structures.ids)
+            if name in self.refused
+        }
+        forces = -structures.positions.clone()
+        for place in failures:
+            forces[structures.system == place] = torch.nan
+            energy[place] = torch.nan
+        return Labels(
+            energy=energy.index_add(0, structures.system, squares),
+            forces=forces,
+            source="springs",
+            failures=failures,
+        )
+
+
+@pytest.fixture
+def prior(monkeypatch: pytest.MonkeyPatch, tmp_path) -> Springs:  # type: ignore[no-untyped-def]
+    springs = Springs()
+    monkeypatch.setenv("MLFFBENCH_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setattr(ttt.PRIORS, "load", lambda _: lambda _: springs)
+    return springs
+
+
+def model() -> TwoHeaded:
+    architecture = Architecture(network="schnet", elements=(1, 6, 8), depth="min")
+    zeros = {"prior": {}, "ref": {}}
+    return TwoHeaded.build(
+        architecture, atomic_energies=zeros, scale={"prior": 1.0, "ref": 1.0}, seed=0
+    )
+
+
+def batch() -> Structures:
+    rng = np.random.default_rng(0)
+    names = ["H2O", "H2O", "CH4", "CH4", "CH3OH"]
+    positions = [
+        torch.tensor(molecule(n).positions + rng.normal(0, 0.05, (len(molecule(n)), 3)))
+        for n in names
+    ]
+    return Structures.build(
+        positions,
+        [torch.tensor(molecule(n).numbers) for n in names],
+        ids=[f"{n}/{i}" for i, n in enumerate(names)],
+        group=names,
+    )
+
+
+def test_the_prior_loss_falls_and_the_model_given_stays(prior: Springs) -> None:
+    base, structures = model(), batch()
+    before = {name: value.clone() for name, value in base.state().items()}
+    refined = PriorTuning(steps=30, learning_rate=3e-3).refine(base, structures)
+    (losses,) = refined.trace.values()
+    assert len(losses) == 30
+    assert losses[-1] < 0.9 * losses[0]
+    assert refined.gradient_steps == 30
+    for name, value in base.state().items():
+        assert torch.equal(value, before[name]), name
+    changed = refined.model.predict(structures).forces
+    assert not torch.allclose(changed, base.predict(structures).forces)
+
+
+def test_only_the_representation_moves(prior: Springs) -> None:
+    base = model()
+    refined = PriorTuning(steps=3, weight_decay=0.1).refine(base, batch())
+    assert isinstance(refined.model, Routed)
+    adapted = refined.model._models["H2O/0"]
+    assert isinstance(adapted, TwoHeaded)
+    for owner in ("prior", "ref"):
+        ours, theirs = adapted.parameters_of(owner), base.parameters_of(owner)
+        assert all(torch.equal(ours[name], theirs[name]) for name in theirs), owner
+    ours, theirs = adapted.parameters_of("shared"), base.parameters_of("shared")
+    assert any(not torch.equal(ours[name], theirs[name]) for name in theirs)
+
+
+@pytest.mark.parametrize("unit", ["group", "structure"])
+def test_a_unit_does_not_depend_on_its_companions(prior: Springs, unit: str) -> None:
+    tuning = PriorTuning(steps=3, unit=unit)  # type: ignore[arg-type]
+    structures = batch()
+    together = tuning.refine(model(), structures).model.predict(structures).forces
+    alone = structures.select([2, 3])
+    apart = tuning.refine(model(), alone).model.predict(alone).forces
+    atoms = (structures.system >= 2) & (structures.system <= 3)
+    torch.testing.assert_close(together[atoms], apart, atol=1e-6, rtol=1e-5)
+
+
+def test_the_same_seed_gives_the_same_bytes(prior: Springs) -> None:
+    def predict(seed: int) -> torch.Tensor:
+        tuning = PriorTuning(steps=4, batch=2, seed=seed)
+        structures = batch()
+        return tuning.refine(model(), structures).model.predict(structures).forces
+
+    assert torch.equal(predict(0), predict(0))
+    assert not torch.equal(predict(0), predict(1))
+
+
+def test_what_the_prior_cannot_compute_keeps_the_baseline(prior: Springs) -> None:
+    prior.refused = ("CH4/2",)
+    base, structures = model(), batch()
+    refined = PriorTuning(steps=3).refine(base, structures)
+    assert [facts["adapted"] for facts in refined.facts] == [
+        True,
+        True,
+        False,
+        True,
+        True,
+    ]
+    assert refined.facts[2]["not_adapted_because"] == "springs snapped"
+    mine = structures.system == 2
+    torch.testing.assert_close(
+        refined.model.predict(structures).forces[mine],
+        base.predict(structures).forces[mine],
+    )
+
+
+def test_a_diverged_unit_keeps_the_baseline_and_says_so(prior: Springs) -> None:
+    base, structures = model(), batch()
+    tuning = PriorTuning(steps=50, optimizer="sgd", learning_rate=1e30)
+    refined = tuning.refine(base, structures)
+    assert {facts["not_adapted_because"] for facts in refined.facts} == {
+        "the adaptation diverged"
+    }
+    forces = refined.model.predict(structures).forces
+    assert torch.equal(forces, base.predict(structures).forces)
+
+
+def test_a_model_without_prior_head_gets_one_sentence() -> None:
+    with pytest.raises(ModelError, match=r"no prior head.*attach-prior-head"):
+        PriorTuning().check(Springs())
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [{"steps": 0}, {"unit": "molecule"}, {"optimizer": "lbfgs"}, {"anchor": -1}],
+)
+def test_illegal_settings_are_one_sentence(settings: dict[str, object]) -> None:
+    with pytest.raises(BenchError, match="ttt: "):
+        PriorTuning(**settings)  # type: ignore[arg-type]

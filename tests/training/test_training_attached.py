@@ -1,0 +1,141 @@
+"""A prior head on a pretrained network: what it learns and what it must not change."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+from tiny_training import (
+    Silent,
+    springs,
+    tiny_materials,
+    tiny_model,
+    tiny_plan,
+    tiny_stages,
+)
+
+from mlffbench.core.contracts import check_forcefield
+from mlffbench.core.errors import ModelError
+from mlffbench.core.forcefield import HasPriorHead
+from mlffbench.core.options import ModelOptions
+from mlffbench.models.twoheaded.model import TwoHeaded
+from mlffbench.models.zero import load as load_zero
+from mlffbench.training.attached import AttachedPriorHead, as_trunk
+from mlffbench.training.examples import fit_baseline
+from mlffbench.training.materials import Materials
+from mlffbench.training.train import train
+
+pytestmark = pytest.mark.filterwarnings(
+    # PyTorch Geometric compiles with it when first imported
+    "ignore:`torch.jit.script` is deprecated:DeprecationWarning"
+)
+
+
+@pytest.fixture(scope="module")
+def materials() -> Materials:
+    return tiny_materials()
+
+
+def attach(materials: Materials, base: TwoHeaded) -> AttachedPriorHead:
+    train_set = materials.train
+    return AttachedPriorHead.attach(
+        as_trunk(base),
+        fit_baseline(train_set.structures, train_set.labels["prior"]),
+        train_set.structures.to(dtype=torch.float32),
+        seed=0,
+    )
+
+
+def trained(materials: Materials, base: TwoHeaded, stem: Path) -> AttachedPriorHead:
+    model = attach(materials, base)
+    stages = tiny_stages("attach-prior-head")
+    plan = tiny_plan(materials, stages)
+    watcher = Silent()
+    train(model, plan, materials, stem=stem, watcher=watcher)
+    assert watcher.rows[-1]["loss"] < watcher.rows[0]["loss"]
+    return model
+
+
+def test_training_the_head_leaves_the_model_as_it_was(
+    materials: Materials, tmp_path: Path
+) -> None:
+    base = tiny_model(materials)
+    before = {name: value.clone() for name, value in base.state().items()}
+    model = trained(materials, base, tmp_path / "m")
+    assert all(torch.equal(before[name], value) for name, value in base.state().items())
+    structures = materials.train.structures.to(dtype=torch.float32)
+    assert torch.equal(model.predict(structures).forces, base.predict(structures).forces)
+
+
+def test_it_keeps_the_promises_of_a_model_with_prior_head(materials: Materials) -> None:
+    model = attach(materials, tiny_model(materials))
+    assert isinstance(model, HasPriorHead)
+    findings = check_forcefield(model)
+    broken = [one for one in findings if one.status == "broken"]
+    assert not broken
+    kept = {one.name for one in findings if one.status == "kept"}
+    assert {"clone", "heads"} <= kept
+
+
+def test_prior_forces_are_the_slope_of_its_energy(materials: Materials) -> None:
+    model = attach(materials, tiny_model(materials))
+    structures = materials.train.structures.select([0, 3]).to(dtype=torch.float32)
+    forces = model.forward(structures, "prior").forces.detach()
+    way = torch.randn(
+        structures.positions.shape, generator=torch.Generator().manual_seed(0)
+    )
+    step = 1e-2
+    energies = [
+        model.forward(
+            replace(structures, positions=structures.positions + sign * step * way),
+            "prior",
+        )
+        .energy.detach()
+        .sum()
+        for sign in (1, -1)
+    ]
+    slope = (energies[0] - energies[1]) / (2 * step)
+    assert float((forces * way).sum()) == pytest.approx(-float(slope), rel=2e-2)
+
+
+def test_the_prior_loss_reaches_the_pretrained_parameters(materials: Materials) -> None:
+    model = attach(materials, tiny_model(materials))
+    structures = materials.train.structures.to(dtype=torch.float32)
+    target = springs(structures)
+    prediction = model.forward(structures, "prior")
+    loss = (prediction.forces - target.forces).square().mean()
+    parameters = list(model.representation_parameters())
+    slopes = torch.autograd.grad(loss, parameters, allow_unused=True)
+    assert sum(slope is not None and bool(slope.any()) for slope in slopes) > 4
+
+
+def test_a_saved_head_comes_back(materials: Materials, tmp_path: Path) -> None:
+    base = tiny_model(materials)
+    model = trained(materials, base, tmp_path / "m")
+    model.save(tmp_path / "m", "tiny", {"command": "mlffbench train"})
+    asked: list[str] = []
+
+    def open_base(name: str) -> TwoHeaded:
+        asked.append(name)
+        return base
+
+    again = AttachedPriorHead.load(tmp_path / "m.json", open_base)
+    assert asked == ["tiny"]
+    assert again.facts == {"command": "mlffbench train"}
+    structures = materials.train.structures.to(dtype=torch.float32)
+    one, other = (m.forward(structures, "prior") for m in (model, again))
+    assert torch.equal(one.forces, other.forces)
+    assert torch.equal(one.energy, other.energy)
+
+
+def test_a_foreign_file_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "m.json").write_text("{}", encoding="utf-8")
+    with pytest.raises(ModelError, match="cannot be read as a prior head"):
+        AttachedPriorHead.load(
+            tmp_path / "m.json", lambda name: load_zero(ModelOptions())
+        )
+
+
+def test_a_model_without_features_is_refused() -> None:
+    with pytest.raises(ModelError, match="lacks clone, trunk_parameters, embed_graph"):
+        as_trunk(load_zero(ModelOptions()))
