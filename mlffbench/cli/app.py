@@ -7,7 +7,7 @@ import typer
 from rich.console import Console
 
 from mlffbench import __version__
-from mlffbench.cli import checking, looking, running
+from mlffbench.cli import checking, labelling, looking, running, training
 from mlffbench.core.errors import BenchError
 
 app = typer.Typer(
@@ -43,6 +43,8 @@ app.command()(running.plan)
 app.command()(running.run)
 app.command()(running.score)
 app.command()(running.report)
+app.command()(labelling.label)
+app.command()(training.train)
 app.command()(checking.validate)
 app.command()(checking.doctor)
 

@@ -5,6 +5,7 @@ from typing import Annotated
 
 import typer
 from rich.table import Table
+from rich.text import Text
 
 from mlffbench.cli.console import make_console
 from mlffbench.core.errors import UnknownNameError
@@ -54,7 +55,7 @@ def list_rows(
             table.add_column(column, overflow="fold")
         for key, entry in rows.items():
             installed = "no" if entry.missing() else "yes"
-            table.add_row(key, entry.summary, entry.extra or "–", installed)
+            table.add_row(*map(Text, (key, entry.summary, entry.extra or "–", installed)))
         console.print(table)
         console.print()
 
@@ -70,16 +71,16 @@ def info(
         raise UnknownNameError("name", name, known)
     for kind, entry in found:
         table = Table(box=None, show_header=False, pad_edge=False)
-        table.add_row("name", f"{name} ({kind.value})", style="bold")
-        table.add_row("what it is", entry.summary)
+        table.add_row("name", Text(f"{name} ({kind.value})"), style="bold")
+        facts = [("what it is", entry.summary)]
         if entry.extra:
             state = "not installed" if entry.missing() else "installed"
-            table.add_row("needs", f"pip install 'mlffbench[{entry.extra}]' ({state})")
-        for fact, value in entry.facts.rows() if entry.facts else []:
-            table.add_row(fact, value)
+            facts.append(("needs", f"pip install 'mlffbench[{entry.extra}]' ({state})"))
+        facts += entry.facts.rows() if entry.facts else []
         if kind in {Kind.suites, Kind.datasets}:
-            for fact, value in _split_rows(name, kind):
-                table.add_row(fact, value)
+            facts += _split_rows(name, kind)
+        for fact, value in facts:
+            table.add_row(fact, Text(value))
         console.print(table)
         console.print()
 

@@ -46,6 +46,17 @@ class HasCard(Protocol):
 
 
 @runtime_checkable
+class HasWeights(Protocol):
+    """A model whose weights come from a file.
+
+    Attributes:
+        weights_sha256: Checksum of that file, empty when there is none.
+    """
+
+    weights_sha256: str
+
+
+@runtime_checkable
 class HasCutoff(Protocol):
     """A model whose graph cutoff can be changed after training (for RR).
 

@@ -25,5 +25,18 @@ DATASETS = Registry(
                 ),
             ),
         ),
+        "mini-geometries": Entry(
+            "mlffbench.datasets.mini.splits:further_splits",
+            "further geometries of mini's trained molecules, GFN2-xTB labels only",
+            facts=DataCard(
+                level_of_theory="GFN2-xTB, tblite 0.8.0",
+                elements=elements("H C N O"),
+                licence="MIT, as the package",
+                citation="this package (CITATION.cff)",
+                source="ships in the package",
+                size="408 geometries of 82 molecules, 0.3 MB",
+                notes=("for the prior stage of training; no reference labels",),
+            ),
+        ),
     },
 )

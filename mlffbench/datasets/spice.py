@@ -137,8 +137,8 @@ class SpiceFile:
     def labels(self, rows: Rows) -> Labels:
         """Return reference labels by row of the index, float64, in eV and eV/Å.
 
-        Released files hold NaN for a few conformers: such values are kept as they are,
-        and the structure is named in `Labels.failures`.
+        A released file may hold NaN for single conformers: such values are kept as they
+        are, and the structure is named in `Labels.failures`.
 
         Raises:
             DataError: The file is damaged.
@@ -169,7 +169,7 @@ class SpiceFile:
             (group.dataset(self._gradient), per_atom),
             (group.dataset(self._energy), (n_conformers,)),
         ):
-            # SPICE 2 has molecules whose every conformer was filtered out: shape (0,)
+            # a release can filter out every conformer of a molecule: shape (0,)
             if dataset.shape != shape and (n_conformers or dataset.shape[:1] != (0,)):
                 msg = f"{dataset.where} has shape {dataset.shape}; expected {shape}, as "
                 raise DataError(msg + "atomic_numbers and conformations say")

@@ -22,6 +22,10 @@ _LOG = logging.getLogger(__name__)
 
 Value = int | float | bool | str | None
 _WORDS: dict[str, Value] = {"true": True, "false": False, "none": None}
+# What a benchmark wants of a calculator that has such a parameter (tblite): no tables on
+# the screen, and no start from the last wave function it saw, with which results would
+# depend on what came before and a resumed run would differ in the last digits.
+_DEFAULTS: dict[str, Value] = {"cache_api": False, "verbosity": 0}
 _ELECTRONS = frozenset({"charge", "multiplicity"})
 _BASE = frozenset({"restart", "label", "directory", "ignore_bad_restart_file"})
 _METHODS = ("get_potential_energy", "get_forces")
@@ -48,10 +52,9 @@ class AseForceField:
         self._calculator = calculator
         known = getattr(calculator, "default_parameters", None) or {}
         self._told = sorted(_ELECTRONS & set(known) - fixed)
-        if "cache_api" in known and "cache_api" not in fixed:
-            # tblite starts from the last wave function it saw: results would depend on
-            # what came before, and a resumed run would differ in the last digits.
-            calculator.set(cache_api=False)
+        chosen = {key: _DEFAULTS[key] for key in _DEFAULTS.keys() & set(known) - fixed}
+        if chosen:
+            calculator.set(**chosen)
 
     def predict(self, structures: Structures) -> Labels:
         """Return float64 energies in eV and forces in eV/Å.

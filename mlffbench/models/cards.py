@@ -74,3 +74,36 @@ ASE = ModelCard(
     dtype="float64",
     source="a Python package of yours",
 )
+
+
+def _mini(network: str, citation: str, *, prior: bool) -> ModelCard:
+    return ModelCard(
+        elements=elements("H B C N O F Si P S Cl"),
+        periodic=True,
+        level_of_theory="wB97X/6-31G(d)",
+        training_sets=(
+            "mini (train)",
+            *(("mini-geometries (GFN2-xTB)",) if prior else ()),
+        ),
+        licence="MIT, as the package",
+        citation=citation,
+        cutoff=4.5,
+        source=f"ships in the package ({network}; trained on H C N O)",
+    )
+
+
+_MACE_CITATION = "Batatia et al., NeurIPS 2022, arXiv:2206.07697"
+MINI_MACE = _mini("mini-mace", _MACE_CITATION, prior=True)
+MINI_MACE_SCRATCH = _mini("mini-mace-scratch", _MACE_CITATION, prior=False)
+MINI_SCHNET = _mini(
+    "mini-schnet", "Schütt et al., J. Chem. Phys. 148, 241722 (2018)", prior=True
+)
+
+CHECKPOINT = ModelCard(
+    elements=ALL_ELEMENTS,
+    periodic=True,
+    level_of_theory="as the checkpoint says",
+    licence="as the checkpoint",
+    citation="as the checkpoint",
+    source="written by mlffbench train; its own elements and cutoff count",
+)

@@ -10,10 +10,12 @@ _ANI = ("torchani", "pkg_resources")
 
 ARGUMENTS = {
     "mace": "mace:PATH[?head=NAME]",
+    "checkpoint": "checkpoint:PATH",
     "ase": "ase:package.module:Class[?key=value&key=value]",
 }
 """Rows that take an argument after a colon -> how it is typed."""
 
+_TWOHEADED = "mlffbench.models.twoheaded.loading"
 MODELS = Registry(
     "model",
     {
@@ -87,6 +89,30 @@ MODELS = Registry(
             extra="mace",
             requires=_MACE,
             facts=cards.MACE,
+        ),
+        "mini-mace": Entry(
+            f"{_TWOHEADED}:mini_mace",
+            "MACE with a prior head, trained on GFN2-xTB, then on mini",
+            extra="mace",
+            requires=_MACE,
+            facts=cards.MINI_MACE,
+        ),
+        "mini-schnet": Entry(
+            f"{_TWOHEADED}:mini_schnet",
+            "SchNet with a prior head, trained on GFN2-xTB, then on mini",
+            facts=cards.MINI_SCHNET,
+        ),
+        "mini-mace-scratch": Entry(
+            f"{_TWOHEADED}:mini_mace_scratch",
+            "the control of mini-mace: trained on mini alone",
+            extra="mace",
+            requires=_MACE,
+            facts=cards.MINI_MACE_SCRATCH,
+        ),
+        "checkpoint": Entry(
+            f"{_TWOHEADED}:from_checkpoint",
+            "a model that mlffbench train wrote: checkpoint:PATH",
+            facts=cards.CHECKPOINT,
         ),
         "ase": Entry(
             "mlffbench.models.ase:load",

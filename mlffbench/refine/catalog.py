@@ -6,5 +6,9 @@ REFINERS = Registry(
     "mode",
     {
         "baseline": Entry("mlffbench.refine.none:Baseline", "the model as it comes"),
+        "ttt": Entry(
+            "mlffbench.refine.ttt:PriorTuning",
+            "test-time training on a prior's forces of the test structures",
+        ),
     },
 )

@@ -12,7 +12,7 @@ import pandas as pd
 import torch
 
 from mlffbench.core.card import ModelCard
-from mlffbench.core.forcefield import ForceField
+from mlffbench.core.forcefield import ForceField, HasWeights
 from mlffbench.core.split import Split
 from mlffbench.core.structures import Structures
 from mlffbench.refine.base import Refiner
@@ -277,6 +277,7 @@ def _facts(work: Work, rows: list[np.ndarray]) -> dict[str, Any]:
             "name": work.model.name,
             "card": dict(work.card.rows()),
             "files": file_hashes(work.job.model),
+            "weights_sha256": _weights_of(work.model),
         },
         "mode": {
             "name": work.refiner.name,
@@ -296,6 +297,10 @@ def _facts(work: Work, rows: list[np.ndarray]) -> dict[str, Any]:
         "command": command_line(),
         "started": _now(),
     }
+
+
+def _weights_of(model: ForceField) -> str:
+    return model.weights_sha256 if isinstance(model, HasWeights) else ""
 
 
 def _now() -> str:

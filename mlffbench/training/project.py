@@ -149,22 +149,7 @@ def prepare(
         model = _attach(order, pretrained, materials, stages[0])
     elif architecture is not None:
         model = _build(order, architecture, materials)
-    plan = TrainingPlan(
-        suite=order.suite,
-        suite_version=order.suite_version,
-        network=order.model,
-        architecture=architecture.model_dump(mode="json") if architecture else {},
-        recipe=order.recipe,
-        stages=stages,
-        prior=order.prior if order.learns_prior else "",
-        prior_version=order.prior_version if order.learns_prior else "",
-        level_of_theory=materials.level_of_theory,
-        training_sha256=materials.sha256,
-        further=order.further if order.learns_prior else (),
-        seed=order.seed,
-        device=order.device,
-        dtype=order.dtype,
-    )
+    plan = _plan(order, stages, architecture, materials)
     return Project(model=model, plan=plan, materials=materials)
 
 
@@ -231,6 +216,30 @@ def _facts(project: Project, rows: Sequence[Row]) -> dict[str, Any]:
             for row in best_rows(rows, checks)
         },
     }
+
+
+def _plan(
+    order: Order,
+    stages: tuple[StagePlan, ...],
+    architecture: Architecture | None,
+    materials: Materials,
+) -> TrainingPlan:
+    return TrainingPlan(
+        suite=order.suite,
+        suite_version=order.suite_version,
+        network=order.model,
+        architecture=architecture.model_dump(mode="json") if architecture else {},
+        recipe=order.recipe,
+        stages=stages,
+        prior=order.prior if order.learns_prior else "",
+        prior_version=order.prior_version if order.learns_prior else "",
+        level_of_theory=materials.level_of_theory,
+        training_sha256=materials.sha256,
+        further=order.further if order.learns_prior else (),
+        seed=order.seed,
+        device=order.device,
+        dtype=order.dtype,
+    )
 
 
 def _stages(order: Order) -> tuple[StagePlan, ...]:

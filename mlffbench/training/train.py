@@ -68,15 +68,14 @@ def train(
         BenchError: The loss is no longer finite.
     """
     saved = _saved_state(stem, plan)
-    rows: list[Row] = []
-    parameters = all_parameters(model)
+    rows: list[Row] = list(saved.facts["rows"]) if saved else []
     if saved is not None:
-        put(parameters, under("weights", saved.tensors))
-        rows = list(saved.facts["rows"])
-    first = saved.stage if saved else 0
+        put(all_parameters(model), under("weights", saved.tensors))
     with _fast_small_numbers():
-        for number, stage in enumerate(plan.stages[first:], start=first):
-            resumes = saved is not None and number == first
+        for number, stage in enumerate(plan.stages):
+            if saved is not None and number < saved.stage:
+                continue
+            resumes = saved is not None and number == saved.stage
             if not resumes:
                 start_from(model, stage)
             run = _begin(model, stage, plan, materials)
@@ -84,18 +83,10 @@ def train(
                 run.restore(saved.facts["stage"], saved.tensors)
             watcher.begin(stage, run.epoch)
             while not run.finished:
-                row = run.run_epoch()
-                rows.append(row)
-                facts = {"rows": rows, "stage": run.facts()}
-                state = TrainingState(
-                    fingerprint=plan.fingerprint(),
-                    stage=number,
-                    facts=facts,
-                    tensors={**prefixed("weights", parameters), **run.tensors()},
-                )
-                write_state(stem, state)
+                rows.append(run.run_epoch())
+                _write(stem, plan, stage=number, model=model, run=run, rows=rows)
                 write_log(stem, rows, [one.name for one in materials.validation])
-                watcher.epoch(row)
+                watcher.epoch(rows[-1])
             run.finish()
     return rows
 
@@ -171,6 +162,26 @@ def _begin(
     ]
     examples = materials.for_stage(stage).to(device=device, dtype=dtype)
     return StageRun(model, stage, examples=examples, checks=checks, seed=plan.seed)
+
+
+def _write(
+    stem: Path,
+    plan: TrainingPlan,
+    *,
+    stage: int,
+    model: Trainable,
+    run: StageRun,
+    rows: Sequence[Row],
+) -> None:
+    """Store where the training stands."""
+    weights = prefixed("weights", all_parameters(model))
+    state = TrainingState(
+        fingerprint=plan.fingerprint(),
+        stage=stage,
+        facts={"rows": rows, "stage": run.facts()},
+        tensors={**weights, **run.tensors()},
+    )
+    write_state(stem, state)
 
 
 def _saved_state(stem: Path, plan: TrainingPlan) -> TrainingState | None:

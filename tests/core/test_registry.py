@@ -140,5 +140,5 @@ def test_two_packages_cannot_share_a_name(plugin):
 
 def test_a_row_that_cannot_be_imported_is_one_sentence():
     registry = Registry("model", {"x": Entry("no_such_module:X", "")})
-    with pytest.raises(BenchError, match="'x' .no_such_module:X. cannot be imported"):
+    with pytest.raises(BenchError, match=r"'x' \(no_such_module:X\) cannot be imported"):
         registry.load("x")

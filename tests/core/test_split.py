@@ -168,6 +168,6 @@ def test_a_name_appears_once_per_role():
 
 def test_tuning_may_not_see_the_molecules_of_the_test_half():
     halves = [split("ood_size", "ood_val", [0, 1]), split("ood_size", "ood_test", [2, 3])]
-    with pytest.raises(DataError, match="'water' is|e.g. 'water'"):
+    with pytest.raises(DataError, match=r"e\.g\. 'water'"):
         check_splits(halves)
     check_splits([halves[0], split("ood_size", "ood_test", [3, 4])])

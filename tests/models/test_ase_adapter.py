@@ -16,7 +16,7 @@ from mlffbench.core.structures import Structures
 from mlffbench.models.ase import parse_value
 from mlffbench.models.load import load_model
 
-TBLITE = "ase:tblite.ase:TBLite?method=GFN2-xTB&verbosity=0"
+TBLITE = "ase:tblite.ase:TBLite?method=GFN2-xTB"
 
 
 @pytest.fixture(autouse=True)
@@ -104,7 +104,9 @@ def test_a_charge_fixed_by_the_user_stays() -> None:
     assert model._calculator.seen == (-1, {"charge": -1, "spin": 3})
 
 
-def test_results_do_not_depend_on_what_came_before() -> None:
+def test_results_do_not_depend_on_what_came_before(
+    capfd: pytest.CaptureFixture[str],
+) -> None:
     model = load_model(TBLITE, ModelOptions())
     first, second = molecule("CH3OH"), molecule("CH3OH")
     second.rattle(0.05, seed=3)
@@ -112,6 +114,7 @@ def test_results_do_not_depend_on_what_came_before() -> None:
     alone = model.predict(of(second))
     assert together.energy[1] == alone.energy[0]
     assert torch.equal(together.forces[len(first) :], alone.forces)
+    assert capfd.readouterr() == ("", "")  # nor does tblite print its tables
 
 
 def test_one_bad_structure_fails_alone() -> None:

@@ -129,6 +129,20 @@ def prior_geometries() -> SpiceFile:
     return _with_prior_labels("mini-geometries.hdf5")
 
 
+def further_splits() -> tuple[Split, ...]:
+    """Return `prior_geometries` as one training split; its labels are the prior's."""
+    source = prior_geometries()
+    return (
+        Split(
+            name="train",
+            role="train",
+            source=source,
+            rows=np.arange(source.index.n_structures),
+            rule="every structure of mini-geometries.hdf5",
+        ),
+    )
+
+
 def molecule_of(name: str) -> str:
     """Return the molecule key of a group of the file.
 

@@ -189,7 +189,8 @@ class TwoHeaded:
             cutoff: In Å, at most the trained one.
             scope: ``"graph"`` drops the neighbours beyond the cutoff, so forces jump
                 there; ``"graph+envelope"`` makes the radial envelope vanish at the cutoff
-                too. None keeps the scope in use. The radial basis stays as trained.
+                too. None keeps the scope in use. The radial basis stays as trained: when
+                it followed, the networks took every bond for a longer one.
 
         Raises:
             ModelError: The cutoff is no radius, or above the trained one.

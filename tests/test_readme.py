@@ -1,0 +1,66 @@
+"""What the README tells a reader to do works."""
+
+import re
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from mlffbench.run.suite import parse_suite
+
+ROOT = Path(__file__).parent.parent
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+BLOCKS = re.findall(r"```(\w*)\n(.*?)```", README, flags=re.DOTALL)
+COMMANDS = [
+    line.partition("#")[0].strip()
+    for _, block in BLOCKS
+    for line in block.splitlines()
+    if line.startswith("mlffbench ")
+]
+
+
+def block(kind: str, start: str) -> str:
+    return next(text for k, text in BLOCKS if k == kind and text.startswith(start))
+
+
+def test_the_example_suite_is_legal() -> None:
+    suite = parse_suite(block("yaml", "# acac.yaml"), "README")
+    assert [split.role for split in suite.splits] == ["train", "id_test", "ood_test"]
+
+
+def test_the_example_model_runs(tmp_path: Path) -> None:
+    (tmp_path / "my_model.py").write_text(block("python", "# my_model.py"))
+    words = "run --suite mini-ood --limit 1 --model my_model.py:MyModel"
+    for command in ("validate my_model.py:MyModel", words):
+        done = subprocess.run(
+            [sys.executable, "-m", "mlffbench", *command.split()],
+            cwd=tmp_path,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert done.returncode == 0, done.stdout + done.stderr
+    assert "my_model.py:MyModel" in done.stdout
+
+
+@pytest.mark.parametrize("command", sorted(set(COMMANDS)))
+def test_every_command_and_option_exists(command: str) -> None:
+    words = shlex.split(command)
+    done = subprocess.run(
+        [sys.executable, "-m", "mlffbench", words[1], "--help"],
+        capture_output=True,
+        text=True,
+        check=False,
+        env={"COLUMNS": "300", "PATH": ""},
+    )
+    assert done.returncode == 0
+    for word in words[2:]:
+        if word.startswith("--"):
+            assert word in done.stdout, f"{word} of {command!r}"
+
+
+def test_the_table_is_one_that_a_command_prints() -> None:
+    assert "| split | model | mode | n (mol.) | force MAE meV/Å |" in README
+    assert "TABLE" not in README
