@@ -1,5 +1,4 @@
 import hashlib
-import os
 import stat
 from pathlib import Path
 
@@ -20,12 +19,14 @@ def test_a_file_is_replaced_whole(tmp_path: Path) -> None:
 def test_a_file_is_as_readable_as_any_other(tmp_path: Path) -> None:
     write_atomic(tmp_path / "ours", b"")
     (tmp_path / "plain").write_bytes(b"")
-    ours, plain = (stat.S_IMODE(os.stat(tmp_path / n).st_mode) for n in ("ours", "plain"))
+    ours, plain = (
+        stat.S_IMODE((tmp_path / name).stat().st_mode) for name in ("ours", "plain")
+    )
     assert ours == plain
 
 
 def test_a_missing_folder_is_one_sentence(tmp_path: Path) -> None:
-    with pytest.raises(StoreError, match="cannot write .*file: No such file"):
+    with pytest.raises(StoreError, match=r"cannot write .*file: No such file"):
         write_atomic(tmp_path / "nowhere" / "file", b"")
 
 
