@@ -3,6 +3,8 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 export OMP_NUM_THREADS := 1
+# Models without a trained prior head stand beside those that are refined.
+ALONE := zero,gfn2-xtb,ani-1x,mini-mace-scratch
 
 .PHONY: help demo test check format clean
 
@@ -25,7 +27,9 @@ $(VENV)/.dev: pyproject.toml constraints.txt
 	touch $@
 
 demo: $(VENV)/.demo
+	$(BIN)/mlffbench run --suite mini-ood --model $(ALONE) --mode baseline
 	$(BIN)/mlffbench run --suite mini-ood
+	$(BIN)/mlffbench score runs/mini-ood
 
 test: $(VENV)/.dev
 	PATH="$(CURDIR)/$(BIN):$$PATH" $(MAKE) check

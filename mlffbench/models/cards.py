@@ -107,3 +107,14 @@ CHECKPOINT = ModelCard(
     citation="as the checkpoint",
     source="written by mlffbench train; its own elements and cutoff count",
 )
+
+ATTACHED = ModelCard(
+    elements=ALL_ELEMENTS,
+    charges=None,
+    periodic=True,
+    level_of_theory="as the pretrained model",
+    licence="as the pretrained model",
+    citation="as the pretrained model",
+    source="written by mlffbench train --recipe attach-prior-head; the card of the "
+    "pretrained model counts",
+)

@@ -11,6 +11,7 @@ _ANI = ("torchani", "pkg_resources")
 ARGUMENTS = {
     "mace": "mace:PATH[?head=NAME]",
     "checkpoint": "checkpoint:PATH",
+    "attached": "attached:PATH",
     "ase": "ase:package.module:Class[?key=value&key=value]",
 }
 """Rows that take an argument after a colon -> how it is typed."""
@@ -113,6 +114,11 @@ MODELS = Registry(
             f"{_TWOHEADED}:from_checkpoint",
             "a model that mlffbench train wrote: checkpoint:PATH",
             facts=cards.CHECKPOINT,
+        ),
+        "attached": Entry(
+            "mlffbench.training.attached:load_attached",
+            "a pretrained model with a prior head of its own: attached:PATH",
+            facts=cards.ATTACHED,
         ),
         "ase": Entry(
             "mlffbench.models.ase:load",

@@ -2,11 +2,13 @@
 
 import copy
 from collections.abc import Sequence
+from contextlib import AbstractContextManager
 from dataclasses import replace
 from typing import Any, Self
 
 import torch
 from torch import Tensor, nn
+from torch.func import functional_call
 
 from mlffbench.core.assembly import predict_rest, refusals, require_supported
 from mlffbench.core.card import ModelCard
@@ -15,6 +17,9 @@ from mlffbench.core.forcefield import CutoffScope
 from mlffbench.core.graph import radius_graph
 from mlffbench.core.labels import Labels
 from mlffbench.core.structures import Structures
+
+_TRUNK = ("node_embedding.", "radial_embedding.", "interactions.", "products.")
+"""Parts of a network that its node features depend on; the readouts come after."""
 
 
 class MaceForceField:
@@ -65,6 +70,12 @@ class MaceForceField:
         )
         self._atomic_energies = energies[self._head].double().to(device)
         self._network = network.to(device=device, dtype=dtype).requires_grad_(False)
+        # Handed over in every call, so one network serves the model and its clones.
+        self._trunk: dict[str, nn.Parameter] = {
+            name: parameter
+            for name, parameter in self._network.named_parameters()
+            if name.startswith(_TRUNK)
+        }
         self._device, self._dtype = device, dtype
         place = torch.zeros(max(numbers) + 1, dtype=torch.int64)
         place[numbers] = torch.arange(len(numbers))
@@ -90,6 +101,19 @@ class MaceForceField:
         other.cutoff = float(cutoff)
         return other
 
+    def clone(self) -> Self:
+        """Return a copy whose trunk can be changed without touching this one."""
+        twin = copy.copy(self)
+        twin._trunk = {
+            name: nn.Parameter(value.detach().clone(), value.requires_grad)
+            for name, value in self._trunk.items()
+        }
+        return twin
+
+    def trunk_parameters(self) -> dict[str, nn.Parameter]:
+        """Return the parameters that the node features depend on, by name."""
+        return dict(self._trunk)
+
     def predict(self, structures: Structures) -> Labels:
         """Return float64 total energies in eV and forces in eV/Å."""
         refused = refusals(structures, self.card)
@@ -101,9 +125,39 @@ class MaceForceField:
         Raises:
             ModelError: A structure is outside what the network can treat.
         """
+        return self._features(structures).detach().to(structures.positions.device)
+
+    def embed_graph(self, structures: Structures) -> Tensor:
+        """Return the features of `embed` with the autograd graph, where the network is.
+
+        Twice differentiable with respect to the positions and to `trunk_parameters`.
+
+        Raises:
+            ModelError: A structure is outside what the network can treat.
+        """
+        with _steady_bits():
+            return self._features(structures)
+
+    def labels_graph(self, structures: Structures) -> Labels:
+        """Return the labels of `predict` with the autograd graph to `trunk_parameters`.
+
+        Raises:
+            ModelError: A structure is outside what the network can treat.
+        """
         require_supported(structures, self.card, self.name)
-        data = self._inputs(structures.to(device=self._device))
-        features: Tensor = self._network(data, compute_force=False)["node_feats"]
+        with _steady_bits():
+            return self._labels(structures, differentiable=True)
+
+    def _compute(self, structures: Structures) -> Labels:
+        labels = self._labels(structures, differentiable=False)
+        energy, forces = labels.energy.detach(), labels.forces.detach()
+        return replace(labels, energy=energy, forces=forces)
+
+    def _features(self, structures: Structures) -> Tensor:
+        """Return invariant node features of all layers with the autograd graph."""
+        require_supported(structures, self.card, self.name)
+        here = structures.to(device=self._device)
+        features = self._run(here, compute_force=False)["node_feats"]
         parts: Any = self._network
         scalars: list[Tensor] = []
         start = 0
@@ -115,25 +169,31 @@ class MaceForceField:
                 if irrep.l == 0 and irrep.p == 1
             ]
             start += irreps.dim
-        return torch.cat(scalars, dim=1).detach().to(structures.positions.device)
+        return torch.cat(scalars, dim=1)
 
-    def _compute(self, structures: Structures) -> Labels:
+    def _labels(self, structures: Structures, *, differentiable: bool) -> Labels:
         here = structures.to(device=self._device)
-        data = self._inputs(here)
-        elements = self._place[here.numbers]
         with torch.enable_grad():
-            outputs = self._network(data)
-        # Total energies are thousands of eV: isolated atoms are added in float64.
-        atomic = self._atomic_energies[elements]
-        bonding = outputs["node_energy"].detach() - atomic.to(self._dtype).double()
-        energy = atomic.new_zeros(here.n_systems)
-        energy.index_add_(0, here.system, atomic + bonding)
-        device = structures.positions.device
-        return Labels(
-            energy=energy.to(device),
-            forces=outputs["forces"].detach().double().to(device),
-            source=f"model:{self.name}, total energies",
+            outputs = self._run(here, training=differentiable)
+            # Total energies are thousands of eV: isolated atoms are added in float64.
+            atomic = self._atomic_energies[self._place[here.numbers]]
+            bonding = outputs["node_energy"] - atomic.to(self._dtype).double()
+            energy = atomic.new_zeros(here.n_systems)
+            energy = energy.index_add(0, here.system, atomic + bonding)
+            device = structures.positions.device
+            return Labels(
+                energy=energy.to(device),
+                forces=outputs["forces"].double().to(device),
+                source=f"model:{self.name}, total energies",
+            )
+
+    def _run(self, structures: Structures, **flags: bool) -> dict[str, Tensor]:
+        """Return what MACE's forward returns, with the trunk of this model."""
+        inputs = (self._inputs(structures),)
+        outputs: dict[str, Tensor] = functional_call(
+            self._network, {**self._trunk}, inputs, flags
         )
+        return outputs
 
     def _inputs(self, structures: Structures) -> dict[str, Tensor]:
         """Return what MACE's forward takes; all of it fresh, for forward changes it."""
@@ -143,7 +203,7 @@ class MaceForceField:
         of_edges = cell[system[graph.edges[0]]]
         stops = torch.cumsum(structures.sizes, 0)
         return {
-            "positions": structures.positions.detach().to(self._dtype, copy=True),
+            "positions": structures.positions.to(self._dtype, copy=True),
             "node_attrs": nn.functional.one_hot(
                 self._place[structures.numbers], len(self._atomic_energies)
             ).to(self._dtype),
@@ -155,6 +215,16 @@ class MaceForceField:
             "ptr": torch.cat([stops.new_zeros(1), stops]),
             "head": torch.full_like(structures.charge, self._head),
         }
+
+
+def _steady_bits() -> AbstractContextManager[None]:
+    """Return a context in which the same input gives the same bits on every call.
+
+    The spherical harmonics are TorchScript, and what that optimises after its first calls
+    changes the last bits: a resumed training would end in other weights.
+    """
+    context: AbstractContextManager[None] = torch.jit.optimized_execution(False)  # type: ignore[attr-defined]  # public
+    return context
 
 
 def _find_head(heads: Sequence[str], wanted: str, name: str) -> int:

@@ -1,32 +1,62 @@
 """A prior head for a model that was trained without one, on its per-atom features."""
 
 import copy
-import json
-from collections.abc import Iterable, Mapping
+import hashlib
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import Protocol, Self, runtime_checkable
+from typing import Literal, Protocol, Self, runtime_checkable
 
 import torch
-from pydantic import JsonValue
+from pydantic import BaseModel, ConfigDict, JsonValue, ValidationError
 from safetensors import SafetensorError
 from safetensors.torch import load, save
 from torch import Tensor, nn
 
 from mlffbench.core.card import ModelCard
-from mlffbench.core.errors import ModelError
+from mlffbench.core.errors import BenchError, ModelError
 from mlffbench.core.files import write_atomic
 from mlffbench.core.forcefield import ForceField, HasCard, Head
 from mlffbench.core.labels import Labels
+from mlffbench.core.options import ModelOptions
 from mlffbench.core.structures import Structures
+from mlffbench.models.load import load_model, parse_spec
+from mlffbench.models.twoheaded.checkpoint import SUFFIXES
 from mlffbench.models.twoheaded.model import TwoHeaded
+from mlffbench.training.check import CHUNK_ATOMS
 from mlffbench.training.examples import Baseline
 from mlffbench.training.plan import Part
 
-FORMAT = "mlffbench-attached-prior-head"
-VERSION = 1
+ROW = "attached"
+"""Name of the catalogue row that loads what is saved here."""
 WIDTH = 64
 """Hidden width of the readout."""
+
+
+class Manifest(BaseModel):
+    """What the JSON of a saved prior head holds.
+
+    Attributes:
+        format: Tells it from any other JSON.
+        version: Of this layout.
+        base: How the pretrained model is named on the command line.
+        base_weights: Checksum of its weights; empty where it has no file of them.
+        scale: Of the prior head, in eV.
+        atomic_energies: Atomic number -> E0 of the prior head, in eV.
+        weights_sha256: Of the safetensors file beside.
+        facts: What the trainer wrote down.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+    format: Literal["mlffbench-attached-prior-head"] = "mlffbench-attached-prior-head"
+    version: Literal[1] = 1
+    base: str
+    base_weights: str
+    scale: float
+    atomic_energies: dict[int, float]
+    weights_sha256: str
+    facts: dict[str, JsonValue]
 
 
 @runtime_checkable
@@ -78,6 +108,15 @@ class AttachedPriorHead:
         centre: Shape (n_features,), mean of the features over the training atoms.
         spread: Shape (n_features,), their standard deviation.
         seed: Of the readout's initial weights.
+
+    Attributes:
+        name: How tables call it.
+        elements: Those of the pretrained model.
+        card: That of the pretrained model.
+        facts: What its trainer wrote down.
+        baseline: As given.
+        weights_sha256: Of the readout's file, which is bound to the weights of one
+            pretrained model; empty where it was not loaded.
     """
 
     def __init__(
@@ -96,6 +135,7 @@ class AttachedPriorHead:
             else ModelCard(elements=trunk.elements, charges=None, periodic=True)
         )
         self.facts: Mapping[str, JsonValue] = {}
+        self.weights_sha256 = ""
         self.baseline = baseline
         self._trunk, self._centre, self._spread = trunk, centre, spread
         with torch.random.fork_rng(devices=[]):
@@ -118,7 +158,8 @@ class AttachedPriorHead:
     ) -> Self:
         """Return a model with an untrained readout scaled to training features."""
         with torch.no_grad():
-            features = trunk.embed_graph(structures)
+            chunks = [trunk.embed_graph(chunk) for chunk in _chunks(structures)]
+        features = torch.cat(chunks)
         spread = features.std(0)
         spread = torch.where(spread > 1e-6 * spread.max(), spread, torch.inf)
         return cls(trunk, baseline, centre=features.mean(0), spread=spread, seed=seed)
@@ -149,13 +190,13 @@ class AttachedPriorHead:
         if head == "ref":
             return self._trunk.labels_graph(structures)
         with torch.enable_grad():
-            positions = structures.positions.detach().clone().requires_grad_()
-            features = self._trunk.embed_graph(replace(structures, positions=positions))
+            here = structures.to(device=self._centre.device)
+            positions = here.positions.detach().clone().requires_grad_()
+            features = self._trunk.embed_graph(replace(here, positions=positions))
             scaled = (features - self._centre) / self._spread
             atoms = self.baseline.scale * self._readout(scaled)[:, 0].double()
-            atoms = atoms + self._zeros[structures.numbers]
-            energy = atoms.new_zeros(structures.n_systems)
-            energy = energy.index_add(0, structures.system, atoms)
+            atoms = atoms + self._zeros[here.numbers]
+            energy = atoms.new_zeros(here.n_systems).index_add(0, here.system, atoms)
             [slope] = torch.autograd.grad(energy.sum(), [positions], create_graph=True)
         return Labels(energy=energy, forces=-slope, source=f"model:{self.name}/prior")
 
@@ -169,54 +210,68 @@ class AttachedPriorHead:
         """
         tensors = {name: p.detach() for name, p in self._readout.named_parameters()}
         tensors |= {"centre": self._centre, "spread": self._spread}
-        content = {
-            "format": FORMAT,
-            "version": VERSION,
-            "base": base,
-            "scale": self.baseline.scale,
-            "atomic_energies": self.baseline.atomic_energies,
-            "facts": dict(facts),
-        }
         cpu = {name: tensor.contiguous().cpu() for name, tensor in tensors.items()}
-        write_atomic(stem.with_name(f"{stem.name}.safetensors"), save(cpu))
-        text = json.dumps(content, indent=2, ensure_ascii=False) + "\n"
-        write_atomic(stem.with_name(f"{stem.name}.json"), text.encode())
+        weights = save(cpu)
+        manifest = Manifest(
+            base=base,
+            base_weights=_weights_of(self._trunk),
+            scale=self.baseline.scale,
+            atomic_energies=self.baseline.atomic_energies,
+            weights_sha256=hashlib.sha256(weights).hexdigest(),
+            facts=dict(facts),
+        )
+        write_atomic(_file(stem, ".safetensors"), weights)
+        text = manifest.model_dump_json(indent=2) + "\n"
+        write_atomic(_file(stem, ".json"), text.encode())
 
     @classmethod
     def load(cls, path: Path, open_base: "OpenBase") -> Self:
-        """Return a model that `save` wrote.
+        """Return a model that `save` wrote; it computes where and in what its base does.
 
         Args:
-            path: Its JSON file.
+            path: Either of its files, or their common stem.
             open_base: Turns the name of the pretrained model into the model.
 
         Raises:
-            ModelError: A file is missing, broken or foreign.
+            ModelError: A file is missing, broken or foreign, or the pretrained model
+                cannot be opened or is another one.
         """
+        stem = path.with_suffix("") if path.suffix in SUFFIXES else path
+        manifest, tensors = _read(stem)
+        trunk = _open_trunk(manifest, stem, open_base)
+        like = next(iter(trunk.trunk_parameters().values()))
+        tensors = {name: tensor.to(like) for name, tensor in tensors.items()}
         try:
-            content = json.loads(path.read_text(encoding="utf-8"))
-            tensors = load(path.with_suffix(".safetensors").read_bytes())
-            if (content["format"], content["version"]) != (FORMAT, VERSION):
-                msg = f"{path} is no prior head of this version of mlffbench"
-                raise ModelError(msg)
-            energies = {int(z): float(e) for z, e in content["atomic_energies"].items()}
-            baseline = Baseline(energies, float(content["scale"]))
-            centre, spread = tensors.pop("centre"), tensors.pop("spread")
-            trunk = as_trunk(open_base(str(content["base"])))
-            model = cls(trunk, baseline, centre=centre, spread=spread, seed=0)
+            model = cls(
+                trunk,
+                Baseline(manifest.atomic_energies, manifest.scale),
+                centre=tensors.pop("centre"),
+                spread=tensors.pop("spread"),
+                seed=0,
+            )
             model._readout.load_state_dict(tensors)
-        except (
-            OSError,
-            ValueError,
-            KeyError,
-            TypeError,
-            SafetensorError,
-            RuntimeError,
-        ) as e:
-            msg = f"{path} cannot be read as a prior head ({e}); train it again"
-            raise ModelError(msg) from e
-        model.facts = content["facts"]
+        except (KeyError, IndexError, TypeError, RuntimeError) as error:
+            raise _unreadable(_file(stem, ".safetensors"), error) from error
+        model.facts = manifest.facts
+        model.weights_sha256 = manifest.weights_sha256
         return model
+
+
+def load_attached(options: ModelOptions) -> AttachedPriorHead:
+    """Return the prior head at the path in ``options.argument`` on its pretrained model.
+
+    The pretrained model is opened by its name with the same options.
+
+    Raises:
+        ModelError: The head or its pretrained model cannot be used.
+    """
+
+    def open_base(name: str) -> ForceField:
+        if parse_spec(name).name == ROW:
+            raise ModelError("it is such a head itself; name a pretrained model")
+        return load_model(name, options)
+
+    return AttachedPriorHead.load(Path(options.argument).expanduser(), open_base)
 
 
 class TwoHeadedTrunk:
@@ -230,6 +285,7 @@ class TwoHeadedTrunk:
 
     def __init__(self, model: TwoHeaded) -> None:
         self.name, self.elements, self.card = model.name, model.elements, model.card
+        self.weights_sha256 = model.weights_sha256
         self._model = model
 
     def predict(self, structures: Structures) -> Labels:
@@ -251,9 +307,7 @@ class TwoHeadedTrunk:
 
     def embed_graph(self, structures: Structures) -> Tensor:
         """Return the invariant features of all blocks with the autograd graph."""
-        batch = self._model.prepare(structures)
-        positions = structures.positions.to(batch.positions)
-        return torch.cat(self._model._run(batch, positions, "ref").features, dim=1)
+        return self._model.features_graph(structures)
 
     def labels_graph(self, structures: Structures) -> Labels:
         """Return the labels of the reference head with the autograd graph."""
@@ -285,3 +339,64 @@ def as_trunk(model: ForceField) -> HasTrunk:
         "per-atom features cannot be differentiated"
     )
     raise ModelError(msg)
+
+
+def _chunks(structures: Structures) -> Iterator[Structures]:
+    """Yield all structures in order, some `CHUNK_ATOMS` atoms at a time."""
+    chunk = (torch.cumsum(structures.sizes, 0) - 1) // CHUNK_ATOMS
+    for number in torch.unique(chunk).tolist():
+        yield structures.select((chunk == number).nonzero().flatten().tolist())
+
+
+def _read(stem: Path) -> tuple[Manifest, dict[str, Tensor]]:
+    """Return both files of a saved head.
+
+    Raises:
+        ModelError: One is missing, broken, foreign, or does not fit the other.
+    """
+    file = _file(stem, ".json")
+    try:
+        manifest = Manifest.model_validate_json(file.read_bytes())
+        file = _file(stem, ".safetensors")
+        weights = file.read_bytes()
+        if hashlib.sha256(weights).hexdigest() != manifest.weights_sha256:
+            raise ValueError("not the weights that its JSON describes")
+        return manifest, load(weights)
+    except (OSError, ValueError, SafetensorError) as error:
+        raise _unreadable(file, error) from error
+
+
+def _open_trunk(manifest: Manifest, stem: Path, open_base: OpenBase) -> HasTrunk:
+    """Return the pretrained model that a saved head was fitted to.
+
+    Raises:
+        ModelError: It cannot be opened, or its weights are others.
+    """
+    about = f"{stem} is a prior head for the model {manifest.base!r}"
+    try:
+        trunk = as_trunk(open_base(manifest.base))
+    except BenchError as error:
+        msg = f"{about}, which cannot be used: {error}"
+        raise ModelError(msg) from error
+    if _weights_of(trunk) != manifest.base_weights:
+        msg = f"{about}, whose weights have changed since; attach a head to it again"
+        raise ModelError(msg)
+    return trunk
+
+
+def _weights_of(trunk: HasTrunk) -> str:
+    """Return the checksum of a model's weights, or of all its files of weights."""
+    found: object = getattr(trunk, "weights_sha256", "")
+    return " ".join(found.values()) if isinstance(found, Mapping) else str(found)
+
+
+def _file(stem: Path, suffix: str) -> Path:
+    return stem.with_name(stem.name + suffix)
+
+
+def _unreadable(file: Path, error: Exception) -> ModelError:
+    why = str(error).strip().splitlines()[0]
+    if isinstance(error, ValidationError):
+        fault = error.errors()[0]
+        why = f"{'.'.join(str(part) for part in fault['loc'])}: {fault['msg']}"
+    return ModelError(f"{file} cannot be read as a prior head ({why}); train it again")

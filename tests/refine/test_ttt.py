@@ -77,7 +77,9 @@ def batch() -> Structures:
 def test_the_prior_loss_falls_and_the_model_given_stays(prior: Springs) -> None:
     base, structures = model(), batch()
     before = {name: value.clone() for name, value in base.state().items()}
-    refined = PriorTuning(steps=30, learning_rate=3e-3).refine(base, structures)
+    refined = PriorTuning(steps=30, learning_rate=3e-3, unit="split").refine(
+        base, structures
+    )
     (losses,) = refined.trace.values()
     assert len(losses) == 30
     assert losses[-1] < 0.9 * losses[0]
@@ -114,7 +116,7 @@ def test_a_unit_does_not_depend_on_its_companions(prior: Springs, unit: str) -> 
 
 def test_the_same_seed_gives_the_same_bytes(prior: Springs) -> None:
     def predict(seed: int) -> torch.Tensor:
-        tuning = PriorTuning(steps=4, batch=2, seed=seed)
+        tuning = PriorTuning(steps=4, batch=2, seed=seed, unit="split")
         structures = batch()
         return tuning.refine(model(), structures).model.predict(structures).forces
 
@@ -125,7 +127,7 @@ def test_the_same_seed_gives_the_same_bytes(prior: Springs) -> None:
 def test_what_the_prior_cannot_compute_keeps_the_baseline(prior: Springs) -> None:
     prior.refused = ("CH4/2",)
     base, structures = model(), batch()
-    refined = PriorTuning(steps=3).refine(base, structures)
+    refined = PriorTuning(steps=3, unit="split").refine(base, structures)
     assert [facts["adapted"] for facts in refined.facts] == [
         True,
         True,

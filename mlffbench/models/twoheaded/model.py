@@ -182,6 +182,21 @@ class TwoHeaded:
             atoms = self._run(batch, batch.positions, "ref")
         return atoms.features[self.architecture.shared_blocks - 1]
 
+    def features_graph(self, structures: Structures) -> Tensor:
+        """Return the invariant features of all blocks under the reference head.
+
+        Gradients flow to the positions and to the parameters.
+
+        Returns:
+            Shape (n_atoms, n_features), where the model computes.
+
+        Raises:
+            ModelError: An element is not in the table of the network.
+        """
+        batch = self.prepare(structures)
+        positions = structures.positions.to(batch.positions)
+        return torch.cat(self._run(batch, positions, "ref").features, dim=1)
+
     def with_cutoff(self, cutoff: float, scope: CutoffScope | None = None) -> Self:
         """Return the same model at another cutoff; weights are shared.
 
@@ -222,6 +237,12 @@ class TwoHeaded:
             for owner, parameters in self._parameters.items()
         }
         return twin
+
+    @property
+    def trained_heads(self) -> frozenset[Head]:
+        """Heads that its trainer fitted; both where ``facts`` do not say."""
+        fitted = self.facts.get("trained_heads")
+        return frozenset(h for h in HEADS if not isinstance(fitted, list) or h in fitted)
 
     def representation_parameters(self) -> list[nn.Parameter]:
         """Return the shared parameters, those that test-time training may move."""

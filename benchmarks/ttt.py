@@ -1,0 +1,237 @@
+"""What test-time training costs, on the OOD validation structures of the mini set.
+
+All in this process, one thread, after import and a warm-up; seconds of wall clock, and of
+CPU (worker processes included) in brackets:
+
+- ``inference``: the untouched model predicts every split;
+- ``epoch``: one epoch of fine-tuning the whole network on the same structures, batch 16:
+  force loss, backward, optimiser step;
+- ``ttt split`` and ``ttt group``: adaptation with cached prior labels, then prediction,
+  unit by unit; groups are many and small, and are given fewer steps;
+- ``flushed``: the same, the CPU taking denormal numbers for 0;
+- ``labels``: the prior's labels of all structures, computed by a pool that starts and
+  ends with it, and read from the cache.
+
+Usage: python benchmarks/ttt.py [STEPS]
+"""
+
+from __future__ import annotations
+
+import os
+import resource
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+# The prior's workers import this file too, and need none of this.
+if __name__ != "__mp_main__":
+    import torch
+
+    from mlffbench.core.options import ModelOptions
+    from mlffbench.core.structures import Structures
+    from mlffbench.models.load import load_model
+    from mlffbench.models.twoheaded.model import TwoHeaded
+    from mlffbench.priors.labels import LabelCache, label
+    from mlffbench.priors.xtb import load_gfn2
+    from mlffbench.refine.base import Unit
+    from mlffbench.refine.ttt import PriorTuning
+    from mlffbench.run.suite import load_splits, load_suite
+    from mlffbench.training.loss import l2_mae
+
+BATCH = 16
+LEARNING_RATE = 0.01
+STEPS = 100
+GROUP_SHARE = 10
+"""A group is given that many times fewer steps than a split."""
+
+
+class Cost(NamedTuple):
+    """Seconds of some work."""
+
+    wall_s: float
+    cpu_s: float
+
+    def __str__(self) -> str:
+        return f"{self.wall_s:.2f} ({self.cpu_s:.2f})"
+
+    def plus(self, other: Cost) -> Cost:
+        """Return this work and other work."""
+        return Cost(self.wall_s + other.wall_s, self.cpu_s + other.cpu_s)
+
+    def minus(self, other: Cost) -> Cost:
+        """Return this work without other work."""
+        return Cost(self.wall_s - other.wall_s, self.cpu_s - other.cpu_s)
+
+    def over(self, other: Cost) -> str:
+        """Return the ratio to other work, by wall clock and by CPU."""
+        wall, cpu = self.wall_s / other.wall_s, self.cpu_s / other.cpu_s
+        return f"{wall:.3g} ({cpu:.3g})"
+
+
+def main() -> None:
+    steps = int(sys.argv[1]) if len(sys.argv) > 1 else STEPS
+    torch.set_num_threads(1)
+    splits = [s for s in load_splits(*load_suite("mini-ood")) if s.role == "ood_val"]
+    structures = [split.structures for split in splits]
+    forces = torch.cat([split.reference.forces for split in splits])
+    n = sum(one.n_systems for one in structures)
+    n_groups = sum(len(set(one.group)) for one in structures)
+    print(f"{n} structures in {len(splits)} splits, {n_groups} molecules; ", end="")
+    print(f"adam, lr {LEARNING_RATE:g}, batch {BATCH}; wall (CPU)")
+    print(f"{'':36s}{'s':17s}{'ms/structure':17s}{'/ inference':15s}/ epoch")
+    with tempfile.TemporaryDirectory() as folder:
+        os.environ["MLFFBENCH_CACHE"] = folder
+        computed, read = measure_labels(structures, Path(folder) / "labels")
+        costs = {}
+        for name in ("mini-schnet", "mini-mace"):
+            costs[name] = measure_model(name, structures, forces, steps)
+            show(name, costs[name], n)
+    print(f"labels: computed {computed}, cached {read}: {computed.over(read)}")
+    for name, mine in costs.items():
+        for title, cost in mine.items():
+            if title.endswith("flushed"):
+                ratio = mine[title.removesuffix(", flushed")].over(cost)
+                print(f"{name}, {title}: not flushed / flushed {ratio}")
+            elif title.startswith("ttt"):
+                ratio = cost.plus(computed).minus(read).over(cost)
+                print(f"{name}, {title}: labels computed / cached {ratio}")
+
+
+def measure_model(
+    name: str, structures: Sequence[Structures], forces: torch.Tensor, steps: int
+) -> dict[str, Cost]:
+    """Return what each work costs with a model, by its title."""
+    model = load_model(name, ModelOptions())
+    assert isinstance(model, TwoHeaded)
+    warm_up(model, structures[0])
+    costs = {
+        "inference": measure(lambda: predict(model, structures), 5),
+        "epoch": measure(lambda: run_epoch(model, structures, forces), 3),
+    }
+    works: list[tuple[Unit, int]] = [
+        ("split", steps),
+        ("group", max(1, steps // GROUP_SHARE)),
+    ]
+    for unit, n_steps in works:
+        title = f"ttt {unit}, {n_steps}"
+        work = adapter(model, structures, unit, n_steps)
+        costs[title] = measure(work)
+        if name == "mini-schnet":
+            costs[f"{title}, flushed"] = measure(flushed(work))
+    return costs
+
+
+def measure(work: Callable[[], None], repeats: int = 1) -> Cost:
+    """Return the least wall-clock and CPU seconds of some repeats."""
+    walls, cpus = [], []
+    for _ in range(repeats):
+        wall, cpu = time.perf_counter(), cpu_seconds()
+        work()
+        walls.append(time.perf_counter() - wall)
+        cpus.append(cpu_seconds() - cpu)
+    return Cost(min(walls), min(cpus))
+
+
+def cpu_seconds() -> float:
+    """Return the CPU seconds of this process and of its workers that have ended."""
+    workers = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return time.process_time() + workers.ru_utime + workers.ru_stime
+
+
+def measure_labels(structures: Sequence[Structures], folder: Path) -> tuple[Cost, Cost]:
+    """Return what prior labels cost when computed, and when read from the cache."""
+
+    def work() -> None:
+        prior = load_gfn2(ModelOptions())
+        for one in structures:
+            label(one, prior, LabelCache.of(prior, folder))
+        prior.close()
+
+    return measure(work), measure(work, 5)
+
+
+def warm_up(model: TwoHeaded, structures: Structures) -> None:
+    """Let the networks compile what they compile on their first calls."""
+    few = structures.select(range(BATCH))
+    for _ in range(3):
+        predict(model, [few])
+        PriorTuning(steps=2).refine(model, few)
+
+
+def predict(model: TwoHeaded, structures: Sequence[Structures]) -> None:
+    """Predict split by split."""
+    for one in structures:
+        model.predict(one)
+
+
+def run_epoch(
+    model: TwoHeaded, structures: Sequence[Structures], forces: torch.Tensor
+) -> None:
+    """Fine-tune a copy of the model on every structure once."""
+    everything = Structures.concatenate(structures)
+    targets = torch.split(forces.to(model.dtype), everything.sizes.tolist())
+    twin = model.clone()
+    parameters = [
+        *twin.representation_parameters(),
+        *twin.parameters_of("ref").values(),
+    ]
+    for parameter in parameters:
+        parameter.requires_grad_(True)
+    optimiser = torch.optim.AdamW(parameters, lr=LEARNING_RATE)
+    order = torch.randperm(everything.n_systems).tolist()
+    for start in range(0, len(order), BATCH):
+        places = order[start : start + BATCH]
+        found = twin.forward(everything.select(places), "ref").forces
+        optimiser.zero_grad()
+        l2_mae(found - torch.cat([targets[place] for place in places])).backward()
+        optimiser.step()
+
+
+def adapter(
+    model: TwoHeaded, structures: Sequence[Structures], unit: Unit, steps: int
+) -> Callable[[], None]:
+    """Return work that adapts the model to every split and predicts it, as a run does."""
+    tuning = PriorTuning(
+        unit=unit,
+        steps=steps,
+        optimizer="adam",
+        learning_rate=LEARNING_RATE,
+        batch=BATCH,
+    )
+
+    def work() -> None:
+        for one in structures:
+            tuning.refine(model, one).model.predict(one)
+
+    return work
+
+
+def flushed(work: Callable[[], None]) -> Callable[[], None]:
+    """Return the same work, the CPU taking denormal numbers for 0."""
+
+    def faster() -> None:
+        torch.set_flush_denormal(True)
+        try:
+            work()
+        finally:
+            torch.set_flush_denormal(False)
+
+    return faster
+
+
+def show(name: str, costs: dict[str, Cost], n: int) -> None:
+    """Print a row per work: its time, per structure, and its ratios."""
+    for title, cost in costs.items():
+        each = f"{1000 * cost.wall_s / n:.2f} ({1000 * cost.cpu_s / n:.2f})"
+        ratios = cost.over(costs["inference"]), cost.over(costs["epoch"])
+        print(f"{name:12s}{title:24s}{cost!s:17s}{each:17s}", end="")
+        print(f"{ratios[0]:15s}{ratios[1]}", flush=True)
+
+
+if __name__ == "__main__":
+    main()
