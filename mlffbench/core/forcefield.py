@@ -96,6 +96,17 @@ class HasPriorHead(Protocol):
 
 
 @runtime_checkable
+class HasLearningRate(Protocol):
+    """A model that remembers how fast its prior head was trained (for TTT).
+
+    Attributes:
+        prior_learning_rate: Adam's learning rate of that training.
+    """
+
+    prior_learning_rate: float
+
+
+@runtime_checkable
 class HasEmbedding(Protocol):
     """A model that exposes what it thinks of each atom."""
 

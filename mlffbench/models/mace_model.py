@@ -1,7 +1,7 @@
 """MaceForceField: one head of a MACE network."""
 
 import copy
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import replace
 from typing import Any, Self
@@ -125,7 +125,8 @@ class MaceForceField:
         Raises:
             ModelError: A structure is outside what the network can treat.
         """
-        return self._features(structures).detach().to(structures.positions.device)
+        features = self._features(structures, self._frozen())
+        return features.detach().to(structures.positions.device)
 
     def embed_graph(self, structures: Structures) -> Tensor:
         """Return the features of `embed` with the autograd graph, where the network is.
@@ -136,7 +137,7 @@ class MaceForceField:
             ModelError: A structure is outside what the network can treat.
         """
         with _steady_bits():
-            return self._features(structures)
+            return self._features(structures, self._trunk)
 
     def labels_graph(self, structures: Structures) -> Labels:
         """Return the labels of `predict` with the autograd graph to `trunk_parameters`.
@@ -146,18 +147,18 @@ class MaceForceField:
         """
         require_supported(structures, self.card, self.name)
         with _steady_bits():
-            return self._labels(structures, differentiable=True)
+            return self._labels(structures, self._trunk, training=True)
 
     def _compute(self, structures: Structures) -> Labels:
-        labels = self._labels(structures, differentiable=False)
+        labels = self._labels(structures, self._frozen(), training=False)
         energy, forces = labels.energy.detach(), labels.forces.detach()
         return replace(labels, energy=energy, forces=forces)
 
-    def _features(self, structures: Structures) -> Tensor:
+    def _features(self, structures: Structures, trunk: Mapping[str, Tensor]) -> Tensor:
         """Return invariant node features of all layers with the autograd graph."""
         require_supported(structures, self.card, self.name)
         here = structures.to(device=self._device)
-        features = self._run(here, compute_force=False)["node_feats"]
+        features = self._run(here, trunk, compute_force=False)["node_feats"]
         parts: Any = self._network
         scalars: list[Tensor] = []
         start = 0
@@ -171,10 +172,12 @@ class MaceForceField:
             start += irreps.dim
         return torch.cat(scalars, dim=1)
 
-    def _labels(self, structures: Structures, *, differentiable: bool) -> Labels:
+    def _labels(
+        self, structures: Structures, trunk: Mapping[str, Tensor], *, training: bool
+    ) -> Labels:
         here = structures.to(device=self._device)
         with torch.enable_grad():
-            outputs = self._run(here, training=differentiable)
+            outputs = self._run(here, trunk, training=training)
             # Total energies are thousands of eV: isolated atoms are added in float64.
             atomic = self._atomic_energies[self._place[here.numbers]]
             bonding = outputs["node_energy"] - atomic.to(self._dtype).double()
@@ -187,11 +190,17 @@ class MaceForceField:
                 source=f"model:{self.name}, total energies",
             )
 
-    def _run(self, structures: Structures, **flags: bool) -> dict[str, Tensor]:
-        """Return what MACE's forward returns, with the trunk of this model."""
+    def _frozen(self) -> dict[str, Tensor]:
+        """Return the trunk's values, for which no graph is kept."""
+        return {name: value.detach() for name, value in self._trunk.items()}
+
+    def _run(
+        self, structures: Structures, trunk: Mapping[str, Tensor], **flags: bool
+    ) -> dict[str, Tensor]:
+        """Return what MACE's forward returns, with the values of a trunk."""
         inputs = (self._inputs(structures),)
         outputs: dict[str, Tensor] = functional_call(
-            self._network, {**self._trunk}, inputs, flags
+            self._network, {**trunk}, inputs, flags
         )
         return outputs
 

@@ -51,8 +51,8 @@ class Refiner(Protocol):
         """Raise ModelError, naming the capability, when the model cannot be refined."""
         ...
 
-    def settings(self) -> Mapping[str, Fact]:
-        """Return every resolved hyper-parameter."""
+    def settings(self, model: ForceField) -> Mapping[str, Fact]:
+        """Return every hyper-parameter as resolved for a model."""
         ...
 
     def refine(self, model: ForceField, structures: Structures) -> Refined:

@@ -17,7 +17,7 @@ class Baseline:
     def check(self, model: ForceField) -> None:
         """Accept every model."""
 
-    def settings(self) -> Mapping[str, Fact]:
+    def settings(self, model: ForceField) -> Mapping[str, Fact]:  # noqa: ARG002
         """Return nothing: there is nothing to set."""
         return {}
 

@@ -16,7 +16,7 @@ import torch
 from torch import Tensor, nn
 
 from mlffbench.core.errors import BenchError, ModelError
-from mlffbench.core.forcefield import ForceField, HasPriorHead
+from mlffbench.core.forcefield import ForceField, HasLearningRate, HasPriorHead
 from mlffbench.core.labels import Labels
 from mlffbench.core.options import ModelOptions
 from mlffbench.core.structures import Structures
@@ -26,6 +26,8 @@ from mlffbench.refine.base import Fact, Refined, Unit
 from mlffbench.refine.routed import Routed
 
 Optimizer = Literal["adam", "sgd"]
+DEFAULT_RATE = 1e-3
+"""Learning rate for a model that does not remember that of its prior head."""
 _CLIP = 10.0
 """Largest gradient norm of a step, in eV/Å per unit of the parameters."""
 
@@ -50,7 +52,8 @@ class PriorTuning:
         unit: What is adapted together: ``group``, ``split`` or ``structure``.
         steps: Gradient steps per unit.
         optimizer: ``adam`` or ``sgd`` (the paper's, with momentum 0.9).
-        learning_rate: Of the first step; it falls to 0 along a cosine.
+        learning_rate: Of the first step; it falls to 0 along a cosine. None is the rate
+            that the model's prior head was trained with, which fits its network.
         weight_decay: Decoupled, towards the untouched weights' own scale.
         batch: Structures per step at most; a larger unit is visited in random batches.
         anchor: Weight of the squared distance to the untouched weights (L2-SP).
@@ -66,7 +69,7 @@ class PriorTuning:
         unit: Unit = "group",
         steps: int = 50,
         optimizer: Optimizer = "adam",
-        learning_rate: float = 1e-2,
+        learning_rate: float | None = None,
         weight_decay: float = 0.0,
         batch: int = 16,
         anchor: float = 0.0,
@@ -78,7 +81,12 @@ class PriorTuning:
         }:
             msg = f"ttt: unit {unit!r} must be group, split or structure, optimizer "
             raise BenchError(msg + f"{optimizer!r} must be adam or sgd")
-        if steps < 1 or batch < 1 or not learning_rate > 0 or anchor < 0:
+        if (
+            steps < 1
+            or batch < 1
+            or not (learning_rate is None or learning_rate > 0)
+            or anchor < 0
+        ):
             msg = "ttt: steps and batch must be at least 1, learning_rate above 0 and "
             raise BenchError(msg + "anchor not below 0")
         self.unit = unit
@@ -115,14 +123,14 @@ class PriorTuning:
             )
             raise ModelError(msg)
 
-    def settings(self) -> Mapping[str, Fact]:
-        """Return every resolved hyper-parameter."""
+    def settings(self, model: ForceField) -> Mapping[str, Fact]:
+        """Return every hyper-parameter as resolved for a model."""
         return {
             "prior": self.prior,
             "unit": self.unit,
             "steps": self.steps,
             "optimizer": self.optimizer,
-            "learning_rate": self.learning_rate,
+            "learning_rate": self._rate(model),
             "weight_decay": self.weight_decay,
             "batch": self.batch,
             "anchor": self.anchor,
@@ -195,7 +203,7 @@ class PriorTuning:
         """
         parameters = list(twin.representation_parameters())
         origin = [parameter.detach().clone() for parameter in parameters]
-        optimizer = self._optimizer(parameters)
+        optimizer = self._optimizer(parameters, self._rate(twin))
         schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, self.steps)
         for batch, wanted in self._batches(structures, targets, key):
             error = _prior_error(twin, batch, wanted)
@@ -239,16 +247,23 @@ class PriorTuning:
             chosen = structures.select(mine)
             yield chosen, _rows_of(targets, structures, mine)
 
-    def _optimizer(self, parameters: list[nn.Parameter]) -> torch.optim.Optimizer:
+    def _rate(self, model: object) -> float:
+        if self.learning_rate is not None:
+            return self.learning_rate
+        if isinstance(model, HasLearningRate):
+            return model.prior_learning_rate
+        return DEFAULT_RATE
+
+    def _optimizer(
+        self, parameters: list[nn.Parameter], rate: float
+    ) -> torch.optim.Optimizer:
         for parameter in parameters:
             parameter.requires_grad_(True)
         if self.optimizer == "adam":
-            return torch.optim.AdamW(
-                parameters, lr=self.learning_rate, weight_decay=self.weight_decay
-            )
+            return torch.optim.AdamW(parameters, lr=rate, weight_decay=self.weight_decay)
         return torch.optim.SGD(
             parameters,
-            lr=self.learning_rate,
+            lr=rate,
             momentum=0.9,
             weight_decay=self.weight_decay,
         )

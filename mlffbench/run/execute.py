@@ -283,7 +283,7 @@ def _facts(work: Work, rows: list[np.ndarray]) -> dict[str, Any]:
             "name": work.refiner.name,
             "unit": work.refiner.unit,
             "sees": work.refiner.sees,
-            "settings": dict(work.refiner.settings()),
+            "settings": dict(work.refiner.settings(work.model)),
         },
         "versions": versions(),
     }

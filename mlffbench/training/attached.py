@@ -103,7 +103,7 @@ class AttachedPriorHead:
     Σ_atoms (scale · readout((features − mean) / deviation) + E0[element]).
 
     Args:
-        trunk: The pretrained model; its parameters are the shared ones.
+        trunk: The pretrained model; parameters of a copy of it are the shared ones.
         baseline: E0s in eV and scale in eV of the prior head.
         centre: Shape (n_features,), mean of the features over the training atoms.
         spread: Shape (n_features,), their standard deviation.
@@ -114,7 +114,6 @@ class AttachedPriorHead:
         elements: Those of the pretrained model.
         card: That of the pretrained model.
         facts: What its trainer wrote down.
-        baseline: As given.
         weights_sha256: Of the readout's file, which is bound to the weights of one
             pretrained model; empty where it was not loaded.
     """
@@ -137,7 +136,9 @@ class AttachedPriorHead:
         self.facts: Mapping[str, JsonValue] = {}
         self.weights_sha256 = ""
         self.baseline = baseline
-        self._trunk, self._centre, self._spread = trunk, centre, spread
+        self._trunk, self._centre, self._spread = trunk.clone(), centre, spread
+        for parameter in self.representation_parameters():
+            parameter.requires_grad_()
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
             self._readout = nn.Sequential(
@@ -158,8 +159,7 @@ class AttachedPriorHead:
     ) -> Self:
         """Return a model with an untrained readout scaled to training features."""
         with torch.no_grad():
-            chunks = [trunk.embed_graph(chunk) for chunk in _chunks(structures)]
-        features = torch.cat(chunks)
+            features = torch.cat([*map(trunk.embed_graph, _chunks(structures))])
         spread = features.std(0)
         spread = torch.where(spread > 1e-6 * spread.max(), spread, torch.inf)
         return cls(trunk, baseline, centre=features.mean(0), spread=spread, seed=seed)
@@ -210,8 +210,7 @@ class AttachedPriorHead:
         """
         tensors = {name: p.detach() for name, p in self._readout.named_parameters()}
         tensors |= {"centre": self._centre, "spread": self._spread}
-        cpu = {name: tensor.contiguous().cpu() for name, tensor in tensors.items()}
-        weights = save(cpu)
+        weights = save({name: one.contiguous().cpu() for name, one in tensors.items()})
         manifest = Manifest(
             base=base,
             base_weights=_weights_of(self._trunk),
@@ -241,14 +240,10 @@ class AttachedPriorHead:
         trunk = _open_trunk(manifest, stem, open_base)
         like = next(iter(trunk.trunk_parameters().values()))
         tensors = {name: tensor.to(like) for name, tensor in tensors.items()}
+        baseline = Baseline(manifest.atomic_energies, manifest.scale)
         try:
-            model = cls(
-                trunk,
-                Baseline(manifest.atomic_energies, manifest.scale),
-                centre=tensors.pop("centre"),
-                spread=tensors.pop("spread"),
-                seed=0,
-            )
+            centre, spread = tensors.pop("centre"), tensors.pop("spread")
+            model = cls(trunk, baseline, centre=centre, spread=spread, seed=0)
             model._readout.load_state_dict(tensors)
         except (KeyError, IndexError, TypeError, RuntimeError) as error:
             raise _unreadable(_file(stem, ".safetensors"), error) from error
@@ -395,7 +390,7 @@ def _file(stem: Path, suffix: str) -> Path:
 
 
 def _unreadable(file: Path, error: Exception) -> ModelError:
-    why = str(error).strip().splitlines()[0]
+    why = str(error).strip().partition("\n")[0]
     if isinstance(error, ValidationError):
         fault = error.errors()[0]
         why = f"{'.'.join(str(part) for part in fault['loc'])}: {fault['msg']}"

@@ -10,10 +10,12 @@ from typing import Any, NamedTuple
 import torch
 from pydantic import ValidationError
 
+from mlffbench.core.assembly import predict_rest, refusals
 from mlffbench.core.errors import BenchError
 from mlffbench.core.forcefield import ForceField, Head
 from mlffbench.core.split import Split
 from mlffbench.core.structures import Structures
+from mlffbench.models.load import card_of
 from mlffbench.models.twoheaded import checkpoint
 from mlffbench.models.twoheaded.architecture import Architecture, Depth
 from mlffbench.models.twoheaded.model import TwoHeaded
@@ -133,6 +135,8 @@ def prepare(
     Raises:
         BenchError: A value is not legal, or the suite cannot be trained on.
     """
+    if pretrained is not None:
+        labeller = _within(pretrained, labeller)
     materials = gather(
         splits,
         further=further if order.learns_prior else (),
@@ -276,6 +280,14 @@ def _architecture(order: Order, splits: Sequence[Split]) -> Architecture:
         width = {"mace": "channels", "schnet": "hidden"}[order.model]
         values[order.model] = {width: order.channels}
     return Architecture.model_validate(values)
+
+
+def _within(pretrained: ForceField, labeller: Labeller) -> Labeller:
+    """Return a labeller that leaves out what a pretrained model cannot treat."""
+    card = card_of(pretrained)
+    return lambda structures: predict_rest(
+        structures, refusals(structures, card), labeller
+    )
 
 
 def _build(order: Order, architecture: Architecture, materials: Materials) -> TwoHeaded:

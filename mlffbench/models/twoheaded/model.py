@@ -26,6 +26,8 @@ from mlffbench.models.twoheaded.prepared import Prepared, prepare
 Owner = Literal["shared", "prior", "ref"]
 OWNERS: tuple[Owner, ...] = ("shared", "prior", "ref")
 HEADS: tuple[Head, ...] = ("prior", "ref")
+UNKNOWN_RATE = 1e-3
+"""Learning rate of a prior head whose training is not known."""
 
 
 class TwoHeaded:
@@ -243,6 +245,17 @@ class TwoHeaded:
         """Heads that its trainer fitted; both where ``facts`` do not say."""
         fitted = self.facts.get("trained_heads")
         return frozenset(h for h in HEADS if not isinstance(fitted, list) or h in fitted)
+
+    @property
+    def prior_learning_rate(self) -> float:
+        """Learning rate of the stage that trained the prior head, 1e-3 if unknown."""
+        plan = self.facts.get("plan")
+        stages = plan.get("stages") if isinstance(plan, dict) else None
+        for stage in stages if isinstance(stages, list) else []:
+            if isinstance(stage, dict) and "prior" in str(stage.get("parts")):
+                rate = stage.get("learning_rate")
+                return float(rate) if isinstance(rate, int | float) else UNKNOWN_RATE
+        return UNKNOWN_RATE
 
     def representation_parameters(self) -> list[nn.Parameter]:
         """Return the shared parameters, those that test-time training may move."""
