@@ -1,6 +1,7 @@
 """Routed: several refined models as one, each for its own structures."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 
 import torch
 
@@ -15,16 +16,30 @@ class Routed:
     Args:
         base: The model before refinement.
         models: Structure id -> its model; a structure without one goes to the base.
+        offsets: Structure id -> energy in eV to add to its prediction.
     """
 
-    def __init__(self, base: ForceField, models: Mapping[str, ForceField]) -> None:
+    def __init__(
+        self,
+        base: ForceField,
+        models: Mapping[str, ForceField],
+        offsets: Mapping[str, float] | None = None,
+    ) -> None:
         self.name = base.name
         self.elements = base.elements
         self._base = base
         self._models = models
+        self._offsets = offsets or {}
 
     def predict(self, structures: Structures) -> Labels:
         """Return labels, each structure's by its own model, in one call per model."""
+        labels = self._predict(structures)
+        offsets = [self._offsets.get(name, 0.0) for name in structures.ids]
+        if not any(offsets):
+            return labels
+        return replace(labels, energy=labels.energy + labels.energy.new_tensor(offsets))
+
+    def _predict(self, structures: Structures) -> Labels:
         chosen: dict[int, tuple[ForceField, list[int]]] = {}
         for place, name in enumerate(structures.ids):
             model = self._models.get(name, self._base)

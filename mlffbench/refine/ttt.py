@@ -163,7 +163,10 @@ class PriorTuning:
                 if adapted.model is not None and not reason:
                     models[structures.ids[place]] = adapted.model
         return Refined(
-            model=Routed(model, models), facts=facts, trace=trace, gradient_steps=n_steps
+            model=Routed(model, models, _offsets(model, models, structures)),
+            facts=facts,
+            trace=trace,
+            gradient_steps=n_steps,
         )
 
     def adapt(
@@ -285,6 +288,32 @@ def _units(structures: Structures, unit: Unit) -> dict[str, list[int]]:
     for place, name in enumerate(names):
         units.setdefault(name, []).append(place)
     return units
+
+
+def _offsets(
+    base: ForceField, models: Mapping[str, ForceField], structures: Structures
+) -> dict[str, float]:
+    """Return the energies, in eV, that give each molecule its mean energy back.
+
+    Forces say nothing about a constant, so adapting to them lets absolute energies
+    drift. The mean over the adapted conformers of a molecule stays that of the base.
+    """
+    before = base.predict(structures).energy.double()
+    after = Routed(base, models).predict(structures).energy.double()
+    drift: dict[str, list[float]] = {}
+    adapted = [name in models for name in structures.ids]
+    change = (before - after).tolist()
+    for group, mine, value in zip(structures.group, adapted, change, strict=True):
+        if mine and math.isfinite(value):
+            drift.setdefault(group, []).append(value)
+    means = {group: sum(values) / len(values) for group, values in drift.items()}
+    return {
+        name: means.get(group, 0.0)
+        for name, group, mine in zip(
+            structures.ids, structures.group, adapted, strict=True
+        )
+        if mine
+    }
 
 
 def _forces_of(labels: Labels, structures: Structures, places: list[int]) -> Tensor:

@@ -205,7 +205,7 @@ def test_a_clone_moves_alone(file: Path, trust: bool) -> None:
     before = flat(model.trunk_parameters())
     with torch.no_grad():
         for parameter in twin.trunk_parameters().values():
-            parameter *= 1.1
+            parameter.mul_(1.1)
     assert not torch.allclose(twin.predict(structures).forces, expected.forces)
     narrow = twin.with_cutoff(model.cutoff).predict(structures)
     assert torch.equal(narrow.forces, twin.predict(structures).forces)

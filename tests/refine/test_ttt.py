@@ -166,3 +166,15 @@ def test_a_model_without_prior_head_gets_one_sentence() -> None:
 def test_illegal_settings_are_one_sentence(settings: dict[str, object]) -> None:
     with pytest.raises(BenchError, match="ttt: "):
         PriorTuning(**settings)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("unit", ["group", "split"])
+def test_a_molecule_keeps_its_mean_energy(prior: Springs, unit: str) -> None:
+    base, structures = model(), batch()
+    tuning = PriorTuning(steps=10, learning_rate=3e-3, unit=unit)  # type: ignore[arg-type]
+    refined = tuning.refine(base, structures).model.predict(structures).energy
+    change = refined - base.predict(structures).energy
+    assert change.abs().max() > 1e-5
+    for group in set(structures.group):
+        mine = torch.tensor([name == group for name in structures.group])
+        assert abs(float(change[mine].mean())) < 1e-5

@@ -1,5 +1,6 @@
 """A prior head on a pretrained network: what it learns and what it must not change."""
 
+import json
 from dataclasses import replace
 from pathlib import Path
 
@@ -7,6 +8,7 @@ import pytest
 import torch
 from tiny_training import (
     Silent,
+    few_splits,
     springs,
     tiny_materials,
     tiny_model,
@@ -17,12 +19,18 @@ from tiny_training import (
 from mlffbench.core.contracts import check_forcefield
 from mlffbench.core.errors import ModelError
 from mlffbench.core.forcefield import HasPriorHead
+from mlffbench.core.labels import Labels
 from mlffbench.core.options import ModelOptions
+from mlffbench.core.structures import Structures
+from mlffbench.models.load import load_model
+from mlffbench.models.twoheaded import checkpoint
 from mlffbench.models.twoheaded.model import TwoHeaded
 from mlffbench.models.zero import load as load_zero
+from mlffbench.refine.ttt import PriorTuning
 from mlffbench.training.attached import AttachedPriorHead, as_trunk
-from mlffbench.training.examples import fit_baseline
+from mlffbench.training.examples import fit_baseline, has_label
 from mlffbench.training.materials import Materials
+from mlffbench.training.project import Order, prepare
 from mlffbench.training.train import train
 
 pytestmark = pytest.mark.filterwarnings(
@@ -139,3 +147,108 @@ def test_a_foreign_file_is_refused(tmp_path: Path) -> None:
 def test_a_model_without_features_is_refused() -> None:
     with pytest.raises(ModelError, match="lacks clone, trunk_parameters, embed_graph"):
         as_trunk(load_zero(ModelOptions()))
+
+
+@pytest.fixture
+def saved(materials: Materials, tmp_path: Path) -> Path:
+    """Return the stem of a head on a checkpoint that lies beside it."""
+    base = tmp_path / "base"
+    digest = checkpoint.save(tiny_model(materials), base, {"trained_heads": ["ref"]})
+    model = attach(materials, checkpoint.load(base))
+    model.save(tmp_path / "head", f"checkpoint:{base}", {})
+    assert json.loads((tmp_path / "head.json").read_text())["base_weights"] == digest
+    return tmp_path / "head"
+
+
+def test_an_untrained_prior_head_is_refused_until_one_is_attached(saved: Path) -> None:
+    base = load_model(f"checkpoint:{saved.with_name('base')}", ModelOptions())
+    assert isinstance(base, TwoHeaded)
+    assert base.trained_heads == {"ref"}
+    with pytest.raises(ModelError, match=r"never trained.*attach-prior-head.*finetune"):
+        PriorTuning().check(base)
+    loaded = load_model(f"attached:{saved}", ModelOptions())
+    PriorTuning().check(loaded)
+
+
+def test_a_model_that_does_not_say_what_is_trained_is_trusted(
+    materials: Materials,
+) -> None:
+    model = tiny_model(materials)
+    assert model.trained_heads == {"prior", "ref"}
+    PriorTuning().check(model)
+
+
+@pytest.mark.parametrize("suffix", ["", ".json", ".safetensors"])
+def test_the_catalogue_opens_head_and_base_alike(saved: Path, suffix: str) -> None:
+    options = ModelOptions(dtype="float64")
+    loaded = load_model(f"attached:{saved}{suffix}", options)
+    assert isinstance(loaded, AttachedPriorHead)
+    parameters = [*loaded.parameters_of("prior").values()]
+    parameters += loaded.representation_parameters()
+    assert {parameter.dtype for parameter in parameters} == {torch.float64}
+    base = load_model(f"checkpoint:{saved.with_name('base')}", options)
+    structures = tiny_materials().train.structures
+    assert torch.equal(loaded.predict(structures).forces, base.predict(structures).forces)
+
+
+def test_what_is_no_saved_head_is_refused(saved: Path) -> None:
+    options, file = ModelOptions(), saved.with_name("head.json")
+    base = saved.with_name("base")
+    with pytest.raises(ModelError, match="cannot be read as a prior head"):
+        load_model(f"attached:{base}", options)
+    with pytest.raises(ModelError, match="No such file"):
+        load_model(f"attached:{saved.with_name('gone')}", options)
+    content = json.loads(file.read_text())
+    for base_name, words in (
+        (f"attached:{saved}", "it is such a head itself"),
+        ("zero", "cannot be given a prior head: it lacks clone"),
+        ("nonesuch", "which cannot be used: unknown model 'nonesuch'"),
+    ):
+        file.write_text(json.dumps(content | {"base": base_name}))
+        with pytest.raises(ModelError, match=words):
+            load_model(f"attached:{saved}", options)
+    file.write_text(json.dumps(content | {"version": 2}))
+    with pytest.raises(ModelError, match="version: Input should be 1"):
+        load_model(f"attached:{saved}", options)
+    file.write_text(json.dumps(content))
+    weights = saved.with_name("head.safetensors")
+    weights.write_bytes(weights.read_bytes()[:-4])
+    with pytest.raises(ModelError, match="not the weights that its JSON describes"):
+        load_model(f"attached:{saved}", options)
+
+
+def test_another_base_than_the_one_it_was_fitted_to_is_refused(
+    saved: Path, materials: Materials
+) -> None:
+    checkpoint.save(tiny_model(materials, seed=1), saved.with_name("base"), {})
+    with pytest.raises(ModelError, match="whose weights have changed since"):
+        load_model(f"attached:{saved}", ModelOptions())
+
+
+def test_structures_the_pretrained_model_cannot_treat_are_left_out(
+    materials: Materials,
+) -> None:
+    base = tiny_model(materials)
+    base.card = replace(base.card, elements=frozenset({1, 6, 8}))
+    asked: list[set[int]] = []
+
+    def labeller(structures: Structures) -> Labels:
+        asked.append(set(structures.numbers.tolist()))
+        return springs(structures)
+
+    order = Order(
+        suite="tiny",
+        model="mine",
+        recipe="attach-prior-head",
+        epochs=1,
+        prior_epochs=1,
+        prior="springs",
+    )
+    project = prepare(order, few_splits(), further=[], labeller=labeller, pretrained=base)
+    assert set().union(*asked) == {1, 6, 8}
+    assert isinstance(project.model, AttachedPriorHead)
+    labels = project.materials.train.labels["prior"]
+    there = has_label(labels)
+    assert 0 < int(there.sum()) < len(there)
+    assert set(labels.failures.values()) == {"elements not supported: N"}
+    assert set(project.model.baseline.atomic_energies) == {1, 6, 8}
