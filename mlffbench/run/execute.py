@@ -8,7 +8,6 @@ from datetime import UTC, datetime
 from typing import Any, Protocol
 
 import numpy as np
-import pandas as pd
 import torch
 
 from mlffbench.core.card import ModelCard
@@ -17,6 +16,7 @@ from mlffbench.core.split import Split
 from mlffbench.core.structures import Structures
 from mlffbench.refine.base import Refiner
 from mlffbench.refine.none import Baseline
+from mlffbench.run.assemble import assemble, inputs
 from mlffbench.run.plan import Batch, Job, choose_rows, plan_batches, why_skipped
 from mlffbench.run.predict import Prediction, predict_batch
 from mlffbench.run.provenance import (
@@ -24,7 +24,6 @@ from mlffbench.run.provenance import (
     file_hashes,
     git_state,
     hardware,
-    peak_memory_mb,
     versions,
 )
 from mlffbench.run.store import Arrays, RunFolder
@@ -113,8 +112,8 @@ def execute(
                 folder.write_part(number, _compute(work, batch))
             progress.advance(len(batch.rows))
         parts = [folder.read_part(number) or {} for number in range(len(batches))]
-        table, forces, costs = _assemble(work, rows, skipped, batches, parts)
-        arrays = {"forces": {"forces": forces}, **_inputs(work.splits, rows)}
+        table, forces, costs = assemble(work.splits, rows, skipped, batches, parts)
+        arrays = {"forces": {"forces": forces}, **inputs(work.splits, rows)}
         folder.finish(table, arrays, {**facts, **costs, "finished": _now()})
 
 
@@ -156,95 +155,6 @@ def _pack(prediction: Prediction, structures: Structures) -> Arrays:
         ),
         "gradient_steps": np.asarray(prediction.gradient_steps),
         "wall_s": np.asarray(prediction.wall_s),
-    }
-
-
-def _assemble(
-    work: Work,
-    rows: list[np.ndarray],
-    skipped: list[list[str | None]],
-    batches: list[Batch],
-    parts: list[Arrays],
-) -> tuple[pd.DataFrame, np.ndarray, dict[str, Any]]:
-    """Put the batches' results back into the order of the splits."""
-    tables: list[pd.DataFrame] = []
-    forces: list[np.ndarray] = []
-    wall_s: dict[str, float] = {}
-    steps: dict[str, int] = {}
-    traces: dict[str, list[Any]] = {}
-    for number, split in enumerate(work.splits):
-        place = {int(row): position for position, row in enumerate(rows[number])}
-        table = _blank_table(split, rows[number], skipped[number])
-        pieces = [np.full((n, 3), np.nan, dtype=np.float32) for n in table["n_atoms"]]
-        key = f"{split.name}/{split.role}"
-        facts: list[dict[str, Any]] = [{} for _ in place]
-        for batch, part in zip(batches, parts, strict=True):
-            if batch.split != number:
-                continue
-            at = np.asarray([place[int(row)] for row in batch.rows])
-            table.loc[at, "energy"] = part["energy"]
-            table.loc[at, "reason"] = part["reason"].tolist()
-            table.loc[at, "status"] = np.where(part["reason"] == "", "ok", "failed")
-            ends = np.cumsum(table["n_atoms"].to_numpy()[at])[:-1]
-            for position, piece in zip(at, np.split(part["forces"], ends), strict=True):
-                pieces[position] = piece
-            for position, text in zip(at, part["facts"], strict=True):
-                facts[position] = json.loads(str(text))
-            wall_s[key] = wall_s.get(key, 0.0) + float(part["wall_s"])
-            steps[key] = steps.get(key, 0) + int(part["gradient_steps"])
-            traces.setdefault(key, []).append(json.loads(str(part["trace"])))
-        tables.append(pd.concat([table, pd.DataFrame(facts, index=table.index)], axis=1))
-        forces += pieces
-    costs = {
-        "wall_s": wall_s,
-        "gradient_steps": steps,
-        "peak_memory_mb": peak_memory_mb(),
-    }
-    costs["traces"] = {key: value for key, value in traces.items() if any(value)}
-    dtype = np.result_type(*forces) if forces else np.float64
-    stacked = np.concatenate([np.zeros((0, 3), dtype), *forces]).astype(dtype)
-    return pd.concat(tables, ignore_index=True), stacked, costs
-
-
-def _blank_table(
-    split: Split, rows: np.ndarray, skipped: list[str | None]
-) -> pd.DataFrame:
-    index = split.source.index
-    records = index.record[rows]
-    return pd.DataFrame(
-        {
-            "id": index.ids(rows),
-            "molecule": [index.groups[record] for record in records],
-            "split": split.name,
-            "role": split.role,
-            "shift": split.shift.kind if split.shift else "",
-            "n_atoms": index.n_atoms[records],
-            "charge": index.charge[records],
-            "energy": np.full(len(rows), np.nan),
-            "status": ["skipped" if why else "failed" for why in skipped],
-            "reason": [why or "not computed" for why in skipped],
-        }
-    )
-
-
-def _inputs(splits: Sequence[Split], rows: list[np.ndarray]) -> dict[str, Arrays]:
-    """Return geometries and reference labels: what scoring needs beside predictions."""
-    chosen = list(zip(splits, rows, strict=True))
-    structures = Structures.concatenate([s.source.structures(r) for s, r in chosen])
-    labels = [split.source.labels(these) for split, these in chosen]
-    return {
-        "structures": {
-            "positions": structures.positions.numpy(),
-            "numbers": structures.numbers.numpy(),
-            "cell": structures.cell.numpy(),
-            "pbc": structures.pbc.numpy(),
-            "multiplicity": structures.multiplicity.numpy(),
-            "smiles": np.asarray(structures.smiles, dtype=np.str_),
-        },
-        "reference": {
-            "energy": torch.cat([label.energy for label in labels]).numpy(),
-            "forces": torch.cat([label.forces for label in labels]).numpy(),
-        },
     }
 
 

@@ -260,9 +260,10 @@ def test_ttt_of_a_saved_head_moves_the_trunk_and_nothing_else(
     with torch.no_grad():
         for name, parameter in other.trunk_parameters().items():
             parameter.copy_(moved[name])
-    after = refined.model.predict(structures)
+    after = adapted.predict(structures)
     assert torch.equal(after.forces, other.predict(structures).forces)
     assert torch.equal(after.energy, other.predict(structures).energy)
+    assert torch.equal(refined.model.predict(structures).forces, after.forces)
     assert not torch.allclose(after.forces, baseline.forces)
     assert torch.equal(loaded.predict(structures).forces, baseline.forces)
 
