@@ -120,6 +120,8 @@ def run(
         done = run_campaign(campaign, progress)
     if done.folders:
         _score_and_print(console, done.folders, units)
+    for note in done.notes:
+        console.print(f"left out: {note}", style="dim", markup=False)
     for fault in done.faults:
         console.print(f"error: {fault}", style="red", markup=False)
     if done.faults:

@@ -8,6 +8,7 @@
     ├── DataError            a file or label that is not what it must be
     ├── SuiteError           a suite file that does not say what it must
     ├── ModelError           a model that cannot be loaded or breaks its contract
+    │   └── CapabilityError  a model that lacks what a mode needs
     └── StoreError           a run folder that cannot be read or written
 """
 
@@ -61,6 +62,10 @@ class SuiteError(BenchError):
 
 class ModelError(BenchError):
     """A model that cannot be loaded or breaks its contract."""
+
+
+class CapabilityError(ModelError):
+    """A model that lacks what a mode needs, e.g. a prior head."""
 
 
 class StoreError(BenchError):

@@ -78,7 +78,7 @@ def load_file(options: ModelOptions) -> MaceForceField:
     network = open_trusted(path) if options.trust else open_network(path)
     card = replace(cards.MACE, source=str(path))
     model = _wrap(f"mace:{path.name}", network, card, options, settings.get("head", ""))
-    model.weights_sha256 = {path.name: sha256_of(path)}
+    model.weights_sha256 = sha256_of(path)
     return model
 
 
@@ -95,7 +95,7 @@ def _load_published(
             raise
         network = open_trusted(path)
     model = _wrap(name, network, card, options, head="")
-    model.weights_sha256 = {path.name: sha256_of(path)}
+    model.weights_sha256 = sha256_of(path)
     return model
 
 

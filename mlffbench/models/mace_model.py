@@ -58,7 +58,7 @@ class MaceForceField:
             msg = f"{name!r} wants further inputs ({', '.join(parts.embedding_specs)})"
             raise ModelError(msg + ", which mlffbench does not pass on")
         self.name = name
-        self.weights_sha256: dict[str, str] = {}
+        self.weights_sha256 = ""
         numbers: list[int] = parts.atomic_numbers.tolist()
         self.elements = frozenset(numbers)
         # A cutoff kept in float32 is 4.3000002 Å.
@@ -150,7 +150,8 @@ class MaceForceField:
             return self._labels(structures, self._trunk, training=True)
 
     def _compute(self, structures: Structures) -> Labels:
-        labels = self._labels(structures, self._frozen(), training=False)
+        with _steady_bits():
+            labels = self._labels(structures, self._frozen(), training=False)
         energy, forces = labels.energy.detach(), labels.forces.detach()
         return replace(labels, energy=energy, forces=forces)
 

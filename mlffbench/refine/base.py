@@ -48,7 +48,7 @@ class Refiner(Protocol):
     sees: str
 
     def check(self, model: ForceField) -> None:
-        """Raise ModelError, naming the capability, when the model cannot be refined."""
+        """Raise CapabilityError, naming it, when the model cannot be refined."""
         ...
 
     def settings(self, model: ForceField) -> Mapping[str, Fact]:

@@ -15,7 +15,7 @@ from typing import Literal, cast
 import torch
 from torch import Tensor, nn
 
-from mlffbench.core.errors import BenchError, ModelError
+from mlffbench.core.errors import BenchError, CapabilityError
 from mlffbench.core.forcefield import ForceField, HasLearningRate, HasPriorHead
 from mlffbench.core.labels import Labels
 from mlffbench.core.options import ModelOptions
@@ -105,14 +105,14 @@ class PriorTuning:
         self._oracle: ForceField | None = None
 
     def check(self, model: ForceField) -> None:
-        """Raise ModelError when the model has no prior head, or an untrained one."""
+        """Raise CapabilityError when the model has no prior head, or an untrained one."""
         if not isinstance(model, HasPriorHead):
             msg = (
                 f"model {model.name!r} has no prior head, which mode 'ttt' needs; add "
                 "one with: mlffbench train --recipe attach-prior-head, or train a "
                 "network that has one with --recipe prior-freeze-finetune"
             )
-            raise ModelError(msg)
+            raise CapabilityError(msg)
         # Only networks that may come with an untrained head state which are trained.
         if "prior" not in getattr(model, "trained_heads", ("prior",)):
             msg = (
@@ -121,7 +121,7 @@ class PriorTuning:
                 "--recipe attach-prior-head, or train the network with --recipe "
                 "prior-freeze-finetune or joint"
             )
-            raise ModelError(msg)
+            raise CapabilityError(msg)
 
     def settings(self, model: ForceField) -> Mapping[str, Fact]:
         """Return every hyper-parameter as resolved for a model."""

@@ -8,7 +8,7 @@ from typing import Any
 
 import torch
 
-from mlffbench.core.errors import BenchError
+from mlffbench.core.errors import BenchError, CapabilityError
 from mlffbench.core.options import ModelOptions
 from mlffbench.core.split import Split
 from mlffbench.models.load import card_of, load_model
@@ -70,10 +70,17 @@ class Campaign:
 
 @dataclass(frozen=True, slots=True)
 class Done:
-    """Folders of the jobs that finished, and one sentence for each that did not."""
+    """Folders of the jobs that finished, and one sentence for each that did not.
+
+    Attributes:
+        folders: Of the finished jobs.
+        faults: Jobs that should have run and could not.
+        notes: Jobs of the suite's own modes that the model is not made for.
+    """
 
     folders: list[RunFolder]
     faults: list[str]
+    notes: list[str]
 
 
 def prepare(request: Request) -> Campaign:
@@ -110,11 +117,14 @@ def prepare(request: Request) -> Campaign:
 def run_campaign(campaign: Campaign, progress: Progress) -> Done:
     """Run every job; one that cannot run does not stop the others.
 
+    A mode that the user did not ask for by name, but the suite, is left out for a model
+    that lacks the capability.
+
     Args:
         campaign: The jobs.
         progress: Told of every finished batch.
     """
-    done = Done([], [])
+    done = Done([], [], [])
     by_model: dict[str, list[Job]] = {}
     for job in campaign.jobs:
         by_model.setdefault(job.model, []).append(job)
@@ -133,6 +143,10 @@ def run_campaign(campaign: Campaign, progress: Progress) -> Done:
             for job in jobs:
                 try:
                     _run_job(campaign, job, loaded, progress)
+                except CapabilityError as error:
+                    asked = job.mode in campaign.request.modes
+                    where = done.faults if asked else done.notes
+                    where.append(f"{model} {job.mode}: {error}")
                 except BenchError as error:
                     done.faults.append(f"{model} {job.mode}: {error}")
                 else:

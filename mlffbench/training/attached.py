@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from mlffbench.core.card import ModelCard
 from mlffbench.core.errors import BenchError, ModelError
 from mlffbench.core.files import write_atomic
-from mlffbench.core.forcefield import ForceField, HasCard, Head
+from mlffbench.core.forcefield import ForceField, HasCard, HasWeights, Head
 from mlffbench.core.labels import Labels
 from mlffbench.core.options import ModelOptions
 from mlffbench.core.structures import Structures
@@ -380,9 +380,8 @@ def _open_trunk(manifest: Manifest, stem: Path, open_base: OpenBase) -> HasTrunk
 
 
 def _weights_of(trunk: HasTrunk) -> str:
-    """Return the checksum of a model's weights, or of all its files of weights."""
-    found: object = getattr(trunk, "weights_sha256", "")
-    return " ".join(found.values()) if isinstance(found, Mapping) else str(found)
+    """Return the checksum of a model's weights, empty when it states none."""
+    return trunk.weights_sha256 if isinstance(trunk, HasWeights) else ""
 
 
 def _file(stem: Path, suffix: str) -> Path:
