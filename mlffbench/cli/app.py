@@ -8,6 +8,7 @@ from rich.console import Console
 
 from mlffbench import __version__
 from mlffbench.cli import checking, labelling, looking, running, training
+from mlffbench.cli.console import print_error
 from mlffbench.core.errors import BenchError
 
 app = typer.Typer(
@@ -54,6 +55,5 @@ def main() -> None:
     try:
         app()
     except BenchError as error:
-        console = Console(stderr=True, soft_wrap=True, highlight=False)
-        console.print(f"error: {error}", style="red", markup=False)
+        print_error(str(error))
         sys.exit(1)

@@ -52,6 +52,7 @@ def doctor() -> None:
 
     import torch
 
+    from mlffbench.cli.health import caches, extras_in_words, mini_set_in_words
     from mlffbench.cli.looking import all_rows
     from mlffbench.run.provenance import versions
 
@@ -63,19 +64,12 @@ def doctor() -> None:
         table.add_row("CUDA", torch.version.cuda or "", torch.cuda.get_device_name())
     else:
         table.add_row("CUDA", "no device", "everything runs on the CPU")
+    table.add_row("mini set", *mini_set_in_words())
+    for name, folder, size in caches():
+        table.add_row(name, size, escape(str(folder)))
     free_gb = shutil.disk_usage(Path.cwd()).free / 1e9
     table.add_row("disk", f"{free_gb:.0f} GB free", str(Path.cwd()))
     console.print(table)
-    missing: dict[str, str] = {}
-    for rows in all_rows().values():
-        for entry in rows.values():
-            absent = entry.missing()
-            if entry.extra and absent:
-                missing[entry.extra] = absent
-    for extra, package in sorted(missing.items()):
-        console.print(
-            f"extra {extra!r} is not installed ({package} is missing); "
-            f"run: pip install 'mlffbench\\[{extra}]'"
-        )
-    if not missing:
-        console.print("every extra is installed")
+    rows = [entry for table in all_rows().values() for entry in table.values()]
+    for sentence in extras_in_words(rows):
+        console.print(sentence, markup=False)

@@ -24,12 +24,18 @@ _WIDTH_OF_A_FILE = 160
 
 def make_console() -> Console:
     """Return a console; written to a file or a pipe, its lines are not cut at 80."""
-    console = Console(highlight=False)
+    console = Console(highlight=False, emoji=False)
     return (
         console
         if console.is_terminal
-        else Console(width=_WIDTH_OF_A_FILE, highlight=False)
+        else Console(width=_WIDTH_OF_A_FILE, highlight=False, emoji=False)
     )
+
+
+def print_error(text: str) -> None:
+    """Print one sentence to the error stream, exactly as it is."""
+    console = Console(stderr=True, soft_wrap=True, highlight=False, emoji=False)
+    console.print(" ".join(f"error: {text}".split()), style="red", markup=False)
 
 
 @contextmanager

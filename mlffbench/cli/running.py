@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from mlffbench.cli.console import RunProgress, make_console, resumable
+from mlffbench.cli.console import RunProgress, make_console, print_error, resumable
 from mlffbench.cli.options import (
     BatchAtomsOption,
     Device,
@@ -118,13 +118,12 @@ def run(
         return
     with resumable(), RunProgress(console) as progress:
         done = run_campaign(campaign, progress)
-    if done.folders:
-        _score_and_print(console, done.folders, units)
+    faults = [*done.faults, *_score_and_print(console, done.folders, units)]
     for note in done.notes:
         console.print(f"left out: {note}", style="dim", markup=False)
-    for fault in done.faults:
-        console.print(f"error: {fault}", style="red", markup=False)
-    if done.faults:
+    for fault in faults:
+        print_error(fault)
+    if faults:
         raise typer.Exit(1)
 
 
@@ -137,7 +136,11 @@ def score(
     """Recompute the metrics from stored predictions; no model is needed."""
     from mlffbench.run.store import find_runs
 
-    _score_and_print(make_console(), find_runs(runs or [RUNS]), units)
+    faults = _score_and_print(make_console(), find_runs(runs or [RUNS]), units)
+    for fault in faults:
+        print_error(fault)
+    if faults:
+        raise typer.Exit(1)
 
 
 def report(
@@ -154,10 +157,13 @@ def report(
 ) -> None:
     """Write what stored runs say, without computing anything."""
     from mlffbench.core.files import make_folder, write_atomic
-    from mlffbench.report.document import write_report
+    from mlffbench.report.document import readable_runs, write_report
     from mlffbench.run.store import find_runs
 
-    text = write_report(find_runs(runs or [RUNS]), form.value, units.value)
+    folders, unread = readable_runs(find_runs(runs or [RUNS]))
+    for sentence in unread:
+        print_error(sentence)
+    text = write_report(folders, form.value, units.value)
     if out is None:
         typer.echo(text, nl=False)
         return
@@ -211,18 +217,33 @@ def _print_plan(console: "Console", campaign: "Campaign") -> None:
 
 def _score_and_print(
     console: "Console", folders: "list[RunFolder]", units: Units
-) -> None:
+) -> list[str]:
+    """Score runs and print their tables; return a sentence for each without a number."""
     from mlffbench.report.document import records_by_suite
     from mlffbench.report.render import to_rich
     from mlffbench.report.tables import energy_table, force_table
     from mlffbench.run.score import score_run
 
+    faults, scored = [], []
     for folder in folders:
-        folder.write_records(score_run(folder))
-    for records in records_by_suite(folders).values():
+        try:
+            records, shifts = score_run(folder)
+        except BenchError as error:
+            faults.append(str(error))
+            continue
+        folder.write_records(records)
+        folder.write_alignment(shifts)
+        scored.append(folder)
+        failed = [r for r in records if r.status == "failed"]
+        for record in failed[:1]:
+            reason = next(iter(record.counts.reasons), "no reason")
+            who = f"{record.model} {record.mode}"
+            faults.append(f"{who} has no number for split {record.split!r}: {reason}")
+    for records in records_by_suite(scored).values():
         for table in (force_table, energy_table):
             made = table(records, units.value)
             console.print(to_rich(made))
             for note in made.notes:
                 console.print(f"· {note}", markup=False, style="dim")
             console.print()
+    return faults

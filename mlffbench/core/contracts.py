@@ -108,7 +108,7 @@ def check_forcefield(
 def _try(rule: _Rule, trial: Trial) -> Finding:
     try:
         return rule.check(trial)
-    except Exception as error:  # noqa: BLE001 - a model may raise anything; it is the result
+    except (Exception, SystemExit) as error:  # noqa: BLE001 - whatever it raises counts
         return Finding("broken", in_words(error))
 
 

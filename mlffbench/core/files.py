@@ -45,8 +45,8 @@ def make_folder(path: Path) -> None:
     try:
         path.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        msg = f"cannot create the folder {path}: {error.strerror}; choose another with "
-        raise StoreError(msg + "--out") from error
+        msg = f"cannot create the folder {path}: {error.strerror}; choose another folder"
+        raise StoreError(msg) from error
 
 
 def sha256_of(path: Path) -> str:

@@ -69,7 +69,11 @@ def shapes(trial: Trial) -> Finding:
 
 
 def finite(trial: Trial) -> Finding:
-    """No NaN and no infinity for an ordinary molecule."""
+    """No NaN and no infinity for an ordinary molecule, and at most half declined."""
+    if 2 * len(trial.declined) > trial.n_asked:
+        declined = [f"{name} ({why})" for name, why in trial.declined.items()]
+        msg = f"declines {len(declined)} of {trial.n_asked} ordinary molecules of the "
+        return Finding("broken", f"{msg}elements it declares: {', '.join(declined)}")
     labels, systems = trial.labels, trial.systems
     bad = ~torch.isfinite(labels.energy).cpu()
     bad[systems.system.cpu()[~torch.isfinite(labels.forces).all(1).cpu()]] = True

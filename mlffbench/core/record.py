@@ -83,6 +83,7 @@ class Record(_Frozen):
         gap: Name -> this OOD split against its ID control.
         paired: Name -> this mode against baseline on the same structures.
         worst_group: Molecule with the largest force MAE, and that MAE.
+        provenance: What made the numbers: versions, device, dtype, checksums, settings.
         notes: What a reader must know of these numbers.
     """
 
@@ -104,4 +105,5 @@ class Record(_Frozen):
     paired: dict[str, Comparison]
     worst_group: tuple[str, float] | None
     wall_s_per_structure: float | None
+    provenance: dict[str, str] = {}
     notes: tuple[str, ...] = ()

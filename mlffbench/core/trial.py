@@ -1,6 +1,7 @@
 """Trial: a model, the structures it is tried on, and what counts as equal."""
 
-from dataclasses import dataclass, fields, replace
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields, replace
 from functools import cached_property
 from typing import Literal, NamedTuple, Self
 
@@ -89,11 +90,15 @@ class Trial:
         model: The model; every call hands it fresh copies of the structures.
         systems: Small structures, in float64 if the model takes it.
         remark: What was found before the first promise, in words; may be empty.
+        n_asked: Structures of declared elements that it was asked for at first.
+        declined: Those among them that it named as failures -> its reasons.
     """
 
     model: ForceField
     systems: Structures
     remark: str = ""
+    n_asked: int = 0
+    declined: Mapping[str, str] = field(default_factory=dict)
 
     @classmethod
     def begin(cls, model: ForceField, systems: Structures) -> Self:
@@ -106,15 +111,25 @@ class Trial:
         remark = ""
         for candidate in (single.to(dtype=torch.float64), single):
             try:
-                failures = dict(model.predict(copied(candidate)).failures)
-            except Exception as error:  # noqa: BLE001 - a model may raise anything
+                told = dict(model.predict(copied(candidate)).failures)
+            except (Exception, SystemExit) as error:  # noqa: BLE001 - it may raise anything
                 remark = f"; refuses float64 structures ({in_words(error)})"
                 continue
-            good = [i for i in range(candidate.n_systems) if i not in failures]
+            # An index out of range is for the promise `shapes` to report.
+            everything = range(candidate.n_systems)
+            failures = {i: told[i] for i in everything if i in told}
+            good = [i for i in everything if i not in failures]
             if failures and good:
                 named = [f"{candidate.ids[i]} ({why})" for i, why in failures.items()]
                 remark += f"; left out, as the model asks: {', '.join(named)}"
-            return cls(model, candidate.select(good) if good else candidate, remark)
+            asked = of_declared_elements(model, candidate)
+            return cls(
+                model,
+                candidate.select(good) if good else candidate,
+                remark,
+                n_asked=len(asked),
+                declined={candidate.ids[i]: failures[i] for i in asked if i in failures},
+            )
         # It refuses both, which is for the promise `shapes` to report.
         return cls(model, single.to(dtype=torch.float64))
 
@@ -176,13 +191,25 @@ class Trial:
         return Finding("broken", f"not bit for bit: {finding.detail}")
 
 
-def in_words(error: Exception) -> str:
+def of_declared_elements(model: ForceField, structures: Structures) -> list[int]:
+    """Return which structures are made of nothing but elements that a model declares."""
+    declared: object = getattr(model, "elements", None)
+    if not isinstance(declared, frozenset):  # for the promise `declared` to report
+        return []
+    pairs = zip(structures.system.tolist(), structures.numbers.tolist(), strict=True)
+    foreign = {system for system, number in pairs if number not in declared}
+    return [i for i in range(structures.n_systems) if i not in foreign]
+
+
+def in_words(error: BaseException) -> str:
     """Return an exception as one line."""
     return " ".join(f"{type(error).__name__}: {error}".split())
 
 
 def checked(labels: object, structures: Structures) -> Labels:
     """Return labels that are `Labels` of the shapes of the structures.
+
+    Indices in ``failures`` are part of the shape.
 
     Raises:
         ModelError: They are not.
@@ -198,6 +225,10 @@ def checked(labels: object, structures: Structures) -> Labels:
             f"{found[1]}, expected {expected[0]} and {expected[1]}"
         )
         raise ModelError(msg)
+    wrong = [i for i in labels.failures if i not in range(structures.n_systems)]
+    if wrong:
+        msg = f"Labels.failures names the structure {wrong[0]!r}, expected 0 to "
+        raise ModelError(msg + f"{structures.n_systems - 1}")
     return labels
 
 

@@ -16,7 +16,7 @@ DATASETS = Registry(
                 licence="MIT, as the package",
                 citation="this package (CITATION.cff)",
                 source="ships in the package",
-                size="835 labelled structures of 148 molecules, 1.0 MB; 408 further "
+                size="835 labelled structures of 146 molecules, 1.0 MB; 408 further "
                 "geometries with prior labels, 0.3 MB",
                 notes=(
                     "prior labels (GFN2-xTB, tblite 0.8.0) at every geometry",

@@ -129,10 +129,8 @@ def require_labels(*, energy: bool, forces: bool, where: str) -> None:
     if energy and forces:
         return
     what, keys = ("energy", ENERGY_KEYS) if forces else ("forces", FORCES_KEYS)
-    msg = (
-        f"{where} has no {what}; expected {keys[0]!r} or {keys[1]!r}: add them, or read "
-    )
-    raise DataError(msg + "the file without labels by forces_required=False")
+    msg = f"{where} has no {what}; expected {keys[0]!r} or {keys[1]!r}: label it "
+    raise DataError(msg + f"({keys[0]}) or remove it")
 
 
 def frames_to_structures(

@@ -193,7 +193,8 @@ class SpiceFile:
         if not stated and not given:
             known = getattr(RELEASED_UNITS, kind)
             msg = f"{dataset.where} states no units; expected a 'units' attribute like "
-            raise DataError(msg + f"{known!r}: state the energy and length unit yourself")
+            msg += f"{known!r}: add it, or state energy_unit and length_unit of the split"
+            raise DataError(msg + " in the suite file")
         try:
             factors = {_FACTORS[kind](unit) for unit in (stated, given) if unit}
         except DataError as error:

@@ -196,4 +196,11 @@ def _checked(made: object, where: str) -> ForceField:
             "expected a frozenset of atomic numbers, e.g. frozenset({1, 6, 7, 8})"
         )
         raise ModelError(msg)
+    card: object = made.card if isinstance(made, HasCard) else None
+    if isinstance(made, HasCard) and not isinstance(card, ModelCard):
+        msg = (
+            f"{where} returned a {type(made).__name__} whose .card is a "
+            f"{type(card).__name__}; expected a mlffbench.core.card.ModelCard, or none"
+        )
+        raise ModelError(msg)
     return made

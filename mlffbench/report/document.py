@@ -1,8 +1,10 @@
 """Runs on disk -> one document."""
 
+from collections import Counter
 from collections.abc import Sequence
 from typing import Literal
 
+from mlffbench.core.errors import StoreError
 from mlffbench.core.record import Record
 from mlffbench.report.render import to_csv, to_json, to_markdown, worst_markdown
 from mlffbench.report.tables import energy_table, force_table
@@ -27,7 +29,44 @@ def records_by_suite(
         seen = "".join(sorted({record.split_sha256 for record in records}))
         key = (first.suite, first.suite_version, first.role.partition("_")[2], seen)
         tables.setdefault(key, []).extend(records)
-    return tables
+    return {key: _tell_apart(records) for key, records in tables.items()}
+
+
+def _tell_apart(records: list[Record]) -> list[Record]:
+    """Name what differs where a model and mode stand in a table more than once."""
+    seen = Counter((r.split, r.model, r.mode) for r in records)
+    return [
+        r
+        if seen[r.split, r.model, r.mode] == 1
+        else r.model_copy(
+            update={
+                "model": f"{r.model} ({r.provenance.get('dtype', '')}, "
+                f"{r.provenance.get('device', '')}, seed {r.seed})"
+            }
+        )
+        for r in records
+    ]
+
+
+def readable_runs(
+    folders: Sequence[RunFolder],
+) -> tuple[list[RunFolder], list[str]]:
+    """Return the runs with records, and a sentence for each of the others.
+
+    Raises:
+        StoreError: None of them has any.
+    """
+    found, unread = [], []
+    for folder in folders:
+        try:
+            folder.read_records()
+        except StoreError as error:
+            unread.append(str(error))
+        else:
+            found.append(folder)
+    if not found:
+        raise StoreError(unread[0])
+    return found, unread
 
 
 def write_report(
@@ -54,5 +93,8 @@ def write_report(
     parts = ["# mlffbench report", ""]
     for records in tables.values():
         parts += [to_markdown(force_table(records, system))]
-        parts += [to_markdown(energy_table(records, system)), worst_markdown(records)]
+        parts += [
+            to_markdown(energy_table(records, system)),
+            worst_markdown(records, system),
+        ]
     return "\n".join(parts)

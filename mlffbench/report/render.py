@@ -3,14 +3,14 @@
 import csv
 import io
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 from rich.table import Table
 from rich.text import Text
 
-from mlffbench.core.record import SCHEMA_VERSION, Record
+from mlffbench.core.record import SCHEMA_VERSION, MetricValue, Record
 from mlffbench.report.tables import TextTable
-from mlffbench.report.units import number
+from mlffbench.report.units import UnitSystem, number, shown_unit
 
 
 def to_rich(table: TextTable) -> Table:
@@ -37,40 +37,52 @@ def to_markdown(table: TextTable) -> str:
     return "\n".join(lines)
 
 
-def worst_markdown(records: Sequence[Record]) -> str:
+def worst_markdown(records: Sequence[Record], system: UnitSystem = "meV") -> str:
     """Return the worst molecule of every split as a Markdown section."""
+    shown = shown_unit("eV/Å", system)
     rows = [
-        (r.split, r.model, r.mode, r.worst_group[0], number(1000 * r.worst_group[1]))
+        (
+            r.split,
+            r.model,
+            r.mode,
+            r.worst_group[0],
+            number(shown.factor * r.worst_group[1]),
+        )
         for r in records
         if r.worst_group is not None
     ]
     lines = ["## Worst molecule", ""]
-    lines += [_line(("split", "model", "mode", "molecule", "force MAE meV/Å"))]
+    lines += [_line(("split", "model", "mode", "molecule", f"force MAE {shown.name}"))]
     lines += ["|---|---|---|---|---:|", *map(_line, rows), ""]
     return "\n".join(lines)
 
 
 def to_csv(records: Sequence[Record]) -> str:
-    """Return every metric of every record, one line each, in stored units."""
+    """Return every number of every record, one line each, in stored units.
+
+    ``what`` says which number of a metric a line holds: its ``value``, the ``gap`` to the
+    ID control or the ``paired`` comparison with baseline, as difference or ratio.
+    """
     buffer = io.StringIO()
     writer = csv.writer(buffer, lineterminator="\n")
     writer.writerow(
-        "suite suite_version split role shift model mode seed metric value low high "
-        "standard_error unit n n_molecules total evaluated skipped failed".split()
+        "suite suite_version split role shift control model mode seed metric what value "
+        "low high standard_error unit n n_molecules verdict total evaluated skipped "
+        "failed reasons worst_molecule wall_s_per_structure dtype device".split()
     )
     for r in records:
-        key = (
-            r.suite,
-            r.suite_version,
-            r.split,
-            r.role,
-            r.shift,
-            r.model,
-            r.mode,
-            r.seed,
-        )
+        first = (r.suite, r.suite_version, r.split, r.role, r.shift, r.control)
+        key = (*first, r.model, r.mode, r.seed)
         counts = (r.counts.total, r.counts.evaluated, r.counts.skipped, r.counts.failed)
-        for name, m in r.metrics.items():
+        last = (
+            *counts,
+            "; ".join(f"{n} × {why}" for why, n in r.counts.reasons.items()),
+            r.worst_group[0] if r.worst_group else None,
+            r.wall_s_per_structure,
+            r.provenance.get("dtype"),
+            r.provenance.get("device"),
+        )
+        for name, what, m, verdict in _numbers(r):
             values = (
                 m.value,
                 m.low,
@@ -80,10 +92,22 @@ def to_csv(records: Sequence[Record]) -> str:
                 m.n,
                 m.n_molecules,
             )
-            writer.writerow((*key, name, *values, *counts))
+            writer.writerow((*key, name, what, *values, verdict, *last))
         if not r.metrics:
-            writer.writerow((*key, *[None] * 8, *counts))
+            writer.writerow((*key, *[None] * 10, *last))
     return buffer.getvalue()
+
+
+def _numbers(r: Record) -> Iterator[tuple[str, str, MetricValue, str]]:
+    """Yield metric, which number of it, the number, and the verdict if it compares."""
+    for name, metric in r.metrics.items():
+        yield name, "value", metric, ""
+    for kind, compared in (("gap", r.gap), ("paired", r.paired)):
+        for name, comparison in compared.items():
+            verdict = comparison.verdict
+            yield name, f"{kind} difference", comparison.difference, verdict
+            if comparison.ratio is not None:
+                yield name, f"{kind} ratio", comparison.ratio, verdict
 
 
 def to_json(records: Sequence[Record]) -> str:

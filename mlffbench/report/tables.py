@@ -67,14 +67,16 @@ def energy_table(records: Sequence[Record], system: UnitSystem = "meV") -> TextT
     rows = tuple(
         (
             *(record.split, record.model, record.mode),
+            " / ".join(str(_n(record, name)) for name in names),
             *(with_interval(record.metrics.get(name), system) for name in names),
         )
         for record in ordered
     )
-    columns = ("split", "model", "mode", f"raw {unit}", "aligned", "relative")
+    columns = ("split", "model", "mode", "n", f"raw {unit}", "aligned", "relative")
     notes = (
-        "Energies per atom: raw; aligned by per-element shifts fitted on train, the same "
-        "for every mode; relative within a molecule.",
+        "n: structures behind each column. Energies per atom: raw; aligned by "
+        "per-element shifts fitted on train, the same for every mode; relative within a "
+        "molecule.",
         *dict.fromkeys(
             f"{_where(record)}: {note}" for record in ordered for note in record.notes
         ),
@@ -83,15 +85,20 @@ def energy_table(records: Sequence[Record], system: UnitSystem = "meV") -> TextT
     return TextTable(title, columns, rows, _sections(ordered), notes)
 
 
+def _n(record: Record, name: str) -> int:
+    metric = record.metrics.get(name)
+    return metric.n if metric else 0
+
+
 def _force_row(record: Record, system: UnitSystem, *, paired: bool) -> tuple[str, ...]:
     counts, metrics = record.counts, record.metrics
-    n_molecules = metrics["forces_mae"].n_molecules if "forces_mae" in metrics else 0
+    mae = metrics.get("forces_mae")
     compared = record.paired.get("forces_mae")
     verdict = compared.verdict if compared else "–"
     seconds = record.wall_s_per_structure
     return (
         *(record.split, record.model, record.mode),
-        f"{counts.evaluated} ({n_molecules})",
+        f"{mae.n} ({mae.n_molecules})" if mae else "0 (0)",
         with_interval(metrics.get("forces_mae"), system),
         ratio_with_interval(record.gap.get("forces_mae")),
         *((ratio_with_interval(compared), verdict) if paired else ()),
@@ -140,7 +147,8 @@ def _notes(records: Sequence[Record]) -> tuple[str, ...]:
         for reason, count in record.counts.reasons.items()
     ]
     return (
-        "Intervals: 95 %, bootstrap over molecules. n: structures evaluated (molecules).",
+        "Intervals: 95 %, bootstrap over molecules.",
+        "n: structures (molecules) behind the force MAE.",
         "to ID: the error over the error on the split's ID control.",
         *reasons,
     )

@@ -8,10 +8,11 @@ from typing import Any
 
 import torch
 
-from mlffbench.core.errors import BenchError, CapabilityError
+from mlffbench.core.errors import BenchError, CapabilityError, SuiteError
 from mlffbench.core.options import ModelOptions
 from mlffbench.core.split import Split
-from mlffbench.models.load import card_of, load_model
+from mlffbench.models.catalog import MODELS
+from mlffbench.models.load import card_of, load_model, parse_spec
 from mlffbench.refine.base import Refiner
 from mlffbench.refine.catalog import REFINERS
 from mlffbench.run.execute import Progress, Work, execute
@@ -91,8 +92,12 @@ def prepare(request: Request) -> Campaign:
     """
     suite, folder = load_suite(request.suite)
     modes = request.modes or suite.modes
-    for mode in modes:
+    for mode in (*modes, *suite.settings):
         REFINERS.entry(mode)
+    for model in request.models or suite.models:
+        parts = parse_spec(model)
+        if not parts.is_file:
+            MODELS.entry(parts.name)
     jobs = tuple(
         Job(
             suite=suite.name,
@@ -111,6 +116,9 @@ def prepare(request: Request) -> Campaign:
         for mode in modes
     )
     splits = splits_of(load_splits(suite, folder), request.half)
+    if all(split.role == "train" for split in splits):
+        msg = f"the suite {suite.name!r} has no split in its {request.half} half"
+        raise SuiteError(msg + "; choose the other with --half")
     return Campaign(request=request, suite=suite, splits=tuple(splits), jobs=jobs)
 
 

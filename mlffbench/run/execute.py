@@ -103,17 +103,23 @@ def execute(
     ]
     with folder.locked():
         facts = _facts(work, rows)
-        if folder.begin(facts, overwrite=overwrite):
+        if folder.is_complete(facts, overwrite=overwrite):
             return
+        # read everything once before computing anything: bad data is told at once
+        known = inputs(work.splits, rows)
+        folder.begin(facts)
         title = f"{work.job.model} {work.job.mode}"
         progress.begin(title, sum(len(batch.rows) for batch in batches))
+        parts = []
         for number, batch in enumerate(batches):
-            if not folder.part(number).exists():
-                folder.write_part(number, _compute(work, batch))
+            part = folder.read_part(number, batch.rows)
+            if part is None:
+                part = {**_compute(work, batch), "rows": batch.rows}
+                folder.write_part(number, part)
+            parts.append(part)
             progress.advance(len(batch.rows))
-        parts = [folder.read_part(number) or {} for number in range(len(batches))]
         table, forces, costs = assemble(work.splits, rows, skipped, batches, parts)
-        arrays = {"forces": {"forces": forces}, **inputs(work.splits, rows)}
+        arrays = {"forces": {"forces": forces}, **known}
         folder.finish(table, arrays, {**facts, **costs, "finished": _now()})
 
 
@@ -181,7 +187,6 @@ def _facts(work: Work, rows: list[np.ndarray]) -> dict[str, Any]:
     ]
     decides = {
         "job": work.job.as_dict(),
-        "suite": work.suite_facts,
         "splits": splits,
         "model": {
             "name": work.model.name,
@@ -201,6 +206,7 @@ def _facts(work: Work, rows: list[np.ndarray]) -> dict[str, Any]:
     return {
         "fingerprint": hashlib.sha256(text.encode()).hexdigest(),
         **decides,
+        "suite": work.suite_facts,
         "dtype": str(work.dtype).removeprefix("torch."),
         "git": git_state(),
         "hardware": hardware(work.job.device),

@@ -66,7 +66,7 @@ def predict_batch(
         refined = refiner.refine(model, structures)
     except BenchError:
         raise
-    except Exception as error:  # noqa: BLE001 - a user's model may raise anything
+    except (Exception, SystemExit) as error:  # noqa: BLE001 - a model may raise anything
         reason = f"{refiner.name} failed: {_in_words(error)}"
         refined = Refined(model=_Refusing(reason))
     labels = _predict(refined.model, shown)
@@ -114,10 +114,13 @@ def _predict(model: ForceField, structures: Structures) -> Labels:
     """
     try:
         labels = model.predict(structures)
-    except Exception as error:  # noqa: BLE001 - a user's model may raise anything
+    except BenchError as error:
+        msg = f"model {model.name!r}: {error}"
+        raise ModelError(msg) from error
+    except (Exception, SystemExit) as error:  # noqa: BLE001 - a model may raise anything
         reason = _in_words(error)
     else:
-        _check_shapes(model, labels, structures)
+        _check(model, labels, structures)
         return labels
     if structures.positions.is_cuda:
         torch.cuda.empty_cache()
@@ -130,7 +133,23 @@ def _predict(model: ForceField, structures: Structures) -> Labels:
     )
 
 
-def _check_shapes(model: ForceField, labels: Labels, structures: Structures) -> None:
+def _check(model: ForceField, labels: object, structures: Structures) -> None:
+    """Check that a model returned labels of these structures.
+
+    Raises:
+        ModelError: It did not.
+    """
+    if not isinstance(labels, Labels):
+        msg = f"model {model.name!r} returned a {type(labels).__name__}, expected Labels"
+        raise ModelError(msg + " (mlffbench.core.labels); see: mlffbench validate")
+    floating = labels.energy.is_floating_point() and labels.forces.is_floating_point()
+    strange = [
+        index for index in labels.failures if not 0 <= index < structures.n_systems
+    ]
+    if strange or not floating:
+        what = f"failures of structure {strange[0]}" if strange else "whole numbers"
+        msg = f"model {model.name!r} returned {what} for {structures.n_systems} "
+        raise ModelError(msg + "structures; see: mlffbench validate")
     found = tuple(labels.energy.shape), tuple(labels.forces.shape)
     expected = (structures.n_systems,), tuple(structures.positions.shape)
     if found != expected:
@@ -152,7 +171,7 @@ def _nothing(structures: Structures, reason: str) -> Labels:
     )
 
 
-def _in_words(error: Exception) -> str:
+def _in_words(error: BaseException) -> str:
     lines = str(error).strip().splitlines()
     return f"{type(error).__name__}: {lines[0][:200]}" if lines else type(error).__name__
 

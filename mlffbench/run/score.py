@@ -2,9 +2,10 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Literal, cast
+from typing import Any, Literal, NamedTuple, cast
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
 from mlffbench.core.errors import DataError
@@ -22,6 +23,13 @@ from mlffbench.run.store import RunFolder
 from mlffbench.run.stored import StoredRun, StoredSplit
 
 _WORST = "forces_mae"
+
+
+class Scored(NamedTuple):
+    """The records of a run and the energy shifts behind its aligned column."""
+
+    records: list[Record]
+    shifts: dict[str, Any] | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +59,7 @@ class _Judged:
         return row.function(prediction, self.split.reference, self.split.structures)
 
 
-def score_run(folder: RunFolder) -> list[Record]:
+def score_run(folder: RunFolder) -> Scored:
     """Return the records of a finished run, one per split other than train.
 
     Beside a run of another mode its baseline is compared on the same structures, when the
@@ -73,7 +81,7 @@ def score_run(folder: RunFolder) -> list[Record]:
         records.append(
             _record(run, item, control=control, baseline=other, rows=rows, shifts=shifts)
         )
-    return records
+    return Scored(records, shifts.to_json() if shifts else None)
 
 
 def fit_shifts(run: StoredRun) -> ElementShifts | None:
@@ -109,8 +117,9 @@ def _control_of(item: _Judged, tested: list[_Judged]) -> _Judged | None:
         return None
     named = item.split.facts["control"]
     controls = [one for one in tested if one.split.facts["role"].startswith("id")]
-    chosen = [one for one in controls if one.split.facts["name"] == named] or controls
-    return chosen[0] if chosen else None
+    if named:
+        controls = [one for one in controls if one.split.facts["name"] == named]
+    return controls[0] if controls else None
 
 
 def _baseline_of(run: StoredRun, shifts: ElementShifts | None) -> dict[str, _Judged]:
@@ -174,6 +183,7 @@ def _record(
         paired=pairs,
         worst_group=(worst.group, worst.value) if worst else None,
         wall_s_per_structure=_seconds(run.facts, split, counts),
+        provenance=_provenance(run.facts, split),
         notes=_notes(item, shifts),
     )
 
@@ -209,7 +219,15 @@ def _paired(row: _Row, item: _Judged, other: _Judged, seed: int) -> Comparison |
 def _count(split: StoredSplit) -> Counts:
     status = split.table["status"].value_counts()
     bad = split.table[split.table["status"] != "ok"]
-    reasons = (bad["status"] + ": " + bad["reason"]).value_counts()
+    reasons = dict((bad["status"] + ": " + bad["reason"]).value_counts())
+    reference = split.reference
+    no_forces = torch.zeros(len(split.table), dtype=torch.int64)
+    broken = ~torch.isfinite(reference.forces).all(dim=1)
+    no_forces[split.structures.system[broken]] = 1
+    no_energy = ~torch.isfinite(reference.energy)
+    for what, missing in (("forces", no_forces > 0), ("energy", no_energy)):
+        count = int((missing.numpy() & _is_ok(split)).sum())
+        reasons |= {f"evaluated, but without reference {what}": count} if count else {}
     return Counts(
         total=len(split.table),
         evaluated=int(status.get("ok", 0)),
@@ -231,6 +249,25 @@ def _seconds(
     tried = counts.evaluated + counts.failed
     wall_s = facts["wall_s"].get(f"{split.facts['name']}/{split.facts['role']}")
     return float(wall_s) / tried if wall_s is not None and tried else None
+
+
+def _provenance(facts: Mapping[str, Any], split: StoredSplit) -> dict[str, str]:
+    """Return what made the numbers, flat, from ``run.json``."""
+    git = facts.get("git") or {}
+    settings = facts["mode"]["settings"].items()
+    return {
+        "device": str(facts["hardware"]["device"]),
+        "dtype": str(facts["dtype"]),
+        **{name: str(version) for name, version in facts["versions"].items()},
+        "git_commit": str(git.get("commit", "")),
+        "git_dirty": str(git.get("dirty", "")),
+        "weights_sha256": str(facts["model"]["weights_sha256"]),
+        "source_sha256": str(split.facts["source_sha256"]),
+        "level_of_theory": str(split.facts["level_of_theory"]),
+        "started": str(facts["started"]),
+        "sees": str(facts["mode"]["sees"]),
+        **{f"setting_{name}": str(value) for name, value in settings},
+    }
 
 
 def _notes(item: _Judged, shifts: ElementShifts | None) -> tuple[str, ...]:

@@ -9,6 +9,7 @@
       reference.npz        reference energies and forces, the same order
       structures.npz       positions, numbers and cells, the same order
       records.jsonl        the metrics
+      alignment.json       the per-element shifts of the aligned energies
 """
 
 import io
@@ -77,33 +78,42 @@ class RunFolder:
         finally:
             lock.release()
 
-    def begin(self, facts: Mapping[str, Any], *, overwrite: bool) -> bool:
-        """Make the folder ready for a run; return whether that run is already complete.
+    def is_complete(self, facts: Mapping[str, Any], *, overwrite: bool) -> bool:
+        """Return whether this run is complete; make way for it where it is to start.
 
         Args:
             facts: Content of ``run.json``; its ``fingerprint`` decides whether what is in
                 the folder is the same run.
-            overwrite: Delete another run's results instead of refusing.
+            overwrite: Delete finished, broken or other results instead of keeping or
+                refusing.
 
         Raises:
-            StoreError: The folder holds another run.
+            StoreError: The folder holds another run, or a broken one.
         """
-        stored = self.read_facts() if (self.path / "run.json").exists() else None
-        if stored is not None and stored.get("fingerprint") != facts["fingerprint"]:
+        try:
+            stored = self.read_facts() if (self.path / "run.json").exists() else {}
+        except StoreError:
             if not overwrite:
-                msg = f"{self.path} holds a run with other settings ("
-                msg += f"{_first_difference(stored, facts)}); choose another --out, or "
-                raise StoreError(msg + "delete it with --overwrite")
-            shutil.rmtree(self.path, ignore_errors=True)
-            stored = None
-        if stored is None:
-            make_folder(self.parts)
-            self.write_facts({**facts, "status": "running"})
+                raise
+            stored = {}
+        same = stored.get("fingerprint") == facts["fingerprint"]
+        complete = same and stored.get("status") == "complete"
+        if stored and not same and not overwrite:
+            msg = f"{self.path} holds a run with other settings ("
+            msg += f"{_first_difference(stored, facts)}); choose another --out, or "
+            raise StoreError(msg + "delete it with --overwrite")
+        if not same or (complete and overwrite):
+            # parts first: without run.json nobody could tell whose they are
+            shutil.rmtree(self.parts, ignore_errors=True)
+            (self.path / "run.json").unlink(missing_ok=True)
             return False
-        if stored["status"] == "complete":
-            return True
+        return complete
+
+    def begin(self, facts: Mapping[str, Any]) -> None:
+        """Write ``run.json`` unless the run has begun before."""
         make_folder(self.parts)
-        return False
+        if not (self.path / "run.json").exists():
+            self.write_facts({**facts, "status": "running"})
 
     def write_facts(self, facts: Mapping[str, Any]) -> None:
         """Write ``run.json``."""
@@ -135,10 +145,17 @@ class RunFolder:
         """Store one finished batch."""
         write_arrays(self.part(number), arrays)
 
-    def read_part(self, number: int) -> Arrays | None:
-        """Return a stored batch, or None when it has yet to be computed."""
-        path = self.part(number)
-        return read_arrays(path) if path.exists() else None
+    def read_part(self, number: int, rows: NDArray[np.int64]) -> Arrays | None:
+        """Return a stored batch, or None when it has yet to be computed.
+
+        A part that is broken or holds other rows counts as not computed.
+        """
+        try:
+            arrays = read_arrays(self.part(number))
+        except StoreError:
+            return None
+        same = "rows" in arrays and np.array_equal(arrays["rows"], rows)
+        return arrays if same else None
 
     def finish(
         self, table: pd.DataFrame, arrays: Mapping[str, Arrays], facts: Mapping[str, Any]
@@ -164,6 +181,11 @@ class RunFolder:
         except (OSError, pa.ArrowException) as error:
             msg = f"{path} is missing or broken; repeat the run with --overwrite"
             raise StoreError(msg) from error
+
+    def write_alignment(self, shifts: Mapping[str, Any] | None) -> None:
+        """Write ``alignment.json``: the per-element shifts of the aligned energies."""
+        text = json.dumps(shifts, indent=2) + "\n"
+        write_atomic(self.path / "alignment.json", text.encode())
 
     def write_records(self, records: list[Record]) -> None:
         """Write ``records.jsonl``."""
@@ -235,8 +257,13 @@ def read_arrays(path: Path) -> Arrays:
 
 def _first_difference(stored: Mapping[str, Any], facts: Mapping[str, Any]) -> str:
     """Return the first resolved value that differs, in words."""
-    old, new = stored.get("job", {}), facts.get("job", {})
-    for key, value in new.items():
-        if old.get(key) != value:
-            return f"{key}: {old.get(key)} there, {value} now"
-    return "its data, model or mlffbench version changed"
+    for part in ("job", "mode", "model", "versions", "splits"):
+        old, new = stored.get(part), facts[part]
+        if old == new:
+            continue
+        if not (isinstance(old, dict) and isinstance(new, dict)):
+            return f"{part} differ"
+        for key in sorted({*old, *new}):
+            if old.get(key) != new.get(key):
+                return f"{part}, {key}: {old.get(key)} there, {new.get(key)} now"
+    return "nothing that is stored tells which"

@@ -1,6 +1,6 @@
 """Suites: what is trained on, what is tested, with which models and modes."""
 
-from collections.abc import Mapping
+from collections.abc import Hashable, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Self
 
@@ -16,6 +16,21 @@ from mlffbench.run.catalog import suite_rows, suites_folder
 
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$")]
 Setting = str | int | float | bool
+
+
+class _OneKeyEach(yaml.SafeLoader):
+    """Refuses a key that is given twice, of which YAML would keep the last."""
+
+    def construct_mapping(
+        self, node: yaml.MappingNode, deep: bool = False
+    ) -> dict[Hashable, Any]:
+        """Return the mapping of a node."""
+        keys = [self.construct_object(key, deep=True) for key, _ in node.value]
+        twice = [key for key in keys if keys.count(key) > 1]
+        if twice:
+            msg = f"the key {twice[0]!r} is given twice"
+            raise yaml.YAMLError(msg)
+        return super().construct_mapping(node, deep=deep)
 
 
 class _Closed(BaseModel):
@@ -111,7 +126,7 @@ def parse_suite(text: str, origin: str) -> Suite:
         SuiteError: It is not YAML, or not a legal suite.
     """
     try:
-        content: Any = yaml.safe_load(text)
+        content: Any = yaml.load(text, Loader=_OneKeyEach)
     except (yaml.YAMLError, ValueError, RecursionError) as error:
         msg = f"the suite {origin} is not YAML: {str(error).splitlines()[0]}"
         raise SuiteError(msg) from error
@@ -150,13 +165,13 @@ def load_splits(suite: Suite, folder: Path) -> tuple[Split, ...]:
     if "train" not in roles or "id_test" not in roles:
         msg = f"the suite {suite.name!r} needs a split with role 'train' (energies are "
         raise SuiteError(msg + "aligned on it) and one with role 'id_test' (the control)")
-    names = {split.name for split in splits}
+    names = {split.name for split in splits if split.role.startswith("id")}
     for split in splits:
         if split.control and split.control not in names:
             msg = (
                 f"split {split.name!r} names the control {split.control!r}, which is no "
             )
-            raise SuiteError(msg + f"split of suite {suite.name!r}")
+            raise SuiteError(msg + f"ID split of suite {suite.name!r}")
     check_splits(splits)
     return splits
 

@@ -554,3 +554,59 @@ def test_the_model_is_left_as_it_was():
     for name, value in model.state_dict().items():
         assert torch.equal(value, before[name])
     assert all(parameter.grad is None for parameter in model.parameters())
+
+
+# ------------------------------------------------- models that decline, leave or miscount
+
+
+class Choosy(Springs):
+    """Declines every structure of more than so many atoms."""
+
+    most_atoms = 0
+
+    def predict(self, structures):
+        labels = super().predict(structures)
+        large = (structures.sizes > self.most_atoms).nonzero().flatten().tolist()
+        labels.energy[large] = torch.nan
+        labels.forces[torch.isin(structures.system, torch.tensor(large))] = torch.nan
+        return replace(labels, failures=dict.fromkeys(large, "too large"))
+
+
+@pytest.mark.parametrize(("most_atoms", "n_declined"), [(0, 5), (3, 3), (4, 2), (5, 1)])
+def test_more_than_half_of_the_ordinary_molecules_declined(most_atoms, n_declined):
+    model = Choosy()
+    model.most_atoms = most_atoms
+    if n_declined <= 2:
+        assert "finite" not in broken(model)
+        return
+    detail = broken(model)["finite"]
+    assert f"declines {n_declined} of 5 ordinary molecules" in detail
+    assert "ethanol (too large)" in detail
+
+
+def test_structures_of_other_elements_may_all_be_declined():
+    class OnlyHydrogen(Choosy):
+        elements = elements("H")
+        most_atoms = 2
+
+    found = statuses(OnlyHydrogen(), systems=sample_systems(elements("H C N O")))
+    assert found["finite"] == "kept"
+
+
+@pytest.mark.parametrize("index", [-1, 5, 99, "water"])
+def test_a_failure_out_of_range_is_no_shape(index):
+    class Miscounting(Springs):
+        def predict(self, structures):
+            return replace(super().predict(structures), failures={index: "no"})
+
+    detail = broken(Miscounting())["shapes"]
+    assert f"Labels.failures names the structure {index!r}, expected 0 to 4" in detail
+
+
+@pytest.mark.parametrize("leave", [SystemExit("bye"), RuntimeError("bye")])
+def test_a_model_that_leaves_is_a_broken_promise(leave):
+    class Leaving(Springs):
+        def predict(self, structures):
+            raise leave
+
+    assert "bye" in broken(Leaving())["shapes"]

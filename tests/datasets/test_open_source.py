@@ -43,7 +43,7 @@ def test_every_suffix_has_a_reader(tmp_path: Path, suffix: str) -> None:
 
 
 def test_hdf5_without_units_is_not_guessed(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match="states no units"):
+    with pytest.raises(DataError, match=r"state energy_unit and length_unit of the"):
         open_source(write(tmp_path / "a.hdf5")).index  # noqa: B018
 
 

@@ -156,6 +156,16 @@ def test_a_bad_factory_is_one_sentence(tmp_path: Path, kind: str) -> None:
     assert "\n" not in str(caught.value)
 
 
+@pytest.mark.parametrize("card", ["{'elements': 'H O'}", "None", "'H O'"])
+def test_a_card_that_is_none(tmp_path: Path, card: str) -> None:
+    path = write(tmp_path, f"Flat.card = {card}\n")
+    with pytest.raises(
+        ModelError, match=r"Flat whose \.card is a .*; expected a"
+    ) as caught:
+        load_model(f"{path}:Flat", ModelOptions())
+    assert "\n" not in str(caught.value)
+
+
 def test_a_file_that_is_not_there(tmp_path: Path) -> None:
     with pytest.raises(
         ModelError, match=r"there is no file .*gone\.py; expected path/to"

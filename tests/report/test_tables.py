@@ -98,6 +98,10 @@ def test_csv_and_json_hold_every_number() -> None:
     assert float(rows[0]["value"]) == 0.2
     assert rows[0]["metric"] == "forces_mae"
     assert rows[0]["skipped"] == "1"
+    assert [row["what"] for row in rows] == ["value", "gap difference", "gap ratio"]
+    assert float(rows[2]["value"]) == 2.0
+    assert rows[2]["verdict"] == "worse"
+    assert rows[0]["reasons"] == "1 × why"
     content = json.loads(to_json([record()]))
     assert Record.model_validate(content["records"][0]) == record()
 
@@ -112,6 +116,6 @@ def test_hostile_names_stay_text() -> None:
 def test_energies_have_intervals_in_three_columns() -> None:
     energy = MAE.model_copy(update={"unit": "eV/atom"})
     table = energy_table([record(metrics={"energy_mae_raw": energy}, notes=("look",))])
-    assert table.columns[3:] == ("raw meV/atom", "aligned", "relative")
-    assert table.rows[0][3:] == ("200 [100, 300]", "–", "–")
+    assert table.columns[3:] == ("n", "raw meV/atom", "aligned", "relative")
+    assert table.rows[0][3:] == ("9 / 0 / 0", "200 [100, 300]", "–", "–")
     assert any("look" in note for note in table.notes)

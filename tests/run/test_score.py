@@ -29,7 +29,7 @@ def by_split(records: list[Record]) -> dict[str, Record]:
 
 def test_numbers_equal_a_hand_written_loop(folder: RunFolder) -> None:
     run = StoredRun.read(folder)
-    records = by_split(score_run(folder))
+    records = by_split(score_run(folder).records)
     assert set(records) == {"id", "ood"}
     for split in run.splits[1:]:
         per_structure, components, energies = [], [], []
@@ -56,13 +56,13 @@ def test_numbers_equal_a_hand_written_loop(folder: RunFolder) -> None:
 
 
 def test_denominators_tell_the_skipped(folder: RunFolder) -> None:
-    counts = by_split(score_run(folder))["ood"].counts
+    counts = by_split(score_run(folder).records)["ood"].counts
     assert (counts.total, counts.evaluated, counts.skipped, counts.failed) == (9, 6, 3, 0)
     assert counts.reasons == {"skipped: element not supported: N": 3}
 
 
 def test_gap_is_against_the_control(folder: RunFolder) -> None:
-    records = by_split(score_run(folder))
+    records = by_split(score_run(folder).records)
     gap = records["ood"].gap["forces_mae"]
     ood, control = (records[n].metrics["forces_mae"].value for n in ("ood", "id"))
     assert records["ood"].control == "id"
@@ -78,7 +78,7 @@ def test_shifts_are_fitted_on_train_alone(folder: RunFolder) -> None:
     assert shifts.elements == (1, 6, 8)
     assert shifts.n_structures == 6
     assert shifts.rank_deficient
-    notes = by_split(score_run(folder))["id"].notes
+    notes = by_split(score_run(folder).records)["id"].notes
     assert any("1 independent compositions for 3 elements" in note for note in notes)
 
 
@@ -89,7 +89,7 @@ def test_nothing_evaluated_has_no_mean(
     path.write_text(path.read_text().replace("{1, 6, 8}", "{1}"))
     request = Request(suite=str(suite_file), models=(springs,), out=tmp_path / "runs")
     (folder,) = run_campaign(prepare(request), Silent()).folders
-    record = by_split(score_run(folder))["ood"]
+    record = by_split(score_run(folder).records)["ood"]
     assert record.status == "skipped"
     assert record.metrics == {}
     assert record.gap == {}
@@ -98,6 +98,6 @@ def test_nothing_evaluated_has_no_mean(
 
 
 def test_scoring_twice_gives_the_same_records(folder: RunFolder) -> None:
-    assert score_run(folder) == score_run(folder)
-    folder.write_records(score_run(folder))
-    assert folder.read_records() == score_run(folder)
+    assert score_run(folder).records == score_run(folder).records
+    folder.write_records(score_run(folder).records)
+    assert folder.read_records() == score_run(folder).records

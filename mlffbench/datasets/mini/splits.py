@@ -19,6 +19,8 @@ PRIOR_LEVEL_OF_THEORY = "GFN2-xTB"
 _TRAIN = "mini train"
 _ID_MOLECULES = "mini id molecules"
 _MIN_CONFORMERS = 4
+_SPELLINGS = {"CNC(C)=O": "CC(=O)NC", "OCCN": "NCCO"}
+"""Groups of the file that are trained molecules under another spelling of the SMILES."""
 _HOT = "trained molecules, hotter geometries"
 
 
@@ -63,8 +65,8 @@ _SHIFTED = (
     _ShiftedSubset(
         "ood_extreme",
         "mini extreme",
-        "size",
-        "larger aromatic molecules (15 to 18 atoms); half of train has at most 9 atoms",
+        "connectivity",
+        "toluene, naphthalene and salicylic acid: larger aromatic molecules",
     ),
 )
 
@@ -150,7 +152,8 @@ def molecule_of(name: str) -> str:
         >>> molecule_of("CCO|force-norm")
         'CCO'
     """
-    return name.removesuffix("|force-norm")
+    name = name.removesuffix("|force-norm")
+    return _SPELLINGS.get(name, name)
 
 
 def _with_prior_labels(name: str) -> SpiceFile:
@@ -200,8 +203,14 @@ def _halved(
 ) -> list[Split]:
     """Return a subset as two splits; with an odd count the second is the larger one."""
     index = source.index
+    trained = {index.groups[record] for record in _records(index, _TRAIN)}
     records = sorted(
-        _records(index, subset), key=lambda record: _digest(index.groups[record])
+        (
+            record
+            for record in _records(index, subset)
+            if shares_molecules or index.groups[record] not in trained
+        ),
+        key=lambda record: _digest(index.groups[record]),
     )
     middle = len(records) // 2
     return [
@@ -210,7 +219,10 @@ def _halved(
             role=role,
             source=source,
             rows=index.rows_of(half),
-            rule=f"subset {subset!r}; molecules in sha256 order, the first half is val",
+            rule=f"subset {subset!r} without trained molecules; in sha256 order, the "
+            "first half is val"
+            if not shares_molecules
+            else f"subset {subset!r}; molecules in sha256 order, the first half is val",
             shift=shift,
             shares_molecules=shares_molecules,
             control=control,
