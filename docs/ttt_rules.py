@@ -27,6 +27,7 @@ from mlffbench.models.load import load_model
 from mlffbench.refine.ttt import PriorTuning
 
 HERE = Path(__file__).parent
+TABLE = HERE / "ttt_rules.csv"
 MODEL = "mini-schnet"
 BUDGETS = (12, 50, 200)
 CHOSEN = "budget"
@@ -111,23 +112,42 @@ def main() -> None:
     model = load_model(MODEL, ModelOptions())
     everything = splits()
     train = next(split for split in everything if split.role == "train")
-    tuned = [s for s in everything if s.role == "ood_val" or s.name == "id_molecules"]
-    tuned = [split for split in tuned if split.role.endswith("val")]
-    rows: list[dict[str, object]] = []
-    for split in tuned:
-        rows.append({"rule": "baseline", "steps": 0, **judge(model, None, split)})
-    for steps in BUDGETS:
-        for name, rule in rules(steps, train).items():
-            if isinstance(rule, Trust):
-                rule.before = model.predict(rule.memory).forces
-            for split in tuned:
+    tuned = [split for split in everything if split.role == "ood_val"]
+    rows = read()
+    done = {(row["rule"], row["steps"], row["split"]) for row in rows}
+    work = [("baseline", 0, None)]
+    work += [(n, s, rule) for s in BUDGETS for n, rule in rules(s, train).items()]
+    for name, steps, rule in work:
+        if isinstance(rule, Trust):
+            rule.before = model.predict(rule.memory).forces
+        for split in tuned:
+            if (name, steps, split.name) not in done:
                 rows.append({"rule": name, "steps": steps, **judge(model, rule, split)})
                 print(rows[-1], flush=True)
-    with (HERE / "ttt_rules.csv").open("w", newline="") as file:
+                write(rows)
+    draw(rows)
+
+
+def read() -> list[dict[str, object]]:
+    """Return the rows computed so far; delete the file to start again."""
+    if not TABLE.exists():
+        return []
+    with TABLE.open(newline="") as file:
+        return [
+            {
+                **row,
+                "steps": int(row["steps"]),
+                "forces_mae_mev": float(row["forces_mae_mev"]),
+            }
+            for row in csv.DictReader(file)
+        ]
+
+
+def write(rows: list[dict[str, object]]) -> None:
+    with TABLE.open("w", newline="") as file:
         writer = csv.DictWriter(file, list(rows[0]), lineterminator="\n")
         writer.writeheader()
         writer.writerows(rows)
-    draw(rows)
 
 
 def rules(steps: int, train: Split) -> dict[str, PriorTuning]:
@@ -157,7 +177,8 @@ def draw(rows: list[dict[str, object]]) -> None:
 
     names = list(dict.fromkeys(str(row["split"]) for row in rows))
     figure, axes = plt.subplots(2, 3, figsize=(11, 6), sharex=True)
-    for axis, name in zip(axes.flat, names, strict=True):
+    axes.flat[-1].axis("off")
+    for axis, name in zip(axes.flat, names, strict=False):
         here = [row for row in rows if row["split"] == name]
         start = next(row["forces_mae_mev"] for row in here if row["rule"] == "baseline")
         for rule in dict.fromkeys(row["rule"] for row in here if row["steps"]):

@@ -11,6 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 from mlffbench.core.errors import DataError, SuiteError, UnknownNameError
 from mlffbench.core.split import Role, Shift, ShiftKind, Split, check_splits
 from mlffbench.datasets.catalog import DATASETS
+from mlffbench.datasets.leaks import check_leaks
 from mlffbench.datasets.reader import open_source
 from mlffbench.run.catalog import suite_rows, suites_folder
 
@@ -173,6 +174,7 @@ def load_splits(suite: Suite, folder: Path) -> tuple[Split, ...]:
             )
             raise SuiteError(msg + f"ID split of suite {suite.name!r}")
     check_splits(splits)
+    check_leaks(splits)
     return splits
 
 

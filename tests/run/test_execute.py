@@ -256,7 +256,7 @@ def test_a_full_disk_leaves_nothing_half_written(
     )
     assert full.returncode == 1
     assert "Traceback" not in full.stderr + full.stdout
-    assert "cannot write" in full.stdout
+    assert "cannot write" in full.stderr
     assert not list((tmp_path / "r").rglob(".*.npz.*"))
     done = run(suite_file, "zero", tmp_path / "r")
     assert done.faults == []
