@@ -11,8 +11,8 @@ from mlffbench.core.structures import Structures
 from mlffbench.datasets.catalog import DATASETS
 from mlffbench.datasets.reader import open_source
 from mlffbench.models.load import load_model
-from mlffbench.priors.catalog import PRIORS
 from mlffbench.priors.labels import LabelCache, version_of
+from mlffbench.priors.load import is_prior, load_prior
 from mlffbench.run.provenance import file_hashes
 
 
@@ -46,8 +46,8 @@ def open_prior(
         BenchError: Nothing has that name, or its package is not installed.
     """
     options = ModelOptions(workers=workers)
-    if name in PRIORS.names():
-        prior: ForceField = PRIORS.load(name)(options)
+    if is_prior(name):
+        prior = load_prior(name, options)
         return prior, LabelCache.of(prior, cache_dir)
     prior = load_model(name, options)
     # A model of the user's is the file it comes from, not just its name.

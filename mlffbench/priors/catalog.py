@@ -34,6 +34,13 @@ PRIORS = Registry(
             requires=("rdkit",),
             facts=UFF,
         ),
+        "sgdml": Entry(
+            "mlffbench.priors.sgdml:load",
+            "an sGDML model file of one molecule: sgdml:PATH",
+            extra="sgdml",
+            requires=("sgdml",),
+            facts=cards.SGDML,
+        ),
         "emt": Entry(
             "mlffbench.priors.emt:load",
             "effective medium theory for Al Ni Cu Pd Ag Pt Au",

@@ -20,8 +20,10 @@ from mlffbench.core.forcefield import ForceField, HasLearningRate, HasPriorHead
 from mlffbench.core.labels import Labels
 from mlffbench.core.options import ModelOptions
 from mlffbench.core.structures import Structures
-from mlffbench.priors.catalog import DEFAULT, PRIORS
+from mlffbench.models.load import load_model
+from mlffbench.priors.catalog import DEFAULT
 from mlffbench.priors.labels import LabelCache, label
+from mlffbench.priors.load import is_prior, load_prior
 from mlffbench.refine.base import Fact, Refined, Unit
 from mlffbench.refine.routed import Routed
 
@@ -48,7 +50,7 @@ class PriorTuning:
     ``optimizer="sgd", learning_rate=1e-5, weight_decay=1e-3, steps=500, unit="split"``.
 
     Args:
-        prior: Name of the prior.
+        prior: Name of the prior, or of any model taken for one.
         unit: What is adapted together: ``group``, ``split`` or ``structure``.
         steps: Gradient steps per unit.
         optimizer: ``adam`` or ``sgd`` (the paper's, with momentum 0.9).
@@ -273,7 +275,8 @@ class PriorTuning:
 
     def _prior(self) -> ForceField:
         if self._oracle is None:
-            self._oracle = PRIORS.load(self.prior)(ModelOptions())
+            load = load_prior if is_prior(self.prior) else load_model
+            self._oracle = load(self.prior, ModelOptions())
         return self._oracle
 
 

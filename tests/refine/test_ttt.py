@@ -47,7 +47,7 @@ class Springs:
 def prior(monkeypatch: pytest.MonkeyPatch, tmp_path) -> Springs:  # type: ignore[no-untyped-def]
     springs = Springs()
     monkeypatch.setenv("MLFFBENCH_CACHE", str(tmp_path / "cache"))
-    monkeypatch.setattr(ttt.PRIORS, "load", lambda _: lambda _: springs)
+    monkeypatch.setattr(ttt, "load_prior", lambda *_: springs)
     return springs
 
 
