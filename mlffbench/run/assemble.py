@@ -91,11 +91,14 @@ def _blank_table(
     )
 
 
-def inputs(splits: Sequence[Split], rows: list[np.ndarray]) -> dict[str, Arrays]:
+def inputs(
+    splits: Sequence[Split], rows: list[np.ndarray], geometries: Sequence[Structures]
+) -> dict[str, Arrays]:
     """Return geometries and reference labels: what scoring needs beside predictions."""
-    chosen = list(zip(splits, rows, strict=True))
-    structures = Structures.concatenate([s.source.structures(r) for s, r in chosen])
-    labels = [split.source.labels(these) for split, these in chosen]
+    structures = Structures.concatenate(geometries)
+    labels = [
+        split.source.labels(these) for split, these in zip(splits, rows, strict=True)
+    ]
     return {
         "structures": {
             "positions": structures.positions.numpy(),

@@ -106,7 +106,11 @@ def execute(
         if folder.is_complete(facts, overwrite=overwrite):
             return
         # read everything once before computing anything: bad data is told at once
-        known = inputs(work.splits, rows)
+        geometries = [
+            split.source.structures(these)
+            for split, these in zip(work.splits, rows, strict=True)
+        ]
+        known = inputs(work.splits, rows, geometries)
         folder.begin(facts)
         title = f"{work.job.model} {work.job.mode}"
         progress.begin(title, sum(len(batch.rows) for batch in batches))
@@ -114,7 +118,10 @@ def execute(
         for number, batch in enumerate(batches):
             part = folder.read_part(number, batch.rows)
             if part is None:
-                part = {**_compute(work, batch), "rows": batch.rows}
+                place = {int(row): at for at, row in enumerate(rows[batch.split])}
+                places = [place[int(row)] for row in batch.rows]
+                structures = geometries[batch.split].select(places)
+                part = {**_compute(work, batch, structures), "rows": batch.rows}
                 folder.write_part(number, part)
             parts.append(part)
             progress.advance(len(batch.rows))
@@ -135,9 +142,8 @@ def _skipped(split: Split, rows: np.ndarray, card: ModelCard) -> list[str | None
     return [reasons[int(record)] for record in records]
 
 
-def _compute(work: Work, batch: Batch) -> Arrays:
+def _compute(work: Work, batch: Batch, structures: Structures) -> Arrays:
     split = work.splits[batch.split]
-    structures = split.source.structures(batch.rows)
     prediction = predict_batch(
         work.model,
         _refiner_of(split, work.refiner),
