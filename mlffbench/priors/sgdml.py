@@ -115,9 +115,11 @@ def import_predictor() -> Any:
     """Return sgdml's predictor class; logging stays as it was before the import."""
     before = logging.getLoggerClass()
     try:
-        from sgdml.predict import GDMLPredict
+        import sgdml  # noqa: F401 - sets a logger class for the whole process
     finally:
         logging.setLoggerClass(before)
+    from sgdml.predict import GDMLPredict
+
     return GDMLPredict
 
 

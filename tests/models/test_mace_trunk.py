@@ -113,7 +113,7 @@ def attach(model: MaceForceField) -> AttachedPriorHead:
 @pytest.fixture
 def springs(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("MLFFBENCH_CACHE", str(tmp_path / "cache"))
-    monkeypatch.setattr(ttt.PRIORS, "load", lambda _: lambda _: Springs())
+    monkeypatch.setattr(ttt, "load_prior", lambda *_: Springs())
 
 
 def flat(parameters: dict[str, Any]) -> Tensor:
