@@ -132,7 +132,7 @@ def test_ctrl_c_says_how_to_continue(
         [sys.executable, "-m", "mlffbench", *words, "--batch-atoms", "6"],
         stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=tmp_path, env=HERE,
         # a background shell hands down an ignored SIGINT
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # noqa: PLW1509 - no threads here
     )  # fmt: skip
     deadline = time.monotonic() + 60
     while not list(tmp_path.rglob("parts/*.npz")) and time.monotonic() < deadline:
