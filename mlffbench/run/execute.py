@@ -114,12 +114,12 @@ def execute(
         folder.begin(facts)
         title = f"{work.job.model} {work.job.mode}"
         progress.begin(title, sum(len(batch.rows) for batch in batches))
+        place = [{int(row): at for at, row in enumerate(these)} for these in rows]
         parts = []
         for number, batch in enumerate(batches):
             part = folder.read_part(number, batch.rows)
             if part is None:
-                place = {int(row): at for at, row in enumerate(rows[batch.split])}
-                places = [place[int(row)] for row in batch.rows]
+                places = [place[batch.split][int(row)] for row in batch.rows]
                 structures = geometries[batch.split].select(places)
                 part = {**_compute(work, batch, structures), "rows": batch.rows}
                 folder.write_part(number, part)
