@@ -1,0 +1,1 @@
+"""Dynamics: many molecules moving at once under one force field."""
