@@ -7,7 +7,7 @@ import typer
 from rich.console import Console
 
 from mlffbench import __version__
-from mlffbench.cli import checking, labelling, looking, running, training
+from mlffbench.cli import checking, labelling, looking, running, simulating, training
 from mlffbench.cli.console import print_error
 from mlffbench.core.errors import BenchError
 
@@ -46,6 +46,7 @@ app.command()(running.score)
 app.command()(running.report)
 app.command()(labelling.label)
 app.command()(training.train)
+app.command()(simulating.simulate)
 app.command()(checking.validate)
 app.command()(checking.doctor)
 

@@ -54,10 +54,11 @@ class RunProgress:
 
     Args:
         console: Where to print.
+        unit: What is counted.
     """
 
-    def __init__(self, console: Console) -> None:
-        self._console = console
+    def __init__(self, console: Console, unit: str = "structures") -> None:
+        self._console, self._unit = console, unit
         self._bar = Progress(
             TextColumn("{task.description}"),
             BarColumn(),
@@ -99,5 +100,5 @@ class RunProgress:
         if not self._console.is_terminal and tenth > self._said:
             self._said = tenth
             self._console.print(
-                f"{self._title}: {self._done} of {self._total} structures"
+                f"{self._title}: {self._done} of {self._total} {self._unit}"
             )

@@ -1,5 +1,6 @@
 """Survival: the share of trajectories that are stable, and for how long."""
 
+import warnings
 from dataclasses import dataclass
 
 import numpy as np
@@ -67,7 +68,8 @@ def kaplan_meier(stable: Floats, failed: NDArray[np.bool_]) -> Survival:
         )
     data = CensoredData(uncensored=stable[failed], right=stable[~failed])
     curve = ecdf(data).sf
-    with np.errstate(divide="ignore", invalid="ignore"):
+    with warnings.catch_warnings():  # it warns where it is not defined: NaN says so
+        warnings.simplefilter("ignore", RuntimeWarning)
         ends = curve.confidence_interval(CONFIDENCE, method="log-log")
     time, share = curve.quantiles, curve.probabilities
     low, high = ends.low.probabilities, ends.high.probabilities

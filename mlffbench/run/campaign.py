@@ -136,7 +136,7 @@ def run_campaign(campaign: Campaign, progress: Progress) -> Done:
     by_model: dict[str, list[Job]] = {}
     for job in campaign.jobs:
         by_model.setdefault(job.model, []).append(job)
-    with _one_thread():
+    with one_thread():
         for model, jobs in by_model.items():
             options = ModelOptions(
                 device=campaign.request.device,
@@ -163,7 +163,7 @@ def run_campaign(campaign: Campaign, progress: Progress) -> Done:
 
 
 def _run_job(campaign: Campaign, job: Job, model: Any, progress: Progress) -> None:
-    refiner = _make_refiner(job)
+    refiner = make_refiner(job.mode, job.settings)
     work = Work(
         job=job,
         splits=campaign.splits,
@@ -176,20 +176,25 @@ def _run_job(campaign: Campaign, job: Job, model: Any, progress: Progress) -> No
     execute(work, campaign.folder(job), progress, overwrite=overwrite)
 
 
-def _make_refiner(job: Job) -> Refiner:
-    factory = REFINERS.load(job.mode)
+def make_refiner(
+    mode: str, settings: tuple[tuple[str, str | int | float | bool], ...]
+) -> Refiner:
+    """Return the refinement of a mode with a suite's settings.
+
+    Raises:
+        BenchError: The mode does not take the settings.
+    """
+    factory = REFINERS.load(mode)
     try:
-        refiner: Refiner = factory(**dict(job.settings))
+        refiner: Refiner = factory(**dict(settings))
     except TypeError as error:
-        msg = (
-            f"mode {job.mode!r} does not take the settings {dict(job.settings)}: {error}"
-        )
+        msg = f"mode {mode!r} does not take the settings {dict(settings)}: {error}"
         raise BenchError(msg) from error
     return refiner
 
 
 @contextmanager
-def _one_thread() -> Iterator[None]:
+def one_thread() -> Iterator[None]:
     """Compute with one thread: two only spin on batches of small molecules."""
     before = torch.get_num_threads()
     torch.set_num_threads(1)

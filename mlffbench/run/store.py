@@ -41,9 +41,20 @@ Arrays = dict[str, NDArray[Any]]
 
 @dataclass(frozen=True, slots=True)
 class RunFolder:
-    """One run's folder."""
+    """One run's folder.
+
+    Attributes:
+        path: Where it lies.
+        facts_name: Its file of facts; another kind of run has another name for it.
+    """
 
     path: Path
+    facts_name: str = "run.json"
+
+    @property
+    def facts_path(self) -> Path:
+        """File of what was run, where and with what."""
+        return self.path / self.facts_name
 
     @property
     def parts(self) -> Path:
@@ -91,7 +102,7 @@ class RunFolder:
             StoreError: The folder holds another run, or a broken one.
         """
         try:
-            stored = self.read_facts() if (self.path / "run.json").exists() else {}
+            stored = self.read_facts() if self.facts_path.exists() else {}
         except StoreError:
             if not overwrite:
                 raise
@@ -105,21 +116,21 @@ class RunFolder:
         if not same or (complete and overwrite):
             # parts first: without run.json nobody could tell whose they are
             shutil.rmtree(self.parts, ignore_errors=True)
-            (self.path / "run.json").unlink(missing_ok=True)
+            self.facts_path.unlink(missing_ok=True)
             return False
         return complete
 
     def begin(self, facts: Mapping[str, Any]) -> None:
         """Write ``run.json`` unless the run has begun before."""
         make_folder(self.parts)
-        if not (self.path / "run.json").exists():
+        if not self.facts_path.exists():
             self.write_facts({**facts, "status": "running"})
 
     def write_facts(self, facts: Mapping[str, Any]) -> None:
         """Write ``run.json``."""
         content = {"schema_version": SCHEMA_VERSION, **facts}
         text = json.dumps(content, indent=2, ensure_ascii=False, sort_keys=False) + "\n"
-        write_atomic(self.path / "run.json", text.encode())
+        write_atomic(self.facts_path, text.encode())
 
     def read_facts(self) -> dict[str, Any]:
         """Return ``run.json``.
@@ -127,7 +138,7 @@ class RunFolder:
         Raises:
             StoreError: There is none, or it is broken or of another schema.
         """
-        path = self.path / "run.json"
+        path = self.facts_path
         try:
             facts = json.loads(path.read_text(encoding="utf-8"))
         except (OSError, ValueError) as error:
@@ -156,6 +167,13 @@ class RunFolder:
             return None
         same = "rows" in arrays and np.array_equal(arrays["rows"], rows)
         return arrays if same else None
+
+    def read_any_part(self, number: int) -> Arrays | None:
+        """Return a stored batch whatever it holds, or None when none is there."""
+        try:
+            return read_arrays(self.part(number))
+        except StoreError:
+            return None
 
     def finish(
         self, table: pd.DataFrame, arrays: Mapping[str, Arrays], facts: Mapping[str, Any]

@@ -2,7 +2,7 @@
 
 from collections.abc import Hashable, Mapping
 from pathlib import Path
-from typing import Annotated, Any, Self
+from typing import Annotated, Any, Literal, Self
 
 import numpy as np
 import yaml
@@ -60,6 +60,24 @@ class SplitSpec(_Closed):
     length_unit: str | None = None
 
 
+class DynamicsSpec(_Closed):
+    """Which molecules ``mlffbench simulate`` moves, and from where.
+
+    Attributes:
+        splits: Names of splits; empty means every OOD split.
+        halves: The test half, or both: dynamics tunes nothing.
+        relax: The prior whose minima are the starts, or ``none``: a molecule's first
+            conformer as it is.
+        reference: Whether a molecule's conformers are frames of a reference trajectory,
+            so that distributions can be compared with theirs.
+    """
+
+    splits: tuple[Name, ...] = ()
+    halves: Literal["test", "both"] = "test"
+    relax: Name = "gfn2-xtb"
+    reference: bool = False
+
+
 class Suite(_Closed):
     """A suite file; unknown keys are errors.
 
@@ -73,6 +91,7 @@ class Suite(_Closed):
         models: Models run when none are named.
         modes: Modes run when none are named.
         settings: Mode -> its settings; what is not set keeps its default.
+        dynamics: What is simulated.
     """
 
     name: Name
@@ -84,6 +103,7 @@ class Suite(_Closed):
     models: tuple[str, ...] = Field(min_length=1)
     modes: tuple[str, ...] = Field(default=("baseline",), min_length=1)
     settings: Mapping[str, Mapping[str, Setting]] = Field(default_factory=dict)
+    dynamics: DynamicsSpec = DynamicsSpec()
 
     @model_validator(mode="after")
     def _one_origin(self) -> Self:

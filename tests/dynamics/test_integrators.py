@@ -8,14 +8,6 @@ import pytest
 import torch
 from ase import units
 from ase.md.verlet import VelocityVerlet as AseVerlet
-
-from mlffbench.core.structures import Structures
-from mlffbench.dynamics.ase_engine import AseEngine, to_atoms
-from mlffbench.dynamics.engine import BatchedEngine
-from mlffbench.dynamics.motion import BOLTZMANN, kinetic_energies, temperatures
-from mlffbench.dynamics.noise import BLOCK
-from mlffbench.dynamics.recording import tracks
-from mlffbench.dynamics.state import State
 from wells import (
     CoupledWells,
     Never,
@@ -26,6 +18,14 @@ from wells import (
     course,
     systems_of,
 )
+
+from mlffbench.core.structures import Structures
+from mlffbench.dynamics.ase_engine import AseEngine, to_atoms
+from mlffbench.dynamics.engine import BatchedEngine
+from mlffbench.dynamics.motion import BOLTZMANN, kinetic_energies, temperatures
+from mlffbench.dynamics.noise import BLOCK
+from mlffbench.dynamics.recording import tracks
+from mlffbench.dynamics.state import State
 
 
 def run(model, systems, plan):
