@@ -22,7 +22,8 @@ from mlffbench.models.mace_model import MaceForceField
 from mlffbench.refine import ttt
 from mlffbench.refine.routed import Routed
 from mlffbench.refine.ttt import PriorTuning
-from mlffbench.training.attached import AttachedPriorHead, HasTrunk
+from mlffbench.training.attached import AttachedPriorHead
+from mlffbench.training.trunk import HasTrunk
 from mlffbench.training.examples import fit_baseline
 
 pytest.importorskip("mace")
