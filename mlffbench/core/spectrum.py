@@ -245,9 +245,18 @@ class SpectralReference:
             quantiles=tuple(quantile_functions(found)[0].nanmean(0).tolist()),
         )
 
+    def facts(self) -> dict[str, float | int | list[float]]:
+        """Return the reference as JSON can hold it."""
+        return {
+            "cutoff": self.cutoff,
+            "n_structures": self.n_structures,
+            "mean": list(self.mean),
+            "quantiles": list(self.quantiles),
+        }
+
     @classmethod
     def from_facts(cls, facts: object) -> Self | None:
-        """Return what ``dataclasses.asdict`` made of a reference and JSON kept.
+        """Return the reference that `facts` described.
 
         Args:
             facts: What was read; None, or anything that is no such mapping of finite

@@ -1,6 +1,5 @@
 """A training project: from what was asked for to a model, a plan and materials."""
 
-import dataclasses
 import json
 import math
 from collections.abc import Mapping, Sequence
@@ -22,13 +21,13 @@ from mlffbench.models.twoheaded import checkpoint
 from mlffbench.models.twoheaded.architecture import Architecture, Depth
 from mlffbench.models.twoheaded.model import TwoHeaded
 from mlffbench.training.attached import AttachedPriorHead
-from mlffbench.training.trunk import as_trunk
 from mlffbench.training.examples import Baseline, fit_baseline, has_label
 from mlffbench.training.loop import Row
 from mlffbench.training.materials import Labeller, Materials, gather
 from mlffbench.training.plan import RecipeName, StagePlan, TrainingPlan
 from mlffbench.training.recipes import stages_of
 from mlffbench.training.train import best_rows
+from mlffbench.training.trunk import as_trunk
 
 NETWORKS = ("mace", "schnet")
 """Networks that can be trained from nothing."""
@@ -211,9 +210,7 @@ def _facts(project: Project, rows: Sequence[Row]) -> dict[str, Any]:
         "n_prior_failures": len(failures),
         "training_sha256": materials.sha256,
         "spectral_reference": (
-            dataclasses.asdict(SpectralReference.of(structures, cutoff))
-            if cutoff
-            else None
+            SpectralReference.of(structures, cutoff).facts() if cutoff else None
         ),
         "epochs": len(rows),
         "wall_s": round(sum(row["seconds"] for row in rows), 1),

@@ -1,5 +1,6 @@
 """Spectra against closed forms and against numpy, one graph at a time."""
 
+import json
 import math
 
 import numpy as np
@@ -234,6 +235,23 @@ def test_the_quantile_distance_is_wasserstein_and_does_not_see_size():
     expected = wasserstein_distance(only(small, 1.05), only(large, 1.05))
     assert reference.quantile(found).item() == pytest.approx(expected, abs=1e-12)
     assert reference.quantile(found).item() < 0.1 * reference.padded_l2(found).item()
+
+
+def test_a_reference_survives_json_and_nothing_else_is_taken_for_one():
+    reference = SpectralReference.of(batch(line(2), ring(6)), 1.5)
+    facts = json.loads(json.dumps(reference.facts()))
+    assert SpectralReference.from_facts(facts) == reference
+    for wrong in (
+        None,
+        [],
+        {},
+        {**facts, "more": 1},
+        {**facts, "mean": None},
+        {**facts, "cutoff": "4.5"},
+        {**facts, "quantiles": facts["quantiles"][1:]},
+        {**facts, "mean": [math.nan]},
+    ):
+        assert SpectralReference.from_facts(wrong) is None
 
 
 def test_a_training_set_without_structures_is_refused():

@@ -23,8 +23,8 @@ from mlffbench.refine import ttt
 from mlffbench.refine.routed import Routed
 from mlffbench.refine.ttt import PriorTuning
 from mlffbench.training.attached import AttachedPriorHead
-from mlffbench.training.trunk import HasTrunk
 from mlffbench.training.examples import fit_baseline
+from mlffbench.training.trunk import HasTrunk
 
 pytest.importorskip("mace")
 
