@@ -7,7 +7,7 @@ from mlffbench.core.forcefield import ForceField
 from mlffbench.core.structures import Structures
 from mlffbench.priors.catalog import DEFAULT
 from mlffbench.refine.base import Fact, Refined, Training, Unit
-from mlffbench.refine.candidates import Envelope
+from mlffbench.models.cutoffs import Envelope
 from mlffbench.refine.criteria import Criterion
 from mlffbench.refine.radius import RadiusRefinement
 from mlffbench.refine.routed import Routed

@@ -10,7 +10,7 @@ from mlffbench.core.forcefield import HasPriorHead
 from mlffbench.core.labels import Labels
 from mlffbench.core.spectrum import Spectra, SpectralReference
 from mlffbench.core.structures import Structures
-from mlffbench.refine.candidates import Candidate
+from mlffbench.models.cutoffs import Candidate
 
 Criterion = Literal["padded-l2", "quantile", "prior-guided"]
 SPECTRAL: dict[Criterion, Callable[[SpectralReference, Spectra], Tensor]] = {

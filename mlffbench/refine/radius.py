@@ -20,7 +20,7 @@ from mlffbench.core.spectrum import Spectra, spectra
 from mlffbench.core.structures import Structures
 from mlffbench.priors.catalog import DEFAULT
 from mlffbench.refine.base import Fact, Refined, Training, Unit
-from mlffbench.refine.candidates import (
+from mlffbench.models.cutoffs import (
     SCOPES,
     Candidate,
     Envelope,
@@ -163,7 +163,7 @@ class RadiusRefinement:
         return {
             "criterion": choice.criterion,
             "envelope": choice.envelope,
-            "radii": ", ".join(f"{radius:.4g}" for radius in radii),
+            "radii": ", ".join(f"{radius:.6g}" for radius in radii),
             "unit": self.unit,
             "prior": self.prior if choice.criterion == "prior-guided" else None,
             "reference": reference.origin if reference else None,

@@ -1,4 +1,4 @@
-"""Candidates: the cutoffs, and what becomes of the envelope, that RR chooses among."""
+"""Cutoffs: a model at other radii, with its envelope or without."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -109,11 +109,15 @@ def candidates_of(
     return found
 
 
-def _scopes(model: ForceField, envelope: Envelope) -> tuple[CutoffScope, ...]:
+def scopes_of(model: ForceField) -> tuple[CutoffScope, ...]:
+    """Return what may happen to the envelope of a model with a cutoff."""
     if isinstance(model, HasEnvelope):
-        possible: tuple[CutoffScope, ...] = model.cutoff_scopes
-    else:
-        possible = (cast("HasCutoff", model).cutoff_scope,)
+        return tuple(model.cutoff_scopes)
+    return (cast("HasCutoff", model).cutoff_scope,)
+
+
+def _scopes(model: ForceField, envelope: Envelope) -> tuple[CutoffScope, ...]:
+    possible = scopes_of(model)
     wanted = SCOPES[envelope]
     if set(wanted) <= set(possible):
         return wanted
