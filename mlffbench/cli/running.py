@@ -221,7 +221,7 @@ def _score_and_print(
     """Score runs and print their tables; return a sentence for each without a number."""
     from mlffbench.report.document import records_by_suite
     from mlffbench.report.render import to_rich
-    from mlffbench.report.tables import energy_table, force_table
+    from mlffbench.report.tables import energy_table, force_table, radius_table
     from mlffbench.run.score import score_run
 
     faults, scored = [], []
@@ -240,7 +240,10 @@ def _score_and_print(
             who = f"{record.model} {record.mode}"
             faults.append(f"{who} has no number for split {record.split!r}: {reason}")
     for records in records_by_suite(scored).values():
-        for table in (force_table, energy_table):
+        made_of = [force_table, energy_table]
+        if any(record.radius for record in records):
+            made_of.insert(1, radius_table)
+        for table in made_of:
             made = table(records, units.value)
             console.print(to_rich(made))
             for note in made.notes:

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from mlffbench.core.card import ModelCard
 from mlffbench.core.labels import Labels
+from mlffbench.core.spectrum import SpectralReference
 from mlffbench.core.structures import Structures
 
 Head = Literal["prior", "ref"]
@@ -79,6 +80,21 @@ class HasCutoff(Protocol):
 
 
 @runtime_checkable
+class HasEnvelope(HasCutoff, Protocol):
+    """A model that can change its cutoff with the radial envelope or without.
+
+    Attributes:
+        cutoff_scopes: What `with_cutoff` takes; its own ``cutoff_scope`` is one of them.
+    """
+
+    cutoff_scopes: tuple[CutoffScope, ...]
+
+    def with_cutoff(self, cutoff: float, scope: CutoffScope | None = None) -> Self:
+        """Return the same model at another cutoff; None keeps the scope in use."""
+        ...
+
+
+@runtime_checkable
 class HasPriorHead(Protocol):
     """A model with a second head trained on a cheap prior (for TTT)."""
 
@@ -94,6 +110,10 @@ class HasPriorHead(Protocol):
         """Return one head's labels with the autograd graph attached."""
         ...
 
+    def predict_prior(self, structures: Structures) -> Labels:
+        """Return the prior head's labels, detached, as ``predict`` does for the other."""
+        ...
+
 
 @runtime_checkable
 class HasLearningRate(Protocol):
@@ -104,6 +124,18 @@ class HasLearningRate(Protocol):
     """
 
     prior_learning_rate: float
+
+
+@runtime_checkable
+class HasTrainingSpectrum(Protocol):
+    """A model that remembers what the graphs it was trained on look like (for RR).
+
+    Attributes:
+        training_spectrum: Of its training graphs at its trained cutoff; None when its
+            trainer did not write it down.
+    """
+
+    training_spectrum: SpectralReference | None
 
 
 @runtime_checkable

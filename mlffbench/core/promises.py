@@ -298,6 +298,10 @@ def heads(trial: Trial) -> Finding:
     prior = checked(model.forward(copied(trial.systems), "prior"), trial.systems)
     if not (prior.energy.requires_grad and prior.forces.requires_grad):
         return Finding("broken", "head 'prior' returns labels without autograd graph")
+    detached = checked(model.predict_prior(copied(trial.systems)), trial.systems)
+    finding = trial.compare(detached, prior)
+    if finding.status == "broken":
+        return Finding("broken", f"predict_prior against head 'prior': {finding.detail}")
     parameters: list[nn.Parameter] = list(model.representation_parameters())
     slopes = torch.autograd.grad(
         prior.energy.sum() + prior.forces.square().sum(), parameters, allow_unused=True

@@ -66,6 +66,29 @@ class Counts(_Frozen):
     reasons: dict[str, int]
 
 
+class RadiusSummary(_Frozen):
+    """What radius refinement chose for the structures of a split.
+
+    Attributes:
+        smallest: Least radius chosen, in Å.
+        largest: Largest radius chosen, in Å.
+        n: Structures a radius was chosen for.
+        n_changed: Structures whose graph is another than at the trained cutoff.
+        n_refined: Structures that are predicted otherwise than by the untouched model.
+        headroom: How much of the baseline's force MAE the best choice would have removed,
+            known to the oracle only (``mlffbench diagnose --oracle``).
+        captured: How much of that this refinement removed.
+    """
+
+    smallest: float
+    largest: float
+    n: int
+    n_changed: int
+    n_refined: int
+    headroom: MetricValue | None = None
+    captured: MetricValue | None = None
+
+
 class Record(_Frozen):
     """The metrics of one split under one model and mode.
 
@@ -82,6 +105,7 @@ class Record(_Frozen):
         metrics: Name -> value with interval.
         gap: Name -> this OOD split against its ID control.
         paired: Name -> this mode against baseline on the same structures.
+        radius: What radius refinement chose; None in the modes without one.
         worst_group: Molecule with the largest force MAE, and that MAE.
         provenance: What made the numbers: versions, device, dtype, checksums, settings.
         notes: What a reader must know of these numbers.
@@ -105,5 +129,6 @@ class Record(_Frozen):
     paired: dict[str, Comparison]
     worst_group: tuple[str, float] | None
     wall_s_per_structure: float | None
+    radius: RadiusSummary | None = None
     provenance: dict[str, str] = {}
     notes: tuple[str, ...] = ()

@@ -1,16 +1,18 @@
 """ANI-1x: the ensemble whose weights travel inside torchani 2.2.4."""
 
+import copy
 import warnings
 from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
-from typing import NamedTuple
+from typing import Any, NamedTuple, Self
 
 import torch
 from torch import Tensor
 
 from mlffbench.core.assembly import predict_rest, refusals, require_supported
 from mlffbench.core.errors import ModelError
+from mlffbench.core.forcefield import CutoffScope
 from mlffbench.core.labels import Labels
 from mlffbench.core.options import ModelOptions
 from mlffbench.core.structures import Structures
@@ -22,6 +24,8 @@ N_NETWORKS = 8
 MAX_PADDED_PAIRS = {"cpu": 25_000, "cuda": 1_000_000}
 """Atom pairs computed at once, padding included: on a CPU what stays in its caches (200
 molecules of 10 atoms; ten times as many take twice as long), elsewhere some 0.1 GB."""
+RADIAL_CUTOFF, ANGULAR_CUTOFF = 5.2, 3.5
+"""Radii of the radial and of the angular terms, in Å."""
 PADDING = -1
 """torchani's species of an atom that is not there."""
 _FOLDER = "resources/ani-1x_8x"
@@ -45,11 +49,18 @@ class AniForceField:
         self_energies: Shape (4,), float64, in hartree: one per element.
         device: Where to compute.
         dtype: Floating-point type to compute in.
+
+    Attributes:
+        cutoff: Radius of the radial terms, in Å; that of the angular terms is 3.5 Å or,
+            where it is less, the same.
+        cutoff_scope: Always ``"graph+envelope"``: torchani lists neighbours up to where
+            its cosine envelope vanishes, so the two move together.
     """
 
     name = "ani-1x"
     elements = ANI_1X.elements
     card = ANI_1X
+    cutoff_scope: CutoffScope = "graph+envelope"
 
     def __init__(
         self,
@@ -60,7 +71,8 @@ class AniForceField:
         device: torch.device,
         dtype: torch.dtype,
     ) -> None:
-        self._aev_computer = aev_computer.to(device=device, dtype=dtype)
+        self._aev_computer: Any = aev_computer.to(device=device, dtype=dtype)
+        self.cutoff = RADIAL_CUTOFF
         self._ensemble = ensemble.to(device=device, dtype=dtype)
         self._self_energies = self_energies.to(device=device)
         self._device, self._dtype = device, dtype
@@ -72,6 +84,30 @@ class AniForceField:
         """Return float64 energies in eV and forces in eV/Å."""
         refused = refusals(structures, self.card)
         return predict_rest(structures, refused, self._compute)
+
+    def with_cutoff(self, cutoff: float) -> Self:
+        """Return the same networks on environments of another radius in Å.
+
+        Both envelopes end there, the angular one only where it would reach farther. The
+        symmetry functions stay where they are.
+
+        Raises:
+            ModelError: The radius is not positive, or above the trained one, beyond which
+                the networks never saw a neighbour.
+        """
+        if not 0 < cutoff <= RADIAL_CUTOFF:
+            msg = (
+                f"'ani-1x' cannot use a cutoff of {cutoff:g} Å: it must be above 0, and "
+                f"beyond the trained {RADIAL_CUTOFF:g} Å its networks never saw a "
+                "neighbour"
+            )
+            raise ModelError(msg)
+        twin = copy.copy(self)
+        twin.cutoff = float(cutoff)
+        twin._aev_computer = copy.copy(self._aev_computer)
+        twin._aev_computer.Rcr = twin.cutoff
+        twin._aev_computer.Rca = min(ANGULAR_CUTOFF, twin.cutoff)
+        return twin
 
     def embed(self, structures: Structures) -> Tensor:
         """Return atomic environment vectors, shape (n_atoms, 384), dimensionless.

@@ -20,6 +20,9 @@ from mlffbench.core.structures import Structures
 
 _TRUNK = ("node_embedding.", "radial_embedding.", "interactions.", "products.")
 """Parts of a network that its node features depend on; the readouts come after."""
+_ENVELOPE = "radial_embedding.cutoff_fn.r_max"
+"""Where the polynomial envelope of a network ends; its Bessel basis has a radius of its
+own."""
 
 
 class MaceForceField:
@@ -42,6 +45,7 @@ class MaceForceField:
     """
 
     cutoff_scope: CutoffScope = "graph"
+    cutoff_scopes: tuple[CutoffScope, ...] = ("graph", "graph+envelope")
 
     def __init__(
         self,
@@ -76,19 +80,25 @@ class MaceForceField:
             for name, parameter in self._network.named_parameters()
             if name.startswith(_TRUNK)
         }
+        self._buffers = frozenset(name for name, _ in self._network.named_buffers())
         self._device, self._dtype = device, dtype
         place = torch.zeros(max(numbers) + 1, dtype=torch.int64)
         place[numbers] = torch.arange(len(numbers))
         self._place = place.to(device)
 
-    def with_cutoff(self, cutoff: float) -> Self:
+    def with_cutoff(self, cutoff: float, scope: CutoffScope | None = None) -> Self:
         """Return the same network on graphs of another radius in Å.
 
-        The radial envelope stays that of training: forces jump at the radius.
+        Args:
+            cutoff: In Å, at most the trained one.
+            scope: ``"graph"`` keeps the radial envelope of training, so forces jump at
+                the radius; ``"graph+envelope"`` makes the envelope vanish there too. The
+                radial basis stays as trained. None keeps the scope in use.
 
         Raises:
             ModelError: The radius is not positive, or above the trained one, where every
-                further edge is multiplied by an envelope of 0.
+                further edge is multiplied by an envelope of 0; or the network has another
+                envelope than MACE's own.
         """
         if not 0 < cutoff <= self.trained_cutoff:
             msg = (
@@ -99,6 +109,10 @@ class MaceForceField:
             raise ModelError(msg)
         other = copy.copy(self)
         other.cutoff = float(cutoff)
+        other.cutoff_scope = scope or self.cutoff_scope
+        if other.cutoff_scope == "graph+envelope" and _ENVELOPE not in self._buffers:
+            msg = f"{self.name!r} has no radial envelope {_ENVELOPE!r} to move; "
+            raise ModelError(msg + "use the envelope policy 'truncate'")
         return other
 
     def clone(self) -> Self:
@@ -200,9 +214,11 @@ class MaceForceField:
     ) -> dict[str, Tensor]:
         """Return what MACE's forward returns, with the values of a trunk."""
         inputs = (self._inputs(structures),)
-        outputs: dict[str, Tensor] = functional_call(
-            self._network, {**trunk}, inputs, flags
-        )
+        values = {**trunk}
+        if self.cutoff_scope == "graph+envelope":
+            radius = torch.tensor(self.cutoff, dtype=self._dtype, device=self._device)
+            values[_ENVELOPE] = radius
+        outputs: dict[str, Tensor] = functional_call(self._network, values, inputs, flags)
         return outputs
 
     def _inputs(self, structures: Structures) -> dict[str, Tensor]:

@@ -81,11 +81,11 @@ def version_of(prior: ForceField) -> str:
     return f"mlffbench {mlffbench.__version__}"
 
 
-def cache_folder() -> Path:
-    """Return ``$MLFFBENCH_CACHE/labels``, else the user's cache; creates nothing."""
+def cache_folder(kind: str = "labels") -> Path:
+    """Return ``$MLFFBENCH_CACHE/KIND``, else in the user's cache; creates nothing."""
     named = os.environ.get("MLFFBENCH_CACHE")
     root = Path(named).expanduser() if named else Path(pooch.os_cache("mlffbench"))
-    return root / "labels"
+    return root / kind
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -3,9 +3,9 @@
 A refiner never sees a reference label: its signature has no place for one.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Literal, Protocol
+from typing import Literal, Protocol, runtime_checkable
 
 from mlffbench.core.forcefield import ForceField
 from mlffbench.core.structures import Structures
@@ -62,4 +62,28 @@ class Refiner(Protocol):
             model: The model as loaded.
             structures: Whole units, float64 on the CPU.
         """
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Training:
+    """The geometries of a suite's training split, without their labels.
+
+    Attributes:
+        name: What messages call them, e.g. ``"mini-ood/train"``.
+        sha256: Checksum of which structures they are.
+        read: Returns them, float64 on the CPU.
+    """
+
+    name: str
+    sha256: str
+    read: Callable[[], Structures]
+
+
+@runtime_checkable
+class LearnsFromTraining(Protocol):
+    """A refiner that compares test structures with those of training."""
+
+    def learn(self, model: ForceField, training: Training) -> None:
+        """Look at the training geometries; called once, after `Refiner.check`."""
         ...

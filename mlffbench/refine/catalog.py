@@ -6,9 +6,21 @@ REFINERS = Registry(
     "mode",
     {
         "baseline": Entry("mlffbench.refine.none:Baseline", "the model as it comes"),
+        "rr": Entry(
+            "mlffbench.refine.radius:RadiusRefinement",
+            "radius refinement: the cutoff that suits each test structure",
+        ),
+        "rr-paper": Entry(
+            "mlffbench.refine.radius:PublishedRadiusRefinement",
+            "radius refinement as published: by the distance of zero-padded spectra",
+        ),
         "ttt": Entry(
             "mlffbench.refine.ttt:PriorTuning",
             "test-time training on a prior's forces of the test structures",
+        ),
+        "rr+ttt": Entry(
+            "mlffbench.refine.composed:TunedRadius",
+            "test-time training, then radius refinement of what it made",
         ),
     },
 )

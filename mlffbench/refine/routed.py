@@ -31,6 +31,15 @@ class Routed:
         self._models = models
         self._offsets = offsets or {}
 
+    def model_of(self, name: str) -> ForceField:
+        """Return the model that a structure goes to, by the structure's id."""
+        return self._models.get(name, self._base)
+
+    @property
+    def offsets(self) -> Mapping[str, float]:
+        """Structure id -> energy in eV added to its prediction."""
+        return dict(self._offsets)
+
     def predict(self, structures: Structures) -> Labels:
         """Return labels, each structure's by its own model, in one call per model."""
         labels = self._predict(structures)
@@ -42,7 +51,7 @@ class Routed:
     def _predict(self, structures: Structures) -> Labels:
         chosen: dict[int, tuple[ForceField, list[int]]] = {}
         for place, name in enumerate(structures.ids):
-            model = self._models.get(name, self._base)
+            model = self.model_of(name)
             chosen.setdefault(id(model), (model, []))[1].append(place)
         if len(chosen) == 1:
             [(model, _)] = chosen.values()

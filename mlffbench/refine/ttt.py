@@ -15,16 +15,13 @@ from typing import Literal, cast
 import torch
 from torch import Tensor, nn
 
-from mlffbench.core.errors import BenchError, CapabilityError
+from mlffbench.core.errors import BenchError
 from mlffbench.core.forcefield import ForceField, HasLearningRate, HasPriorHead
 from mlffbench.core.labels import Labels
-from mlffbench.core.options import ModelOptions
 from mlffbench.core.structures import Structures
-from mlffbench.models.load import load_model
 from mlffbench.priors.catalog import DEFAULT
-from mlffbench.priors.labels import LabelCache, label
-from mlffbench.priors.load import is_prior, load_prior
 from mlffbench.refine.base import Fact, Refined, Unit
+from mlffbench.refine.prior_head import PriorLabels, require_prior_head
 from mlffbench.refine.routed import Routed
 
 Optimizer = Literal["adam", "sgd"]
@@ -104,26 +101,11 @@ class PriorTuning:
             f"test geometries: yes, one {unit} at a time; {prior} labels of them: yes; "
             "reference labels: no"
         )
-        self._oracle: ForceField | None = None
+        self._labels = PriorLabels(prior)
 
     def check(self, model: ForceField) -> None:
         """Raise CapabilityError when the model has no prior head, or an untrained one."""
-        if not isinstance(model, HasPriorHead):
-            msg = (
-                f"model {model.name!r} has no prior head, which mode 'ttt' needs; add "
-                "one with: mlffbench train --recipe attach-prior-head, or train a "
-                "network that has one with --recipe prior-freeze-finetune"
-            )
-            raise CapabilityError(msg)
-        # Only networks that may come with an untrained head state which are trained.
-        if "prior" not in getattr(model, "trained_heads", ("prior",)):
-            msg = (
-                f"the prior head of model {model.name!r} was never trained, so mode "
-                "'ttt' would follow noise; add one that is with: mlffbench train "
-                "--recipe attach-prior-head, or train the network with --recipe "
-                "prior-freeze-finetune or joint"
-            )
-            raise CapabilityError(msg)
+        require_prior_head(model, f"mode {self.name!r}")
 
     def settings(self, model: ForceField) -> Mapping[str, Fact]:
         """Return every hyper-parameter as resolved for a model."""
@@ -145,8 +127,7 @@ class PriorTuning:
         Structures the prior cannot compute take no part and keep the baseline too; facts
         say so and why.
         """
-        prior = self._prior()
-        labels = label(structures, prior, LabelCache.of(prior))
+        labels = self._labels.of(structures)
         models: dict[str, ForceField] = {}
         facts: list[dict[str, Fact]] = [{} for _ in structures.ids]
         trace: dict[str, Sequence[float]] = {}
@@ -272,12 +253,6 @@ class PriorTuning:
             momentum=0.9,
             weight_decay=self.weight_decay,
         )
-
-    def _prior(self) -> ForceField:
-        if self._oracle is None:
-            load = load_prior if is_prior(self.prior) else load_model
-            self._oracle = load(self.prior, ModelOptions())
-        return self._oracle
 
 
 def _units(structures: Structures, unit: Unit) -> dict[str, list[int]]:

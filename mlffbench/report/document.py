@@ -7,7 +7,7 @@ from typing import Literal
 from mlffbench.core.errors import StoreError
 from mlffbench.core.record import Record
 from mlffbench.report.render import to_csv, to_json, to_markdown, worst_markdown
-from mlffbench.report.tables import energy_table, force_table
+from mlffbench.report.tables import energy_table, force_table, radius_table
 from mlffbench.report.units import UnitSystem
 from mlffbench.run.store import RunFolder
 
@@ -93,6 +93,8 @@ def write_report(
     parts = ["# mlffbench report", ""]
     for records in tables.values():
         parts += [to_markdown(force_table(records, system))]
+        if any(record.radius for record in records):
+            parts += [to_markdown(radius_table(records, system))]
         parts += [
             to_markdown(energy_table(records, system)),
             worst_markdown(records, system),

@@ -3,10 +3,11 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from mlffbench.core.record import Record
+from mlffbench.core.record import RadiusSummary, Record
 from mlffbench.report.units import (
     UnitSystem,
     number,
+    percent_with_interval,
     ratio_with_interval,
     shown_unit,
     with_interval,
@@ -41,14 +42,18 @@ def force_table(records: Sequence[Record], system: UnitSystem = "meV") -> TextTa
     """
     ordered = _in_order(records)
     paired = any(record.paired for record in ordered)
+    radii = any(record.radius for record in ordered)
     columns = (
         *("split", "model", "mode", "n (mol.)"),
         f"force MAE {shown_unit('eV/Å', system).name}",
         "to ID",
         *(("to baseline", "verdict") if paired else ()),
+        *(("radius Å", "graph changed") if radii else ()),
         *("cosine", "skipped", "failed", "ms/str."),
     )
-    rows = tuple(_force_row(record, system, paired=paired) for record in ordered)
+    rows = tuple(
+        _force_row(record, system, paired=paired, radii=radii) for record in ordered
+    )
     return TextTable(
         f"{_title(ordered)}: forces", columns, rows, _sections(ordered), _notes(ordered)
     )
@@ -85,12 +90,69 @@ def energy_table(records: Sequence[Record], system: UnitSystem = "meV") -> TextT
     return TextTable(title, columns, rows, _sections(ordered), notes)
 
 
+def radius_table(records: Sequence[Record], system: UnitSystem = "meV") -> TextTable:
+    """Return one row per split, model and mode with radii: what was chosen and gained.
+
+    Args:
+        records: Records of one suite.
+        system: Units shown.
+    """
+    ordered = [record for record in _in_order(records) if record.radius is not None]
+    columns = (
+        *("split", "model", "mode", "n", "radius Å", "refined", "graph changed"),
+        f"change {shown_unit('eV/Å', system).name}",
+        *("headroom %", "captured %"),
+    )
+    rows = tuple(
+        _radius_row(record, record.radius, system) for record in ordered if record.radius
+    )
+    notes = (
+        "refined: structures predicted otherwise than by the untouched model; graph "
+        "changed: those whose graph is another.",
+        "headroom: share of the force MAE that the best choice by the true error would "
+        "remove; captured: what RR removed of that. Only mlffbench diagnose --oracle, "
+        "which reads the labels, knows them.",
+    )
+    title = f"{_title(ordered)}: radii" if ordered else "radii"
+    return TextTable(title, columns, rows, _sections(ordered), notes)
+
+
+def _radius_row(
+    record: Record, radius: RadiusSummary, system: UnitSystem
+) -> tuple[str, ...]:
+    compared = record.paired.get("forces_mae")
+    return (
+        *(record.split, record.model, record.mode, str(radius.n), _span(radius)),
+        *(_percent(radius.n_refined, radius.n), _percent(radius.n_changed, radius.n)),
+        with_interval(compared.difference if compared else None, system),
+        percent_with_interval(radius.headroom),
+        percent_with_interval(radius.captured),
+    )
+
+
+def _radius_cells(radius: RadiusSummary | None) -> tuple[str, str]:
+    if radius is None:
+        return ("–", "–")
+    return _span(radius), _percent(radius.n_changed, radius.n)
+
+
+def _span(radius: RadiusSummary) -> str:
+    ends = f"{radius.smallest:.2f}", f"{radius.largest:.2f}"
+    return ends[0] if ends[0] == ends[1] else "–".join(ends)
+
+
+def _percent(part: int, whole: int) -> str:
+    return f"{100 * part / whole:.0f} %" if whole else "–"
+
+
 def _n(record: Record, name: str) -> int:
     metric = record.metrics.get(name)
     return metric.n if metric else 0
 
 
-def _force_row(record: Record, system: UnitSystem, *, paired: bool) -> tuple[str, ...]:
+def _force_row(
+    record: Record, system: UnitSystem, *, paired: bool, radii: bool
+) -> tuple[str, ...]:
     counts, metrics = record.counts, record.metrics
     mae = metrics.get("forces_mae")
     compared = record.paired.get("forces_mae")
@@ -102,6 +164,7 @@ def _force_row(record: Record, system: UnitSystem, *, paired: bool) -> tuple[str
         with_interval(metrics.get("forces_mae"), system),
         ratio_with_interval(record.gap.get("forces_mae")),
         *((ratio_with_interval(compared), verdict) if paired else ()),
+        *(_radius_cells(record.radius) if radii else ()),
         with_interval(metrics.get("forces_cosine"), system),
         *(str(counts.skipped), str(counts.failed)),
         "–" if seconds is None else number(1000 * seconds),

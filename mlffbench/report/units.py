@@ -60,6 +60,16 @@ def with_interval(metric: MetricValue | None, system: UnitSystem = "meV") -> str
     return f"{text} [{number(metric.low * factor)}, {number(metric.high * factor)}]"
 
 
+def percent_with_interval(metric: MetricValue | None) -> str:
+    """Return a share as ``value [low, high]`` in percent; a dash when there is none."""
+    if metric is None:
+        return "–"
+    if metric.low is None or metric.high is None:
+        return f"{100 * metric.value:.0f}"
+    ends = f"{100 * metric.low:.0f}, {100 * metric.high:.0f}"
+    return f"{100 * metric.value:.0f} [{ends}]"
+
+
 def ratio_with_interval(comparison: Comparison | None) -> str:
     """Return ``×ratio [low, high]``; a dash when there is none."""
     if comparison is None or comparison.ratio is None:

@@ -14,7 +14,7 @@ from mlffbench.core.card import ModelCard
 from mlffbench.core.forcefield import ForceField, HasWeights
 from mlffbench.core.split import Split
 from mlffbench.core.structures import Structures
-from mlffbench.refine.base import Refiner
+from mlffbench.refine.base import LearnsFromTraining, Refiner, Training
 from mlffbench.refine.none import Baseline
 from mlffbench.run.assemble import assemble, inputs
 from mlffbench.run.plan import Batch, Job, choose_rows, plan_batches, why_skipped
@@ -88,6 +88,8 @@ def execute(
         DataError: A structure cannot be read.
     """
     work.refiner.check(work.model)
+    if isinstance(work.refiner, LearnsFromTraining):
+        work.refiner.learn(work.model, _training(work))
     rows = [choose_rows(s, work.job.limit, work.job.seed) for s in work.splits]
     skipped = [_skipped(s, r, work.card) for s, r in zip(work.splits, rows, strict=True)]
     batches = [
@@ -133,6 +135,27 @@ def execute(
 def _refiner_of(split: Split, refiner: Refiner) -> Refiner:
     """Energies are aligned on the unrefined model, so that modes stay comparable."""
     return Baseline() if split.role == "train" else refiner
+
+
+def _training(work: Work) -> Training:
+    """Return the geometries of the training split, without labels, read when needed."""
+    chosen = [
+        (split, choose_rows(split, None, work.job.seed))
+        for split in work.splits
+        if split.role == "train"
+    ]
+    names = [
+        f"{split.source.sha256}/{name}"
+        for split, rows in chosen
+        for name in split.source.index.ids(rows)
+    ]
+    return Training(
+        name=f"{work.job.suite}/train",
+        sha256=hashlib.sha256("\n".join(names).encode()).hexdigest(),
+        read=lambda: Structures.concatenate(
+            [split.source.structures(rows) for split, rows in chosen]
+        ),
+    )
 
 
 def _skipped(split: Split, rows: np.ndarray, card: ModelCard) -> list[str | None]:

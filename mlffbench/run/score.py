@@ -19,6 +19,7 @@ from mlffbench.metrics.facts import MetricFacts
 from mlffbench.metrics.molecules import Molecules
 from mlffbench.metrics.pairs import blank
 from mlffbench.metrics.samples import Metric, Samples
+from mlffbench.run.radius import radius_summary
 from mlffbench.run.store import RunFolder
 from mlffbench.run.stored import StoredRun, StoredSplit
 
@@ -183,6 +184,7 @@ def _record(
         paired=pairs,
         worst_group=(worst.group, worst.value) if worst else None,
         wall_s_per_structure=_seconds(run.facts, split, counts),
+        radius=radius_summary(run, split, baseline.split if baseline else None),
         provenance=_provenance(run.facts, split),
         notes=_notes(item, shifts),
     )

@@ -5,7 +5,7 @@ import hashlib
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import Literal, Protocol, Self, runtime_checkable
+from typing import Literal, Protocol, Self, cast
 
 import torch
 from pydantic import BaseModel, ConfigDict, JsonValue, ValidationError
@@ -16,16 +16,24 @@ from torch import Tensor, nn
 from mlffbench.core.card import ModelCard
 from mlffbench.core.errors import BenchError, ModelError
 from mlffbench.core.files import write_atomic
-from mlffbench.core.forcefield import ForceField, HasCard, HasWeights, Head
+from mlffbench.core.forcefield import (
+    CutoffScope,
+    ForceField,
+    HasCard,
+    HasCutoff,
+    HasEnvelope,
+    HasWeights,
+    Head,
+)
 from mlffbench.core.labels import Labels
 from mlffbench.core.options import ModelOptions
 from mlffbench.core.structures import Structures
 from mlffbench.models.load import load_model, parse_spec
 from mlffbench.models.twoheaded.checkpoint import SUFFIXES
-from mlffbench.models.twoheaded.model import TwoHeaded
 from mlffbench.training.check import CHUNK_ATOMS
 from mlffbench.training.examples import Baseline
 from mlffbench.training.plan import Part
+from mlffbench.training.trunk import HasTrunk, as_trunk
 
 ROW = "attached"
 """Name of the catalogue row that loads what is saved here."""
@@ -59,43 +67,6 @@ class Manifest(BaseModel):
     facts: dict[str, JsonValue]
 
 
-@runtime_checkable
-class HasTrunk(Protocol):
-    """A model whose per-atom features can be differentiated.
-
-    Attributes:
-        name: How tables call it.
-        elements: Atomic numbers it can treat.
-    """
-
-    name: str
-    elements: frozenset[int]
-
-    def predict(self, structures: Structures) -> Labels:
-        """Return detached labels."""
-        ...
-
-    def clone(self) -> Self:
-        """Return a copy whose parameters can be changed without touching this one."""
-        ...
-
-    def trunk_parameters(self) -> Mapping[str, nn.Parameter]:
-        """Return the parameters that the features depend on, by name."""
-        ...
-
-    def embed_graph(self, structures: Structures) -> Tensor:
-        """Return invariant features, shape (n_atoms, n_features), with autograd graph.
-
-        Twice differentiable: with respect to ``structures.positions``, which may require
-        a gradient, and to `trunk_parameters`.
-        """
-        ...
-
-    def labels_graph(self, structures: Structures) -> Labels:
-        """Return the model's own labels with the autograd graph to its parameters."""
-        ...
-
-
 class AttachedPriorHead:
     """A pretrained model and a small prior readout of its features.
 
@@ -116,6 +87,8 @@ class AttachedPriorHead:
         facts: What its trainer wrote down.
         weights_sha256: Of the readout's file, which is bound to the weights of one
             pretrained model; empty where it was not loaded.
+        cutoff: Of the pretrained model, where it can be changed; so ``cutoff_scope`` and
+            ``cutoff_scopes``.
     """
 
     def __init__(
@@ -136,7 +109,8 @@ class AttachedPriorHead:
         self.facts: Mapping[str, JsonValue] = {}
         self.weights_sha256 = ""
         self.baseline = baseline
-        self._trunk, self._centre, self._spread = trunk.clone(), centre, spread
+        self._centre, self._spread = centre, spread
+        self._stand_on(trunk.clone())
         for parameter in self.representation_parameters():
             parameter.requires_grad_()
         with torch.random.fork_rng(devices=[]):
@@ -168,11 +142,40 @@ class AttachedPriorHead:
         """Return detached labels of the pretrained model."""
         return self._trunk.predict(structures)
 
+    def predict_prior(self, structures: Structures) -> Labels:
+        """Return detached labels of the prior's readout."""
+        labels = self.forward(structures, "prior")
+        return replace(
+            labels, energy=labels.energy.detach(), forces=labels.forces.detach()
+        )
+
     def clone(self) -> Self:
         """Return a copy whose parameters can be changed without touching this one."""
         twin = copy.copy(self)
-        twin._trunk = self._trunk.clone()
+        twin._stand_on(self._trunk.clone())
         twin._readout = copy.deepcopy(self._readout)
+        return twin
+
+    def with_cutoff(self, cutoff: float, scope: CutoffScope | None = None) -> Self:
+        """Return the same two heads on graphs of another radius in Å.
+
+        Args:
+            cutoff: In Å.
+            scope: None keeps the pretrained model's; another needs `HasEnvelope` of it.
+
+        Raises:
+            ModelError: The pretrained model cannot.
+        """
+        trunk: object = self._trunk
+        if isinstance(trunk, HasEnvelope):
+            changed: object = trunk.with_cutoff(cutoff, scope)
+        elif isinstance(trunk, HasCutoff) and scope in {None, trunk.cutoff_scope}:
+            changed = trunk.with_cutoff(cutoff)
+        else:
+            msg = f"the model under {self.name!r} cannot change its cutoff so"
+            raise ModelError(msg)
+        twin = copy.copy(self)
+        twin._stand_on(cast("HasTrunk", changed))
         return twin
 
     def representation_parameters(self) -> Iterable[nn.Parameter]:
@@ -199,6 +202,14 @@ class AttachedPriorHead:
             energy = atoms.new_zeros(here.n_systems).index_add(0, here.system, atoms)
             [slope] = torch.autograd.grad(energy.sum(), [positions], create_graph=True)
         return Labels(energy=energy, forces=-slope, source=f"model:{self.name}/prior")
+
+    def _stand_on(self, trunk: HasTrunk) -> None:
+        """Take a pretrained model, and its cutoff where it has one to change."""
+        self._trunk = trunk
+        if isinstance(trunk, HasCutoff):
+            self.cutoff, self.cutoff_scope = trunk.cutoff, trunk.cutoff_scope
+        if isinstance(trunk, HasEnvelope):
+            self.cutoff_scopes = trunk.cutoff_scopes
 
     def save(self, stem: Path, base: str, facts: Mapping[str, JsonValue]) -> None:
         """Write the readout as ``stem.safetensors`` and everything else as JSON.
@@ -269,71 +280,12 @@ def load_attached(options: ModelOptions) -> AttachedPriorHead:
     return AttachedPriorHead.load(Path(options.argument).expanduser(), open_base)
 
 
-class TwoHeadedTrunk:
-    """The reference network of a two-headed model, for a new prior head.
-
-    Useful where its own prior head was never trained (recipe ``scratch``).
-
-    Args:
-        model: Becomes part of this one.
-    """
-
-    def __init__(self, model: TwoHeaded) -> None:
-        self.name, self.elements, self.card = model.name, model.elements, model.card
-        self.weights_sha256 = model.weights_sha256
-        self._model = model
-
-    def predict(self, structures: Structures) -> Labels:
-        """Return detached labels of the reference head."""
-        return self._model.predict(structures)
-
-    def clone(self) -> Self:
-        """Return a copy whose parameters can be changed without touching this one."""
-        return type(self)(self._model.clone())
-
-    def trunk_parameters(self) -> dict[str, nn.Parameter]:
-        """Return all parameters of the reference network but its readouts."""
-        return {
-            f"{owner}-{name}": parameter
-            for owner in ("shared", "ref")
-            for name, parameter in self._model.parameters_of(owner).items()
-            if not name.startswith("readout")
-        }
-
-    def embed_graph(self, structures: Structures) -> Tensor:
-        """Return the invariant features of all blocks with the autograd graph."""
-        return self._model.features_graph(structures)
-
-    def labels_graph(self, structures: Structures) -> Labels:
-        """Return the labels of the reference head with the autograd graph."""
-        return self._model.forward(structures, "ref")
-
-
 class OpenBase(Protocol):
     """Whatever loads models by name."""
 
     def __call__(self, name: str, /) -> ForceField:
         """Return the model of a name."""
         ...
-
-
-def as_trunk(model: ForceField) -> HasTrunk:
-    """Return a model as one whose features can be differentiated.
-
-    Raises:
-        ModelError: It cannot; the message says what it lacks.
-    """
-    if isinstance(model, TwoHeaded):
-        return TwoHeadedTrunk(model)
-    if isinstance(model, HasTrunk):
-        return model
-    wanted = ("clone", "trunk_parameters", "embed_graph", "labels_graph")
-    missing = ", ".join(name for name in wanted if not hasattr(model, name))
-    msg = (
-        f"model {model.name!r} cannot be given a prior head: it lacks {missing}, so its "
-        "per-atom features cannot be differentiated"
-    )
-    raise ModelError(msg)
 
 
 def _chunks(structures: Structures) -> Iterator[Structures]:

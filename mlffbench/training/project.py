@@ -13,20 +13,21 @@ from pydantic import ValidationError
 from mlffbench.core.assembly import predict_rest, refusals
 from mlffbench.core.errors import BenchError
 from mlffbench.core.forcefield import ForceField, Head
+from mlffbench.core.spectrum import SpectralReference
 from mlffbench.core.split import Split
 from mlffbench.core.structures import Structures
 from mlffbench.models.load import card_of
 from mlffbench.models.twoheaded import checkpoint
 from mlffbench.models.twoheaded.architecture import Architecture, Depth
 from mlffbench.models.twoheaded.model import TwoHeaded
-from mlffbench.training.attached import AttachedPriorHead, as_trunk
+from mlffbench.training.attached import AttachedPriorHead
 from mlffbench.training.examples import Baseline, fit_baseline, has_label
 from mlffbench.training.loop import Row
 from mlffbench.training.materials import Labeller, Materials, gather
 from mlffbench.training.plan import RecipeName, StagePlan, TrainingPlan
 from mlffbench.training.recipes import stages_of
-from mlffbench.training.spectrum import mean_spectrum
 from mlffbench.training.train import best_rows
+from mlffbench.training.trunk import as_trunk
 
 NETWORKS = ("mace", "schnet")
 """Networks that can be trained from nothing."""
@@ -208,7 +209,9 @@ def _facts(project: Project, rows: Sequence[Row]) -> dict[str, Any]:
         "n_further_structures": further.n_structures if further else 0,
         "n_prior_failures": len(failures),
         "training_sha256": materials.sha256,
-        "mean_spectrum": mean_spectrum(structures, cutoff) if cutoff else [],
+        "spectral_reference": (
+            SpectralReference.of(structures, cutoff).facts() if cutoff else None
+        ),
         "epochs": len(rows),
         "wall_s": round(sum(row["seconds"] for row in rows), 1),
         "validation_forces_mae_mev_per_angstrom": {

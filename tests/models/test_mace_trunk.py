@@ -19,11 +19,12 @@ from mlffbench.core.structures import Structures
 from mlffbench.models.load import load_model
 from mlffbench.models.mace_file import import_mace
 from mlffbench.models.mace_model import MaceForceField
-from mlffbench.refine import ttt
+from mlffbench.refine import prior_head
 from mlffbench.refine.routed import Routed
 from mlffbench.refine.ttt import PriorTuning
-from mlffbench.training.attached import AttachedPriorHead, HasTrunk
+from mlffbench.training.attached import AttachedPriorHead
 from mlffbench.training.examples import fit_baseline
+from mlffbench.training.trunk import HasTrunk
 
 pytest.importorskip("mace")
 
@@ -113,7 +114,7 @@ def attach(model: MaceForceField) -> AttachedPriorHead:
 @pytest.fixture
 def springs(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("MLFFBENCH_CACHE", str(tmp_path / "cache"))
-    monkeypatch.setattr(ttt, "load_prior", lambda *_: Springs())
+    monkeypatch.setattr(prior_head, "load_prior", lambda *_: Springs())
 
 
 def flat(parameters: dict[str, Any]) -> Tensor:

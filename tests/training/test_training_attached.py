@@ -27,11 +27,12 @@ from mlffbench.models.twoheaded import checkpoint
 from mlffbench.models.twoheaded.model import TwoHeaded
 from mlffbench.models.zero import load as load_zero
 from mlffbench.refine.ttt import PriorTuning
-from mlffbench.training.attached import AttachedPriorHead, as_trunk
+from mlffbench.training.attached import AttachedPriorHead
 from mlffbench.training.examples import fit_baseline, has_label
 from mlffbench.training.materials import Materials
 from mlffbench.training.project import Order, prepare
 from mlffbench.training.train import train
+from mlffbench.training.trunk import as_trunk
 
 pytestmark = pytest.mark.filterwarnings(
     # PyTorch Geometric compiles with it when first imported

@@ -14,6 +14,7 @@ from typer.testing import CliRunner
 from mlffbench.cli.labelling import label
 from mlffbench.cli.training import train
 from mlffbench.core.errors import BenchError
+from mlffbench.core.spectrum import SpectralReference
 from mlffbench.models.twoheaded.checkpoint import load
 from mlffbench.training.attached import AttachedPriorHead
 
@@ -101,7 +102,9 @@ def test_prior_freeze_finetune_from_the_command_line(suite: Path, tmp_path: Path
     assert facts["plan"]["stages"][0]["epochs"] == 2
     assert facts["level_of_theory"] == "made up"
     assert facts["command"]
-    assert len(facts["mean_spectrum"]) == 8
+    reference = SpectralReference.from_facts(facts["spectral_reference"])
+    assert reference is not None
+    assert len(reference.mean) == 8
     model = load(out)
     assert 17 in model.elements
     log = out.with_name("ten.csv").read_text("utf-8").splitlines()

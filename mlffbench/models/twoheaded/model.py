@@ -17,9 +17,11 @@ from mlffbench.core.errors import ModelError
 from mlffbench.core.forcefield import CutoffScope, Head
 from mlffbench.core.labels import Labels
 from mlffbench.core.options import DTYPES
+from mlffbench.core.spectrum import SpectralReference
 from mlffbench.core.structures import Structures
 from mlffbench.models.twoheaded.architecture import Architecture
 from mlffbench.models.twoheaded.backbone import Atomwise, Backbone, make_backbone
+from mlffbench.models.twoheaded.energies import zero_energies
 from mlffbench.models.twoheaded.partition import side
 from mlffbench.models.twoheaded.prepared import Prepared, prepare
 
@@ -44,6 +46,7 @@ class TwoHeaded:
         facts: What its trainer wrote down.
         cutoff: Cutoff in use, in Å.
         cutoff_scope: Whether the radial envelope follows a changed cutoff.
+        cutoff_scopes: What it can be.
         atomic_energies: Head -> atomic number -> E0 in eV; the fitted ones only, an
             element that was not fitted counts 0.
         scale: Head -> eV per unit of the network's output.
@@ -51,6 +54,8 @@ class TwoHeaded:
         device: Where it computes.
         dtype: What it computes in.
     """
+
+    cutoff_scopes: tuple[CutoffScope, ...] = ("graph", "graph+envelope")
 
     def __init__(
         self,
@@ -76,7 +81,12 @@ class TwoHeaded:
         self.weights_sha256 = ""
         self.device, self.dtype = device, dtype
         self._backbone = backbone.to(device=device, dtype=dtype)
-        self._zeros = {head: self._zero_energies(head) for head in HEADS}
+        self._zeros = {
+            head: zero_energies(
+                architecture, head, self.atomic_energies[head], self.scale[head]
+            ).to(device)
+            for head in HEADS
+        }
         self._parameters: dict[Owner, dict[str, nn.Parameter]] = {o: {} for o in OWNERS}
         for name, parameter in self._backbone.named_parameters():
             shared = side(architecture, name) == "shared"
@@ -124,15 +134,11 @@ class TwoHeaded:
 
         Structures with an element outside the table are named in ``failures``.
         """
-        source = f"model:{self.name}"
+        return self._predict(structures, "ref")
 
-        def compute(rest: Structures) -> Labels:
-            if not rest.n_atoms:
-                energy = torch.zeros(rest.n_systems, dtype=torch.float64)
-                return Labels(energy=energy, forces=rest.positions, source=source)
-            return self._labels(self.prepare(rest), "ref", differentiable=False)
-
-        return predict_rest(structures, refusals(structures, self.card), compute)
+    def predict_prior(self, structures: Structures) -> Labels:
+        """Return detached labels of the prior head; else as `predict`."""
+        return self._predict(structures, "prior")
 
     def prepare(self, structures: Structures) -> Prepared:
         """Return a batch with its neighbour list, to be used many times.
@@ -247,6 +253,11 @@ class TwoHeaded:
         return frozenset(h for h in HEADS if not isinstance(fitted, list) or h in fitted)
 
     @property
+    def training_spectrum(self) -> SpectralReference | None:
+        """The reference that its trainer wrote down, if any."""
+        return SpectralReference.from_facts(self.facts.get("spectral_reference"))
+
+    @property
     def prior_learning_rate(self) -> float:
         """Learning rate of the stage that trained the prior head, 1e-3 if unknown."""
         plan = self.facts.get("plan")
@@ -326,6 +337,16 @@ class TwoHeaded:
         for slices in self._backbone.element_slices(self._parameters["shared"]):
             slices[into] = slices[come]
 
+    def _predict(self, structures: Structures, head: Head) -> Labels:
+        def compute(rest: Structures) -> Labels:
+            if not rest.n_atoms:
+                energy = torch.zeros(rest.n_systems, dtype=torch.float64)
+                source = _source(self.name, head)
+                return Labels(energy=energy, forces=rest.positions, source=source)
+            return self._labels(self.prepare(rest), head, differentiable=False)
+
+        return predict_rest(structures, refusals(structures, self.card), compute)
+
     def _prepared(self, structures: Structures | Prepared) -> Prepared:
         if not isinstance(structures, Prepared):
             return self.prepare(structures)
@@ -344,7 +365,7 @@ class TwoHeaded:
             [slope] = torch.autograd.grad(
                 energy.sum(), [positions], create_graph=differentiable
             )
-        source = f"model:{self.name}" + ("" if head == "ref" else f"/{head}")
+        source = _source(self.name, head)
         labels = Labels(energy=energy, forces=-slope, source=source)
         return (
             labels
@@ -368,16 +389,6 @@ class TwoHeaded:
         atoms: Atomwise = functional_call(self._backbone, parameters, inputs)
         return atoms
 
-    def _zero_energies(self, head: Head) -> Tensor:
-        """Return E0 of each element in the table, shape (n_elements,), in eV."""
-        fitted = self.atomic_energies[head]
-        unknown = fitted.keys() - self.elements
-        if unknown:
-            names = format_elements(frozenset(unknown))
-            msg = f"E0 of the head {head!r} for {names}, which the network does not know"
-            raise ModelError(msg)
-        if not all(map(math.isfinite, [*fitted.values(), self.scale[head]])):
-            msg = f"an E0 or the scale of the head {head!r} is not finite"
-            raise ModelError(msg)
-        energies = [fitted.get(number, 0.0) for number in self.architecture.elements]
-        return torch.tensor(energies, dtype=torch.float64, device=self.device)
+
+def _source(name: str, head: Head) -> str:
+    return f"model:{name}" + ("" if head == "ref" else f"/{head}")

@@ -1,0 +1,97 @@
+"""RR after TTT: radii chosen with the adapted models, each for its own structures."""
+
+from collections.abc import Mapping
+from typing import cast
+
+from mlffbench.core.forcefield import ForceField
+from mlffbench.core.structures import Structures
+from mlffbench.priors.catalog import DEFAULT
+from mlffbench.refine.base import Fact, Refined, Training, Unit
+from mlffbench.models.cutoffs import Envelope
+from mlffbench.refine.criteria import Criterion
+from mlffbench.refine.radius import RadiusRefinement
+from mlffbench.refine.routed import Routed
+from mlffbench.refine.ttt import PriorTuning
+
+
+class TunedRadius:
+    """Test-time training, then radius refinement of each adapted model.
+
+    What is not an argument is as in `PriorTuning` and `RadiusRefinement`.
+
+    Args:
+        prior: Name of the prior of both.
+        unit: What is adapted together; a radius is chosen per structure.
+        steps: Gradient steps per unit.
+        learning_rate: Of the first step; None is the rate of the model's prior head.
+        criterion: What chooses a radius; None as in `RadiusRefinement`.
+        envelope: What becomes of the radial envelope; None as in `RadiusRefinement`.
+        smallest: Least radius of the grid, in Å.
+        n_radii: Radii of the grid from ``smallest`` to the trained cutoff.
+    """
+
+    name = "rr+ttt"
+
+    def __init__(
+        self,
+        *,
+        prior: str = DEFAULT,
+        unit: Unit = "group",
+        steps: int = 50,
+        learning_rate: float | None = None,
+        criterion: Criterion | None = None,
+        envelope: Envelope | None = None,
+        smallest: float = 3.0,
+        n_radii: int = 10,
+    ) -> None:
+        self._tuning = PriorTuning(
+            prior=prior, unit=unit, steps=steps, learning_rate=learning_rate
+        )
+        self._radius = RadiusRefinement(
+            criterion=criterion,
+            envelope=envelope,
+            smallest=smallest,
+            n_radii=n_radii,
+            prior=prior,
+        )
+        self.unit: Unit = unit
+        self.sees = self._tuning.sees
+
+    def check(self, model: ForceField) -> None:
+        """Raise CapabilityError when either refinement lacks what it needs."""
+        self._tuning.check(model)
+        self._radius.check(model)
+
+    def learn(self, model: ForceField, training: Training) -> None:
+        """Find out what the training graphs look like."""
+        self._radius.learn(model, training)
+
+    def settings(self, model: ForceField) -> Mapping[str, Fact]:
+        """Return every hyper-parameter of both as resolved for a model."""
+        radius = {
+            f"radius_{name}" if name in {"unit", "prior"} else name: value
+            for name, value in self._radius.settings(model).items()
+        }
+        return {**self._tuning.settings(model), **radius}
+
+    def refine(self, model: ForceField, structures: Structures) -> Refined:
+        """Return the adapted models, each at the radius chosen for each structure."""
+        tuned = self._tuning.refine(model, structures)
+        adapted = cast("Routed", tuned.model)
+        units: dict[int, list[int]] = {}
+        for place, name in enumerate(structures.ids):
+            units.setdefault(id(adapted.model_of(name)), []).append(place)
+        models: dict[str, ForceField] = {}
+        facts: list[dict[str, Fact]] = [dict(one) for one in tuned.facts]
+        for places in units.values():
+            mine = structures.select(places)
+            refined = self._radius.refine(adapted.model_of(mine.ids[0]), mine)
+            for place, name, fact in zip(places, mine.ids, refined.facts, strict=True):
+                models[name] = cast("Routed", refined.model).model_of(name)
+                facts[place] |= fact
+        return Refined(
+            model=Routed(model, models, adapted.offsets),
+            facts=facts,
+            trace=tuned.trace,
+            gradient_steps=tuned.gradient_steps,
+        )

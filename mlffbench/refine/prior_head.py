@@ -1,0 +1,66 @@
+"""What refinements that follow a prior need: its labels, and a model's prior head."""
+
+from typing import cast
+
+from mlffbench.core.errors import CapabilityError
+from mlffbench.core.forcefield import ForceField, HasPriorHead
+from mlffbench.core.labels import Labels
+from mlffbench.core.options import ModelOptions
+from mlffbench.core.structures import Structures
+from mlffbench.models.load import load_model
+from mlffbench.priors.labels import LabelCache, label
+from mlffbench.priors.load import is_prior, load_prior
+
+
+def has_prior_head(model: object) -> bool:
+    """Return whether a model has a prior head that was trained."""
+    # Only networks that may come with an untrained head state which are trained.
+    trained = "prior" in getattr(model, "trained_heads", ("prior",))
+    return isinstance(model, HasPriorHead) and trained
+
+
+def require_prior_head(model: ForceField, what: str) -> HasPriorHead:
+    """Return the model as one with a trained prior head.
+
+    Args:
+        model: Any model.
+        what: Who needs it, for the message.
+
+    Raises:
+        CapabilityError: It has no prior head, or an untrained one.
+    """
+    if not isinstance(model, HasPriorHead):
+        msg = (
+            f"model {model.name!r} has no prior head, which {what} needs; add "
+            "one with: mlffbench train --recipe attach-prior-head, or train a "
+            "network that has one with --recipe prior-freeze-finetune"
+        )
+        raise CapabilityError(msg)
+    if not has_prior_head(model):
+        msg = (
+            f"the prior head of model {model.name!r} was never trained, so {what} would "
+            "follow noise; add one that is with: mlffbench train --recipe "
+            "attach-prior-head, or train the network with --recipe "
+            "prior-freeze-finetune or joint"
+        )
+        raise CapabilityError(msg)
+    return cast("HasPriorHead", model)
+
+
+class PriorLabels:
+    """The labels of a prior, cached on disk; the prior is loaded on first use.
+
+    Args:
+        name: Name of the prior, or of any model taken for one.
+    """
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self._prior: ForceField | None = None
+
+    def of(self, structures: Structures) -> Labels:
+        """Return labels of structures; those that have none are in ``failures``."""
+        if self._prior is None:
+            load = load_prior if is_prior(self.name) else load_model
+            self._prior = load(self.name, ModelOptions())
+        return label(structures, self._prior, LabelCache.of(self._prior))

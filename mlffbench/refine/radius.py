@@ -1,0 +1,334 @@
+"""RR, test-time radius refinement: the graph cutoff that suits each test structure.
+
+Kreiman & Krishnapriyan, arXiv 2503.08674: the cutoff is chosen whose graph looks most
+like the graphs of training, by the distance of its Laplacian spectrum from their mean.
+Where the model has a prior head, a better guide is a cheap prior: the cutoff at which
+that head reproduces the prior best (docs/rr.md). No reference label takes part.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Literal, cast, get_args
+
+import torch
+from torch import Tensor
+
+from mlffbench.core.errors import BenchError, CapabilityError, DataError
+from mlffbench.core.forcefield import ForceField, HasCutoff
+from mlffbench.core.graph import radius_graph
+from mlffbench.core.spectrum import Spectra, spectra
+from mlffbench.core.structures import Structures
+from mlffbench.priors.catalog import DEFAULT
+from mlffbench.refine.base import Fact, Refined, Training, Unit
+from mlffbench.models.cutoffs import (
+    SCOPES,
+    Candidate,
+    Envelope,
+    candidates_of,
+    policy_of,
+    radii_of,
+)
+from mlffbench.refine.criteria import SPECTRAL, Criterion, mean_over_groups, prior_scores
+from mlffbench.refine.prior_head import PriorLabels, has_prior_head, require_prior_head
+from mlffbench.refine.reference import Reference, reference_of, remembered
+from mlffbench.refine.routed import Routed
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Scored:
+    """Candidates, spectra, scores (n_candidates, n_systems), and why some are missing."""
+
+    candidates: list[Candidate]
+    spectral: Spectra
+    scores: Tensor
+    reasons: Mapping[int, str]
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """What is refined how, once the model is known."""
+
+    criterion: Criterion
+    envelope: Envelope
+
+
+class RadiusRefinement:
+    """Radius refinement of a model with a cutoff.
+
+    The defaults were chosen on the val halves of ``mini-ood`` (docs/rr.md). The paper's
+    setting is `published`.
+
+    Args:
+        criterion: ``padded-l2`` (the paper's distance of spectra), ``quantile`` (one that
+            does not depend on size) or ``prior-guided``. None is ``prior-guided`` for a
+            model with a prior head, else ``padded-l2``.
+        envelope: ``truncate`` drops the neighbours beyond the radius, so that forces jump
+            there; ``rescale`` makes the radial envelope vanish there; ``either`` chooses
+            between them too, which only a prior can. None is ``either`` when a prior
+            guides and the model can do both, else what the model does by itself.
+        smallest: Least radius of the grid, in Å.
+        n_radii: Radii of the grid from ``smallest`` to the trained cutoff.
+        radii: Radii in Å to try instead of the grid, in text: ``"3.0,3.5"``.
+        unit: One radius per ``structure``, or one for the conformers of a ``group``.
+        prior: Name of the prior, or of any model taken for one.
+    """
+
+    name = "rr"
+
+    def __init__(
+        self,
+        *,
+        criterion: Criterion | None = None,
+        envelope: Envelope | None = None,
+        smallest: float = 3.0,
+        n_radii: int = 10,
+        radii: str | Sequence[float] = "",
+        unit: Literal["structure", "group"] = "structure",
+        prior: str = DEFAULT,
+    ) -> None:
+        for value, known in (
+            (criterion, (None, *get_args(Criterion))),
+            (envelope, (None, *SCOPES)),
+            (unit, ("structure", "group")),
+        ):
+            if value not in known:
+                names = ", ".join(str(one) for one in known if one)
+                msg = f"rr: {value!r} is none of {names}"
+                raise BenchError(msg)
+        if not smallest > 0 or n_radii < 1:
+            raise BenchError("rr: smallest must be above 0 Å and n_radii at least 1")
+        if envelope == "either" and criterion in SPECTRAL:
+            msg = (
+                f"rr: {criterion!r} looks at graphs, which do not tell envelopes apart; "
+            )
+            raise BenchError(msg + "choose the envelope truncate or rescale")
+        self.unit: Unit = unit
+        self.criterion, self.envelope, self.prior = criterion, envelope, prior
+        self.smallest, self.n_radii, self.radii = smallest, n_radii, radii
+        self.sees = (
+            f"test geometries: yes, one {unit} at a time; {prior} labels of them: only "
+            "if a prior guides (setting 'criterion'); reference labels: no"
+        )
+        self._labels = PriorLabels(prior)
+        self._reference: Reference | None = None
+
+    def check(self, model: ForceField) -> None:
+        """Raise CapabilityError when the model lacks what its refinement needs."""
+        if not isinstance(model, HasCutoff):
+            msg = (
+                f"model {model.name!r} has no graph cutoff that can be changed, which "
+                f"mode {self.name!r} needs: a model offers one by the attributes cutoff "
+                "and cutoff_scope and the method with_cutoff (CONTRIBUTING.md)"
+            )
+            raise CapabilityError(msg)
+        if self.choice(model).criterion == "prior-guided":
+            require_prior_head(model, f"mode {self.name!r} with the prior as its guide")
+        self.candidates(model)
+
+    def choice(self, model: ForceField) -> Choice:
+        """Return the criterion and the envelope for a model."""
+        guided = has_prior_head(model)
+        criterion = self.criterion or ("prior-guided" if guided else "padded-l2")
+        envelope = self.envelope
+        if envelope is None:
+            envelope = policy_of(cast("HasCutoff", model))
+            both = len(getattr(model, "cutoff_scopes", ())) > 1
+            if criterion == "prior-guided" and both:
+                envelope = "either"
+        if envelope == "either" and criterion in SPECTRAL:
+            msg = (
+                f"rr: {criterion!r} looks at graphs, which do not tell envelopes apart; "
+            )
+            raise CapabilityError(msg + "choose the envelope truncate or rescale")
+        return Choice(criterion, envelope)
+
+    def candidates(self, model: ForceField) -> list[Candidate]:
+        """Return the models to choose among, the untouched one first."""
+        trained = cast("HasCutoff", model).cutoff
+        radii = radii_of(
+            trained, smallest=self.smallest, n_radii=self.n_radii, given=self.radii
+        )
+        return candidates_of(model, radii, self.choice(model).envelope)
+
+    def learn(self, model: ForceField, training: Training) -> None:
+        """Find out what the training graphs look like; the model's own memory counts."""
+        cutoff = cast("HasCutoff", model).cutoff
+        self._reference = remembered(model) or reference_of(training, cutoff)
+
+    def settings(self, model: ForceField) -> Mapping[str, Fact]:
+        """Return every hyper-parameter as resolved for a model."""
+        choice, candidates = self.choice(model), self.candidates(model)
+        radii = dict.fromkeys(one.cutoff for one in candidates)
+        reference = self._reference_for(model)
+        return {
+            "criterion": choice.criterion,
+            "envelope": choice.envelope,
+            "radii": ", ".join(f"{radius:.6g}" for radius in radii),
+            "unit": self.unit,
+            "prior": self.prior if choice.criterion == "prior-guided" else None,
+            "reference": reference.origin if reference else None,
+        }
+
+    def refine(self, model: ForceField, structures: Structures) -> Refined:
+        """Return the model at the radius chosen for each structure.
+
+        A structure without a score (the prior failed, or its graph has no spectrum) keeps
+        the trained cutoff; facts say so and why.
+
+        Raises:
+            CapabilityError: A spectral criterion has no training graphs to compare with.
+        """
+        candidates = self.candidates(model)
+        spectral, reasons = _spectra(structures, candidates)
+        scores = self._scores(model, candidates, structures, spectral, reasons)
+        if self.unit == "group":
+            scores = mean_over_groups(scores, structures.group)
+        # a first place among equals is the larger radius
+        chosen = scores.nan_to_num(torch.inf).argmin(0)
+        chosen[~torch.isfinite(scores[0])] = 0
+        for place in (~torch.isfinite(scores[0])).nonzero().flatten().tolist():
+            reasons.setdefault(place, "the prior head has no forces of it")
+        picks = chosen.tolist()
+        models = {
+            name: candidates[pick].model
+            for name, pick in zip(structures.ids, picks, strict=True)
+            if pick
+        }
+        scored = _Scored(candidates, spectral, scores, reasons)
+        facts = self._facts(scored, picks, self._reference_for(model))
+        return Refined(model=Routed(model, models), facts=facts)
+
+    def _scores(
+        self,
+        model: ForceField,
+        candidates: list[Candidate],
+        structures: Structures,
+        spectral: Spectra,
+        reasons: dict[int, str],
+    ) -> Tensor:
+        """Return shape (n_candidates, n_systems), adding reasons for missing ones."""
+        criterion = self.choice(model).criterion
+        places = _places(candidates, spectral)
+        if criterion == "prior-guided":
+            labels = self._labels.of(structures)
+            reasons |= {place: str(why) for place, why in labels.failures.items()}
+            return prior_scores(candidates, structures, labels, spectral.n_edges[places])
+        reference = self._reference_for(model)
+        if reference is None:
+            msg = (
+                f"model {model.name!r} does not remember its training graphs, and no "
+                "training split was shown to the refinement"
+            )
+            raise CapabilityError(msg)
+        return SPECTRAL[criterion](reference.spectrum, spectral)[places]
+
+    def _facts(
+        self, scored: _Scored, picks: list[int], reference: Reference | None
+    ) -> list[dict[str, Fact]]:
+        """Return what was chosen for each structure, and its distances from training."""
+        candidates, spectral, scores = scored.candidates, scored.spectral, scored.scores
+        places = _places(candidates, spectral)
+        n_edges = spectral.n_edges[places]
+        distances: dict[str, Tensor] = {}
+        if reference is not None:
+            for kind, distance in SPECTRAL.items():
+                distances[kind] = distance(reference.spectrum, spectral)[places]
+        facts: list[dict[str, Fact]] = []
+        for place, pick in enumerate(picks):
+            known = bool(torch.isfinite(scores[0, place]))
+            mine: dict[str, Fact] = {
+                "radius": candidates[pick].cutoff,
+                "envelope": candidates[pick].envelope,
+                "graph_changed": bool(n_edges[pick, place] != n_edges[0, place]),
+                "score_trained": _number(scores[0, place]),
+                "score_chosen": _number(scores[pick, place]),
+                "not_refined_because": "" if known else scored.reasons[place],
+            }
+            for name, values in distances.items():
+                mine[f"{name}_trained"] = _number(values[0, place])
+                mine[f"{name}_chosen"] = _number(values[pick, place])
+            facts.append(mine)
+        return facts
+
+    def _reference_for(self, model: ForceField) -> Reference | None:
+        return self._reference or remembered(model)
+
+
+class PublishedRadiusRefinement(RadiusRefinement):
+    """The paper's setting: distance of zero-padded spectra, neighbours cut off.
+
+    Args:
+        smallest: Least radius of the grid, in Å.
+        n_radii: Radii of the grid from ``smallest`` to the trained cutoff.
+        radii: Radii in Å to try instead of the grid, in text: ``"3.0,3.5"``.
+    """
+
+    name = "rr-paper"
+
+    def __init__(
+        self,
+        *,
+        smallest: float = 3.0,
+        n_radii: int = 10,
+        radii: str | Sequence[float] = "",
+    ) -> None:
+        super().__init__(
+            criterion="padded-l2",
+            envelope="truncate",
+            smallest=smallest,
+            n_radii=n_radii,
+            radii=radii,
+        )
+
+
+def _spectra(
+    structures: Structures, candidates: Sequence[Candidate]
+) -> tuple[Spectra, dict[int, str]]:
+    """Return spectra at all radii; a graph without one is NaN, and the reason is told."""
+    radii = list(dict.fromkeys(candidate.cutoff for candidate in candidates))
+    try:
+        return spectra(structures, radii), {}
+    except DataError as error:
+        if structures.n_systems == 1:
+            return _edges_only(structures, radii), {0: str(error)}
+    pieces: list[Spectra] = []
+    reasons: dict[int, str] = {}
+    for place in range(structures.n_systems):
+        piece, why = _spectra(structures.select([place]), candidates)
+        pieces.append(piece)
+        if why:
+            reasons[place] = why[0]
+    widest = max(piece.eigenvalues.shape[-1] for piece in pieces)
+    values = torch.full((len(radii), len(pieces), widest), torch.nan, dtype=torch.float64)
+    for place, piece in enumerate(pieces):
+        values[:, place, : piece.eigenvalues.shape[-1]] = piece.eigenvalues[:, 0]
+    n_edges = torch.cat([piece.n_edges for piece in pieces], dim=1)
+    whole = Spectra(
+        cutoffs=tuple(radii),
+        eigenvalues=values,
+        n_edges=n_edges,
+        sizes=structures.sizes,
+    )
+    return whole, reasons
+
+
+def _edges_only(structure: Structures, radii: Sequence[float]) -> Spectra:
+    """Return the edges of a graph that has no spectrum, of a small periodic cell."""
+    n_edges = [[radius_graph(structure, radius).n_edges] for radius in radii]
+    return Spectra(
+        cutoffs=tuple(radii),
+        eigenvalues=torch.full((len(radii), 1, structure.n_atoms), torch.nan).double(),
+        n_edges=torch.tensor(n_edges),
+        sizes=structure.sizes,
+    )
+
+
+def _places(candidates: Sequence[Candidate], spectral: Spectra) -> list[int]:
+    """Return which radius of the spectra belongs to each candidate."""
+    row = {radius: number for number, radius in enumerate(spectral.cutoffs)}
+    return [row[candidate.cutoff] for candidate in candidates]
+
+
+def _number(value: Tensor) -> float | None:
+    number = float(value)
+    return number if torch.isfinite(value) else None

@@ -1,0 +1,199 @@
+"""Diagnoses -> tables of text: how far test structures are, and what warns of error."""
+
+from mlffbench.core.record import MetricValue
+from mlffbench.diagnostics.document import (
+    Contrast,
+    Diagnosis,
+    DiagnosticResult,
+    SampleResult,
+    effect_size,
+)
+from mlffbench.report.tables import TextTable
+from mlffbench.report.units import number, with_interval
+
+_DASH = "–"
+
+
+def pair_table(diagnosis: Diagnosis) -> TextTable:
+    """Return one row per diagnostic of two samples, the largest difference first.
+
+    Kinds of shift come before alarms, which react to several kinds at once.
+    """
+    train, test = diagnosis.samples[0], diagnosis.samples[1]
+    there = [one for one in diagnosis.diagnostics if one.samples]
+    there.sort(key=lambda one: (one.kind is None, -effect_size(one, test.name)))
+    last = sum(one.kind is not None for one in there) - 1
+    knows_errors = bool(diagnosis.ranking)
+    columns = (
+        *("shift", "diagnostic", "unit"),
+        *("train median", "test median", "W1", "effect", "overlap", "AUROC"),
+        *(("ρ with error",) if knows_errors else ()),
+        "missing",
+    )
+    rows = tuple(
+        _pair_row(one, train.name, test.name, knows_errors=knows_errors) for one in there
+    )
+    notes = (
+        "W1: Wasserstein-1 distance between test and training, in the unit of the row.",
+        "effect: W1 over the root mean square of the two standard deviations.",
+        "overlap: of the two histograms; AUROC: a test value above a training value.",
+        *_notes(diagnosis),
+    )
+    title = f"{test.n} test structures against {train.n} for training"
+    return TextTable(title, columns, rows, frozenset({last}), notes)
+
+
+def shift_table(diagnosis: Diagnosis) -> TextTable:
+    """Return one row per diagnostic, one column per test sample: effect and AUROC."""
+    tests = diagnosis.samples[1:]
+    rows = tuple(
+        (
+            one.name,
+            one.kind.replace("_", " ") if one.kind else "alarm",
+            one.unit,
+            *(_cell(one.samples.get(test.name)) for test in tests),
+        )
+        for one in diagnosis.diagnostics
+        if one.samples
+    )
+    notes = (
+        "First number: Wasserstein-1 distance to training over the root mean square of "
+        "the two standard deviations; second: AUROC against the ID control (ID: against "
+        "training). Intervals are in diagnostics.json.",
+        *_notes(diagnosis),
+    )
+    columns = ("diagnostic", "shift", "unit", *(test.name for test in tests))
+    title = f"{_who(diagnosis)}: distance from training"
+    return TextTable(title, columns, rows, frozenset(), notes)
+
+
+def ranking_table(diagnosis: Diagnosis) -> TextTable:
+    """Return one row per diagnostic, the best predictor of error first."""
+    kinds = {one.name: one for one in diagnosis.diagnostics}
+    rows = tuple(
+        (
+            row.name,
+            kinds[row.name].needs,
+            "explains" if row.needs_labels else "warns",
+            str(row.n),
+            *map(
+                with_interval, (row.spearman, row.auroc_worst, row.auroc_beyond_id)
+            ),
+        )
+        for row in diagnosis.ranking
+    )
+    worst, beyond = diagnosis.worst_error, diagnosis.id_error
+    notes = (
+        "ρ: Spearman's correlation with the force MAE of each structure, ID and OOD "
+        "together; below 0, low values warn.",
+        f"AUROC worst tenth: errors above {_mev(worst)}; beyond ID: above the ID splits' "
+        f"95th percentile, {_mev(beyond)}.",
+        "explains: reads reference labels, so it cannot warn where there are none.",
+        "Intervals: 95 %, bootstrap over molecules.",
+    )
+    columns = (
+        *("diagnostic", "needs", "use", "n"),
+        *("ρ with error", "AUROC worst tenth", "AUROC beyond ID"),
+    )
+    title = f"{_who(diagnosis)}: which diagnostic predicts the error"
+    return TextTable(title, columns, rows, frozenset(), notes)
+
+
+def sentences(diagnosis: Diagnosis) -> list[str]:
+    """Return, per test sample, its largest shift, its loudest alarm and its labels."""
+    lines = []
+    for sample in diagnosis.samples[1:]:
+        parts = []
+        for alarms, what in ((False, "largest shift"), (True, "loudest alarm")):
+            found = diagnosis.largest(sample.name, alarms=alarms)
+            if found is not None:
+                parts.append(f"{what}: {_in_words(found, diagnosis, sample.name)}")
+        lines.append(f"{sample.name}: {'; '.join(parts) or 'no shift was found'}.")
+        if sample.shift_reason:
+            lines.append(f"{sample.name}: no shift labels, {sample.shift_reason}.")
+            continue
+        counts = ", ".join(f"{kind} {n}" for kind, n in sample.shift_labels.items())
+        lines.append(
+            f"{sample.name}, shift labels of {sample.n} structures: {counts}; "
+            f"none {sample.unshifted}."
+        )
+    return lines
+
+
+def _pair_row(
+    one: DiagnosticResult, train: str, test: str, *, knows_errors: bool
+) -> tuple[str, ...]:
+    of_train, of_test = one.samples[train].summary, one.samples[test]
+    against = of_test.to_train
+    kind = one.kind.replace("_", " ") if one.kind else "alarm"
+    separation = of_test.to_control.auroc if of_test.to_control else None
+    correlation = (with_interval(of_test.error_correlation),) if knows_errors else ()
+    return (
+        *(kind, one.name, one.unit),
+        *(_number(of_train.median), _number(of_test.summary.median)),
+        _DASH if against is None else number(against.wasserstein),
+        _effect(against),
+        _DASH if against is None else f"{against.overlap:.2f}",
+        _auroc(separation),
+        *correlation,
+        str(of_test.summary.n_missing),
+    )
+
+
+def _cell(found: SampleResult | None) -> str:
+    if found is None or found.to_train is None:
+        return _DASH
+    control = found.to_control
+    return f"{_effect(found.to_train)} / {_auroc(control.auroc if control else None, 0)}"
+
+
+def _in_words(one: DiagnosticResult, diagnosis: Diagnosis, test: str) -> str:
+    medians = [
+        _number(one.samples[name].summary.median)
+        for name in (diagnosis.samples[0].name, test)
+    ]
+    kind = f"{one.kind.replace('_', ' ')}, " if one.kind else ""
+    unit = "" if one.unit == "1" else f" {one.unit}"
+    effect = _effect(one.samples[test].to_train)
+    return (
+        f"{kind}{one.name} (median {medians[0]} → {medians[1]}{unit}, effect {effect})"
+    )
+
+
+def _notes(diagnosis: Diagnosis) -> list[str]:
+    """Return what the values cannot say themselves, and what could not be computed."""
+    told: dict[str, list[str]] = {}
+    for one in diagnosis.diagnostics:
+        for name, found in one.samples.items():
+            for note in found.summary.notes:
+                told.setdefault(f"{name}: {note}", []).append(one.name)
+        if one.reason:
+            told.setdefault(f"not computed: {one.reason}", []).append(one.name)
+    return [f"{', '.join(names)}, {note}" for note, names in told.items()]
+
+
+def _who(diagnosis: Diagnosis) -> str:
+    return f"{diagnosis.model} {diagnosis.mode}".strip() or "without a model"
+
+
+def _auroc(value: MetricValue | None, ends: int = 1) -> str:
+    if value is None:
+        return _DASH
+    text = f"{value.value:.2f}"
+    if not ends or value.low is None or value.high is None:
+        return text
+    return f"{text} [{value.low:.2f}, {value.high:.2f}]"
+
+
+def _effect(found: Contrast | None) -> str:
+    if found is None:
+        return _DASH
+    return "∞" if found.effect is None else f"{found.effect:.2f}"
+
+
+def _number(value: float | None) -> str:
+    return _DASH if value is None else number(value)
+
+
+def _mev(value: float | None) -> str:
+    return "an unknown error" if value is None else f"{number(1000 * value)} meV/Å"

@@ -1,0 +1,109 @@
+"""Ask the oracle: finished runs of a model -> its errors at every cutoff, on disk.
+
+Reads reference labels; see `mlffbench.diagnostics.oracle`.
+"""
+
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from mlffbench.core.errors import CapabilityError, StoreError
+from mlffbench.core.forcefield import ForceField, HasCutoff, HasWeights
+from mlffbench.core.options import ModelOptions
+from mlffbench.diagnostics.oracle import errors_by_cutoff
+from mlffbench.models.cutoffs import Candidate, candidates_of, radii_of, scopes_of
+from mlffbench.models.load import load_model
+from mlffbench.run.execute import Progress
+from mlffbench.run.radius import Oracle, names_of
+from mlffbench.run.score import score_run
+from mlffbench.run.store import RunFolder
+from mlffbench.run.stored import StoredRun
+
+SMALLEST, N_RADII = 3.0, 10
+"""The grid of `RadiusRefinement`'s defaults."""
+
+
+def ask_oracle(
+    baseline: RunFolder,
+    progress: Progress,
+    *,
+    smallest: float = SMALLEST,
+    n_radii: int = N_RADII,
+    trust: bool = False,
+) -> list[RunFolder]:
+    """Write a model's oracle beside its modes and score those with radii again.
+
+    Args:
+        baseline: The finished baseline run of the model; its structures are asked about.
+        progress: Told of every prediction.
+        smallest: Least radius, in Å.
+        n_radii: Radii from there to the trained cutoff.
+        trust: Unpickle a model file of unknown origin.
+
+    Returns:
+        The runs whose records now say what was captured.
+
+    Raises:
+        CapabilityError: The model has no cutoff to change.
+        StoreError: The run is missing, has not finished, or cannot be written.
+        ModelError: The model cannot be loaded.
+    """
+    if not baseline.path.exists():
+        msg = f"no baseline in {baseline.path.parent}, which the oracle starts from; "
+        raise StoreError(msg + "run the suite with --mode baseline,rr first")
+    run = StoredRun.read(baseline)
+    job = run.facts["job"]
+    dtype = str(run.facts["dtype"])
+    options = ModelOptions(device=job["device"], dtype=dtype, trust=trust)
+    model = load_model(job["model"], options)
+    candidates = _candidates(model, smallest, n_radii)
+    tested = [split for split in run.splits if split.facts["role"] != "train"]
+    n_structures = sum(split.structures.n_systems for split in tested)
+    progress.begin(f"{job['model']} oracle", n_structures * len(candidates))
+    errors = [
+        errors_by_cutoff(
+            candidates,
+            split.structures,
+            split.reference,
+            device=job["device"],
+            dtype=torch.float64 if dtype == "float64" else torch.float32,
+            advance=progress.advance,
+        )
+        for split in tested
+    ]
+    oracle = Oracle(
+        cutoffs=np.array([one.cutoff for one in candidates]),
+        envelopes=np.array([one.envelope for one in candidates]),
+        ids=np.array([name for split in tested for name in names_of(split)]),
+        errors=np.concatenate(errors, axis=1),
+        weights_sha256=model.weights_sha256 if isinstance(model, HasWeights) else "",
+    )
+    folder = baseline.path.parent
+    oracle.write(folder)
+    return _score_again(folder)
+
+
+def _candidates(model: ForceField, smallest: float, n_radii: int) -> list[Candidate]:
+    if not isinstance(model, HasCutoff):
+        msg = f"model {model.name!r} has no graph cutoff that can be changed, so there "
+        raise CapabilityError(msg + "is nothing to ask the oracle")
+    radii = radii_of(model.cutoff, smallest=smallest, n_radii=n_radii, given="")
+    scopes = scopes_of(model)
+    both = {"graph", "graph+envelope"} <= set(scopes)
+    if both:
+        return candidates_of(model, radii, "either")
+    return candidates_of(model, radii, "truncate" if "graph" in scopes else "rescale")
+
+
+def _score_again(folder: Path) -> list[RunFolder]:
+    """Score every finished mode that chooses radii, and return them."""
+    found = []
+    for path in sorted(folder.glob("*/run.json")):
+        mode = RunFolder(path.parent)
+        facts = mode.read_facts()
+        radii = "radii" in facts["mode"]["settings"]
+        if radii and facts.get("status") == "complete":
+            mode.write_records(score_run(mode).records)
+            found.append(mode)
+    return found
