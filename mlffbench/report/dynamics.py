@@ -1,6 +1,6 @@
 """Records of simulations -> the survival table."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 from mlffbench.core.record import Comparison, MetricValue, Record
 from mlffbench.report.tables import TextTable
@@ -63,7 +63,7 @@ def _row(
         *(record.split, record.model, record.mode),
         f"{stable.n} ({stable.n_molecules})" if stable else "0 (0)",
         _percent(metrics.get("survival")),
-        with_interval(stable),
+        _stable(stable, record),
         with_interval(metrics.get("time_to_failure")),
         *(_difference(record.paired.get("stable_time"), system) if compared else ()),
         _whole(metrics.get("temperature")),
@@ -83,6 +83,14 @@ def _row(
         ),
         *(str(counts.skipped), str(counts.failed)),
     )
+
+
+def _stable(metric: MetricValue | None, record: Record) -> str:
+    """Return the stable time; a lower bound where every trajectory lived."""
+    survival = record.metrics.get("survival")
+    if metric is None or survival is None or survival.value < 1:
+        return with_interval(metric)
+    return f"≥ {number(metric.value)}"
 
 
 def _difference(
@@ -143,14 +151,23 @@ def _notes(ordered: Sequence[Record]) -> tuple[str, ...]:
         for r in ordered
         for why, n in r.counts.reasons.items()
     ]
-    told = dict.fromkeys(
-        f"{r.split}, {r.model} {r.mode}: {note}" for r in ordered for note in r.notes
-    )
     return (
-        "Intervals: 95 %, bootstrap over molecules; n: trajectories (molecules) that were "
-        "simulated; survival.csv has the Kaplan-Meier curve and its own intervals.",
+        "Intervals: 95 %, bootstrap over molecules (Clopper-Pearson where all live or "
+        "none does); survival.csv has the Kaplan-Meier curve and its own intervals.",
+        "n: trajectories (molecules) that were simulated.",
         f"stable ps: mean time in order, at most {number(horizon)}; to failure: of those "
         "that failed.",
         *reasons,
-        *told,
+        *_told(ordered),
     )
+
+
+def _told(ordered: Sequence[Record]) -> Iterator[str]:
+    """Yield every note with who it is about, unless it is about all."""
+    about: dict[str, list[str]] = {}
+    for record in ordered:
+        for note in record.notes:
+            name = f"{record.split}, {record.model} {record.mode}"
+            about.setdefault(note, []).append(name)
+    for note, names in about.items():
+        yield note if len(names) == len(ordered) else f"{'; '.join(names)}: {note}"

@@ -89,7 +89,8 @@ def execute(
     """
     work.refiner.check(work.model)
     if isinstance(work.refiner, LearnsFromTraining):
-        work.refiner.learn(work.model, _training(work))
+        training = training_of(work.job.suite, work.splits, work.job.seed)
+        work.refiner.learn(work.model, training)
     rows = [choose_rows(s, work.job.limit, work.job.seed) for s in work.splits]
     skipped = [_skipped(s, r, work.card) for s, r in zip(work.splits, rows, strict=True)]
     batches = [
@@ -137,11 +138,11 @@ def _refiner_of(split: Split, refiner: Refiner) -> Refiner:
     return Baseline() if split.role == "train" else refiner
 
 
-def _training(work: Work) -> Training:
-    """Return the geometries of the training split, without labels, read when needed."""
+def training_of(suite: str, splits: Sequence[Split], seed: int) -> Training:
+    """Return the geometries of a suite's training, without labels, read when needed."""
     chosen = [
-        (split, choose_rows(split, None, work.job.seed))
-        for split in work.splits
+        (split, choose_rows(split, None, seed))
+        for split in splits
         if split.role == "train"
     ]
     names = [
@@ -150,7 +151,7 @@ def _training(work: Work) -> Training:
         for name in split.source.index.ids(rows)
     ]
     return Training(
-        name=f"{work.job.suite}/train",
+        name=f"{suite}/train",
         sha256=hashlib.sha256("\n".join(names).encode()).hexdigest(),
         read=lambda: Structures.concatenate(
             [split.source.structures(rows) for split, rows in chosen]

@@ -27,7 +27,7 @@ from mlffbench.dynamics.presets import Preset
 from mlffbench.dynamics.recording import Arrays, tracks
 from mlffbench.dynamics.stability import BondCriterion, Criterion, ExplosionCriterion
 from mlffbench.dynamics.state import RUNNING, State, Systems
-from mlffbench.refine.base import Fact, Refiner
+from mlffbench.refine.base import Fact, LearnsFromTraining, Refiner, Training
 from mlffbench.refine.routed import Routed
 from mlffbench.run.execute import Progress
 from mlffbench.run.provenance import (
@@ -109,6 +109,7 @@ class SimulationWork:
     model: ForceField
     card: ModelCard
     refiner: Refiner
+    training: Training
     suite_facts: Mapping[str, Any]
 
     @property
@@ -141,6 +142,8 @@ def simulate(
         StoreError: The folder cannot be written or holds another run.
     """
     work.refiner.check(work.model)
+    if isinstance(work.refiner, LearnsFromTraining):
+        work.refiner.learn(work.model, work.training)
     with folder.locked():
         facts = _facts(work)
         if folder.is_complete(facts, overwrite=overwrite):

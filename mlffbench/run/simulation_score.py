@@ -16,6 +16,7 @@ from mlffbench.core.record import Comparison, Counts, MetricValue, Record
 from mlffbench.dynamics.survival import Survival, kaplan_meier
 from mlffbench.metrics.bootstrap import estimate, paired, worst_group
 from mlffbench.metrics.facts import MetricFacts
+from mlffbench.metrics.interval import TAIL
 from mlffbench.metrics.molecules import Molecules
 from mlffbench.metrics.samples import Samples
 from mlffbench.run.store import RunFolder
@@ -144,7 +145,7 @@ def _record(
         samples = _samples(read.values)
         value = estimate(samples, molecules, facts=read.facts, seed=job["seed"])
         if value is not None:
-            metrics[name] = value
+            metrics[name] = _honest(name, value, read.facts)
         if name in PAIRED and name in known:
             comparison = paired(
                 samples,
@@ -228,6 +229,25 @@ def _reads(rows: pd.DataFrame, job: Mapping[str, Any]) -> dict[str, _Read]:
         name: _Read(facts=facts, values=np.asarray(values, dtype=np.float64))
         for name, (facts, values) in found.items()
     }
+
+
+def _honest(name: str, value: MetricValue, facts: MetricFacts) -> MetricValue:
+    """Return a number with an interval that does not collapse where all are alike.
+
+    Where every trajectory lives, or none does, molecules drawn with replacement are all
+    alike too, and a bootstrap has no width. The share then gets the interval of Clopper
+    and Pearson over molecules, and a stable time that is the whole horizon gets none: it
+    is a lower bound.
+    """
+    n, least = value.n_molecules, TAIL ** (1 / max(value.n_molecules, 1))
+    if name == "survival" and n > 1 and value.value in {0.0, 1.0}:
+        low, high = (least, 1.0) if value.value else (0.0, 1 - least)
+        return value.model_copy(update={"low": low, "high": high, "standard_error": None})
+    if name == "stable_time" and value.value >= facts.bounds[1]:
+        return value.model_copy(
+            update={"low": None, "high": None, "standard_error": None}
+        )
+    return value
 
 
 def _samples(values: NDArray[np.float64]) -> Samples:

@@ -6,12 +6,13 @@ from pathlib import Path
 
 from mlffbench.core.errors import BenchError, CapabilityError
 from mlffbench.core.options import ModelOptions
+from mlffbench.core.split import Split
 from mlffbench.dynamics.presets import Preset
 from mlffbench.models.catalog import MODELS
 from mlffbench.models.load import card_of, load_model, parse_spec
 from mlffbench.refine.catalog import REFINERS
 from mlffbench.run.campaign import Done, make_refiner, one_thread
-from mlffbench.run.execute import Progress
+from mlffbench.run.execute import Progress, training_of
 from mlffbench.run.plan import BATCH_ATOMS
 from mlffbench.run.simulate import (
     FACTS_NAME,
@@ -73,6 +74,7 @@ class Simulations:
 
     request: SimulationRequest
     suite: Suite
+    splits: tuple[Split, ...]
     subjects: tuple[Subject, ...]
     jobs: tuple[SimulationJob, ...]
 
@@ -148,7 +150,13 @@ def prepare_simulations(
         for model in models
         for mode in modes
     )
-    return Simulations(request=request, suite=suite, subjects=tuple(subjects), jobs=jobs)
+    return Simulations(
+        request=request,
+        suite=suite,
+        splits=tuple(splits),
+        subjects=tuple(subjects),
+        jobs=jobs,
+    )
 
 
 def run_simulations(simulations: Simulations, progress: Progress) -> Done:
@@ -180,6 +188,7 @@ def run_simulations(simulations: Simulations, progress: Progress) -> Done:
                     model=loaded,
                     card=card_of(loaded),
                     refiner=make_refiner(job.mode, job.settings),
+                    training=training_of(job.suite, simulations.splits, job.seed),
                     suite_facts=simulations.suite.model_dump(mode="json"),
                 )
                 folder = simulations.folder(job)
