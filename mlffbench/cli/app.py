@@ -7,7 +7,15 @@ import typer
 from rich.console import Console
 
 from mlffbench import __version__
-from mlffbench.cli import checking, labelling, looking, running, simulating, training
+from mlffbench.cli import (
+    checking,
+    curving,
+    labelling,
+    looking,
+    running,
+    simulating,
+    training,
+)
 from mlffbench.cli.console import print_error
 from mlffbench.core.errors import BenchError
 
@@ -47,6 +55,7 @@ app.command()(running.report)
 app.command()(labelling.label)
 app.command()(training.train)
 app.command()(simulating.simulate)
+app.command("finetune-curve")(curving.finetune_curve)
 app.command()(checking.validate)
 app.command()(checking.doctor)
 
