@@ -1,5 +1,6 @@
 """``finetune-curve``: how many labels a refinement saves."""
 
+from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -67,6 +68,25 @@ RateOption = Annotated[
 ]
 
 
+class AdaptsTo(StrEnum):
+    """Whose geometries test-time training sees."""
+
+    pool = "pool"
+    tests = "tests"
+    both = "both"
+
+
+AdaptsOption = Annotated[
+    AdaptsTo,
+    typer.Option(
+        "--ttt-sees",
+        help="Geometries that ttt adapts to: of the pool of labels, of the OOD tests, or "
+        "both; never a reference label.",
+        rich_help_panel=_HOW,
+    ),
+]
+
+
 def finetune_curve(
     *,
     suite: SuiteOption,
@@ -78,6 +98,7 @@ def finetune_curve(
     steps: StepsOption = 100,
     batch: BatchOption = 8,
     learning_rate: RateOption = 1e-3,
+    ttt_sees: AdaptsOption = AdaptsTo.pool,
     device: DeviceOption = Device.auto,
     dtype: DtypeOption = Dtype.auto,
     seed: SeedOption = 0,
@@ -102,6 +123,7 @@ def finetune_curve(
         sizes=_numbers(sizes),
         n_seeds=seeds,
         tuning=FineTuning(steps=steps, batch=batch, learning_rate=learning_rate),
+        adapts_to=ttt_sees.value,
         device=resolve_device(device),
         dtype=None if dtype is Dtype.auto else dtype.value,
         seed=seed,

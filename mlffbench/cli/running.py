@@ -158,12 +158,23 @@ def report(
     """Write what stored runs say, without computing anything."""
     from mlffbench.core.files import make_folder, write_atomic
     from mlffbench.report.document import readable_runs, write_report
+    from mlffbench.run.curves import find_curves
+    from mlffbench.run.simulations import find_simulations
     from mlffbench.run.store import find_runs
 
-    folders, unread = readable_runs(find_runs(runs or [RUNS]))
+    roots = runs or [RUNS]
+    further = {"simulations": find_simulations(roots), "curves": find_curves(roots)}
+    alone = any(further.values()) and not any(
+        path for one in roots for path in one.rglob("run.json")
+    )
+    folders, unread = ([], []) if alone else readable_runs(find_runs(roots))
+    kept = {}
+    for kind, found in further.items():
+        kept[kind], lost = readable_runs(found) if found else ([], [])
+        unread += lost
     for sentence in unread:
         print_error(sentence)
-    text = write_report(folders, form.value, units.value)
+    text = write_report(folders, form.value, units.value, **kept)
     if out is None:
         typer.echo(text, nl=False)
         return

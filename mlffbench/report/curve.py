@@ -15,6 +15,12 @@ from mlffbench.report.units import (
 )
 from mlffbench.run.curve_score import Saved
 
+_SEEN = {
+    "pool": "those that labels are drawn from",
+    "tests": "those of the OOD tests",
+    "both": "those that labels are drawn from and those of the OOD tests",
+}
+
 
 def curve_table(records: Sequence[Record], system: UnitSystem = "meV") -> TextTable:
     """Return one row per split, model, start and number of labels.
@@ -58,7 +64,8 @@ def curve_table(records: Sequence[Record], system: UnitSystem = "meV") -> TextTa
             "ratio: on an OOD split, over the baseline start with as many labels; on an "
             "ID split, over the untouched model: above 1 is forgetting.",
             "Labels are of val-half molecules, errors of test-half molecules; ttt saw "
-            "the pool's geometries and a prior's labels of them, no reference label.",
+            f"geometries ({_SEEN[first.provenance['ttt saw']]}) and a prior's labels of "
+            "them, no reference label.",
         ),
     )
 

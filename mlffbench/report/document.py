@@ -7,6 +7,7 @@ from typing import Literal
 from mlffbench.core.errors import StoreError
 from mlffbench.core.record import Record
 from mlffbench.report.render import to_csv, to_json, to_markdown, worst_markdown
+from mlffbench.report.simulated import dynamics_and_data, further_records
 from mlffbench.report.tables import energy_table, force_table, radius_table
 from mlffbench.report.units import UnitSystem
 from mlffbench.run.store import RunFolder
@@ -73,6 +74,9 @@ def write_report(
     folders: Sequence[RunFolder],
     form: Literal["md", "csv", "json"],
     system: UnitSystem,
+    *,
+    simulations: Sequence[RunFolder] = (),
+    curves: Sequence[RunFolder] = (),
 ) -> str:
     """Return what runs say, as a text.
 
@@ -80,12 +84,15 @@ def write_report(
         folders: Run folders, scored.
         form: Format.
         system: Units of the Markdown tables; CSV and JSON keep the stored units.
+        simulations: Folders of simulations, scored.
+        curves: Folders of fine-tuning curves, scored.
 
     Raises:
         StoreError: A run is missing its records or they are broken.
     """
     tables = records_by_suite(folders)
     everything = [record for records in tables.values() for record in records]
+    everything += further_records([*simulations, *curves])
     if form == "csv":
         return to_csv(everything)
     if form == "json":
@@ -99,4 +106,6 @@ def write_report(
             to_markdown(energy_table(records, system)),
             worst_markdown(records, system),
         ]
+    if simulations or curves:
+        parts.append(dynamics_and_data(simulations, curves, system))
     return "\n".join(parts)

@@ -1,12 +1,14 @@
-"""Simulations on disk -> their part of a document."""
+"""Simulations and curves on disk -> their part of a document."""
 
 from collections.abc import Sequence
 
 from mlffbench.core.record import Record
+from mlffbench.report.curve import curve_table, saved_table
 from mlffbench.report.dynamics import dynamics_table
-from mlffbench.report.render import to_csv, to_json, to_markdown
+from mlffbench.report.render import to_markdown
 from mlffbench.report.tables import TextTable
 from mlffbench.report.units import UnitSystem
+from mlffbench.run.curve_score import score_curve
 from mlffbench.run.store import RunFolder
 
 
@@ -35,20 +37,29 @@ def dynamics_tables(
     return [dynamics_table(records, system) for records in tables.values()]
 
 
-def write_dynamics_report(
-    folders: Sequence[RunFolder], form: str, system: UnitSystem = "meV"
-) -> str:
-    """Return what simulations say, as Markdown, CSV or JSON.
-
-    Args:
-        folders: Folders of scored simulations.
-        form: ``md``, ``csv`` or ``json``.
-        system: Units of the Markdown tables; CSV and JSON keep the stored units.
+def further_records(folders: Sequence[RunFolder]) -> list[Record]:
+    """Return the records of scored simulations and curves.
 
     Raises:
         StoreError: Records are missing or broken.
     """
-    if form == "md":
-        return "\n".join(to_markdown(table) for table in dynamics_tables(folders, system))
-    records = [record for folder in folders for record in folder.read_records()]
-    return to_csv(records) if form == "csv" else to_json(records)
+    return [record for folder in folders for record in folder.read_records()]
+
+
+def dynamics_and_data(
+    simulations: Sequence[RunFolder],
+    curves: Sequence[RunFolder],
+    system: UnitSystem = "meV",
+) -> str:
+    """Return what simulations and curves say, as Markdown; empty without any.
+
+    Raises:
+        StoreError: Records or errors are missing or broken.
+    """
+    tables = dynamics_tables(simulations, system)
+    for folder in curves:
+        records, saved = score_curve(folder)
+        tables.append(curve_table(records, system))
+        if saved:
+            tables.append(saved_table(saved, records[0].model))
+    return "\n".join(to_markdown(table) for table in tables)

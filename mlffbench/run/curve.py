@@ -5,7 +5,7 @@ import json
 import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
-from typing import Any, Protocol, Self, cast, runtime_checkable
+from typing import Any, Literal, Protocol, Self, cast, runtime_checkable
 
 import numpy as np
 import torch
@@ -34,6 +34,7 @@ from mlffbench.training.loop import Trainable
 
 FACTS_NAME = "curve.json"
 MODES = ("baseline", "ttt")
+AdaptsTo = Literal["pool", "tests", "both"]
 POOL_STEPS = 200
 """Steps of test-time training on the whole pool, unless the suite says otherwise."""
 
@@ -59,6 +60,8 @@ class CurveJob:
         sizes: Numbers of labels, ascending; none above the pool.
         n_seeds: Draws of the labels.
         tuning: How it is fine-tuned.
+        adapts_to: Whose geometries test-time training sees: the pool's, those of the OOD
+            tests, or both.
         device: ``cpu`` or ``cuda``.
         dtype: ``float32`` or ``float64``; None is the model's own default.
         seed: First seed of the draws.
@@ -73,6 +76,7 @@ class CurveJob:
     sizes: tuple[int, ...]
     n_seeds: int
     tuning: FineTuning
+    adapts_to: AdaptsTo
     device: str
     dtype: str | None
     seed: int
@@ -158,7 +162,7 @@ def trace_curve(
             part = folder.read_part(number, key)
             if part is None:
                 if point.mode not in starts:
-                    starts[point.mode] = _start(work, point.mode, examples.structures)
+                    starts[point.mode] = _start(work, point.mode)
                 tuned = _tuned(work, starts[point.mode], examples, point)
                 errors = [
                     _errors(work, tuned, *pair)
@@ -190,22 +194,25 @@ def _labelled(split: Split) -> Examples:
     return Examples(structures=split.structures, labels={"ref": split.reference})
 
 
-def _start(work: CurveWork, mode: str, pool: Structures) -> ForceField:
-    """Return the weights a curve starts from; the pool's geometries, never its labels."""
+def _start(work: CurveWork, mode: str) -> ForceField:
+    """Return the weights a curve starts from; geometries are seen, never their labels."""
     if mode == "baseline":
         return work.model
+    tests = [split for split in work.tests if split.role == "ood_test"]
+    seen = {"pool": work.pool, "tests": tests, "both": [*work.pool, *tests]}
+    chosen = seen[work.job.adapts_to]
+    shown = Structures.concatenate([split.structures for split in chosen])
     settings: dict[str, Any] = {"steps": POOL_STEPS, **dict(work.job.settings)}
     tuning = PriorTuning(**{**settings, "unit": "split"})
-    labels = PriorLabels(tuning.prior).of(pool)
-    usable = [place for place in range(pool.n_systems) if place not in labels.failures]
-    pieces = torch.split(labels.forces, pool.sizes.tolist())
+    labels = PriorLabels(tuning.prior).of(shown)
+    usable = [place for place in range(shown.n_systems) if place not in labels.failures]
+    pieces = torch.split(labels.forces, shown.sizes.tolist())
     targets = torch.cat([pieces[place] for place in usable])
     twin = cast("HasPriorHead", work.model).clone()
-    for loss in tuning.descend(twin, pool.select(usable), targets, "pool"):
+    for loss in tuning.descend(twin, shown.select(usable), targets, "pool"):
         if not np.isfinite(loss):
-            raise BenchError(
-                "test-time training on the pool diverged; set a smaller rate"
-            )
+            msg = "test-time training diverged; set a smaller learning_rate in the suite"
+            raise BenchError(msg)
     return cast("ForceField", twin)
 
 

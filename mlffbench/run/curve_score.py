@@ -267,6 +267,7 @@ def _record(
         wall_s_per_structure=None,
         provenance={
             "start": mode,
+            "ttt saw": str(job["adapts_to"]),
             "n_labels": str(size),
             "draws": str(job["n_seeds"] if size else 1),
             "spread_over_draws": "" if np.isnan(spread) else f"{spread:.6g} eV/Å",

@@ -10,7 +10,7 @@ from mlffbench.core.split import Split
 from mlffbench.models.catalog import MODELS
 from mlffbench.models.load import load_model, parse_spec
 from mlffbench.run.campaign import Done, one_thread
-from mlffbench.run.curve import FACTS_NAME, CurveJob, CurveWork, trace_curve
+from mlffbench.run.curve import FACTS_NAME, AdaptsTo, CurveJob, CurveWork, trace_curve
 from mlffbench.run.execute import Progress
 from mlffbench.run.store import RunFolder, run_folder
 from mlffbench.run.suite import Suite, load_splits, load_suite
@@ -29,6 +29,7 @@ class CurveRequest:
         sizes: Numbers of labels.
         n_seeds: Draws of the labels.
         tuning: How models are fine-tuned.
+        adapts_to: Whose geometries test-time training sees.
         device: ``cpu`` or ``cuda``.
         dtype: ``float32`` or ``float64``; None is each model's default.
         seed: First seed of the draws.
@@ -44,6 +45,7 @@ class CurveRequest:
     sizes: tuple[int, ...] = (0, 5, 10, 25, 50, 100)
     n_seeds: int = 3
     tuning: FineTuning = field(default_factory=FineTuning)
+    adapts_to: AdaptsTo = "pool"
     device: str = "cpu"
     dtype: str | None = None
     seed: int = 0
@@ -78,6 +80,12 @@ class Curves:
         return RunFolder(path, FACTS_NAME)
 
 
+def find_curves(folders: list[Path]) -> list[RunFolder]:
+    """Return every curve under some folders, in order of their paths."""
+    found = {path.parent for folder in folders for path in folder.rglob(FACTS_NAME)}
+    return [RunFolder(path, FACTS_NAME) for path in sorted(found)]
+
+
 def prepare_curves(request: CurveRequest) -> Curves:
     """Return every job of a request; nothing is computed and no model is loaded.
 
@@ -104,6 +112,7 @@ def prepare_curves(request: CurveRequest) -> Curves:
             sizes=sizes,
             n_seeds=request.n_seeds,
             tuning=request.tuning,
+            adapts_to=request.adapts_to,
             device=request.device,
             dtype=request.dtype,
             seed=request.seed,
