@@ -159,7 +159,7 @@ def draw(table: pd.DataFrame) -> None:
                 axis.plot(
                     [names.index(n) for n in names],
                     100 * part.loc[names, "gain"].clip(lower=-0.5),
-                    "o-",
+                    "o",
                     label=split.removeprefix("ood_"),
                     color=f"C{number}",
                 )

@@ -22,7 +22,7 @@ def test_settings_are_numbers_where_they_can_be() -> None:
     ["rr", "rr.criterion", "criterion=quantile", ".a=1", "rr.=1", "rr.a=", "rr.a b=1"],
 )
 def test_anything_else_is_one_sentence(text: str) -> None:
-    with pytest.raises(BenchError, match="is not MODE.NAME=VALUE"):
+    with pytest.raises(BenchError, match=r"is not MODE\.NAME=VALUE"):
         mode_settings([text])
 
 
