@@ -10,6 +10,7 @@ from mlffbench import __version__
 from mlffbench.cli import (
     checking,
     curving,
+    diagnosing,
     labelling,
     looking,
     running,
@@ -52,6 +53,7 @@ app.command()(running.plan)
 app.command()(running.run)
 app.command()(running.score)
 app.command()(running.report)
+app.command()(diagnosing.diagnose)
 app.command()(labelling.label)
 app.command()(training.train)
 app.command()(simulating.simulate)
