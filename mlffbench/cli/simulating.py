@@ -18,6 +18,7 @@ from mlffbench.cli.options import (
     OutOption,
     OverwriteOption,
     SeedOption,
+    SettingsOption,
     SuiteOption,
     TrustOption,
     Units,
@@ -139,6 +140,7 @@ def simulate(
     suite: SuiteOption,
     model: ModelsOption = None,
     mode: ModesOption = None,
+    settings: SettingsOption = None,
     split: SplitsOption = None,
     limit: MoleculesOption = None,
     preset: PresetOption = "quick",
@@ -165,7 +167,7 @@ def simulate(
 
     Stopped or killed, the same command goes on where it was.
     """
-    from mlffbench.cli.resolving import resolve_device, split_commas
+    from mlffbench.cli.resolving import mode_settings, resolve_device, split_commas
     from mlffbench.run.simulations import (
         SimulationRequest,
         prepare_simulations,
@@ -185,6 +187,7 @@ def simulate(
         preset=_preset(preset, values, keep_heavy_masses=keep_heavy_masses),
         models=tuple(split_commas(model)),
         modes=tuple(split_commas(mode)),
+        settings=mode_settings(settings),
         splits=tuple(split_commas(split)),
         engine=engine.value,
         device=resolve_device(device),

@@ -1,7 +1,7 @@
 """Simulations: all that one ``mlffbench simulate`` was asked for, resolved, then done."""
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from mlffbench.core.errors import BenchError, CapabilityError
@@ -23,7 +23,7 @@ from mlffbench.run.simulate import (
 )
 from mlffbench.run.store import RunFolder, run_folder, slug
 from mlffbench.run.subjects import Subject, find_subjects
-from mlffbench.run.suite import Suite, load_splits, load_suite
+from mlffbench.run.suite import Setting, Suite, load_splits, load_suite
 from mlffbench.run.trajectories import Format
 
 
@@ -36,6 +36,7 @@ class SimulationRequest:
         preset: The protocol.
         models: Models as typed; empty means the suite's.
         modes: Modes; empty means the suite's.
+        settings: Mode -> settings that go before the suite's.
         splits: Splits; empty means the suite's.
         engine: ``batched`` or ``ase``.
         device: ``cpu`` or ``cuda``.
@@ -54,6 +55,7 @@ class SimulationRequest:
     preset: Preset
     models: tuple[str, ...] = ()
     modes: tuple[str, ...] = ()
+    settings: Mapping[str, Mapping[str, Setting]] = field(default_factory=dict)
     splits: tuple[str, ...] = ()
     engine: EngineName = "batched"
     device: str = "cpu"
@@ -122,8 +124,12 @@ def prepare_simulations(
         spec = suite.dynamics.model_copy(update={"splits": request.splits})
         suite = suite.model_copy(update={"dynamics": spec})
     models, modes = request.models or suite.models, request.modes or suite.modes
-    for mode in (*modes, *suite.settings):
+    for mode in (*modes, *suite.settings, *request.settings):
         REFINERS.entry(mode)
+    unused = [mode for mode in request.settings if mode not in modes]
+    if unused:
+        msg = f"settings were given for mode {unused[0]!r}, which is not run; add it to "
+        raise BenchError(msg + "--mode")
     for model in models:
         parts = parse_spec(model)
         if not parts.is_file:
@@ -145,7 +151,14 @@ def prepare_simulations(
             batch_atoms=request.batch_atoms or BATCH_ATOMS[request.device],
             frames=request.frames,
             form=request.form,
-            settings=tuple(sorted(suite.settings.get(mode, {}).items())),
+            settings=tuple(
+                sorted(
+                    {
+                        **suite.settings.get(mode, {}),
+                        **request.settings.get(mode, {}),
+                    }.items()
+                )
+            ),
         )
         for model in models
         for mode in modes
