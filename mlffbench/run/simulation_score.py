@@ -311,6 +311,6 @@ def _notes(facts: Mapping[str, Any], rows: pd.DataFrame) -> tuple[str, ...]:
     if tuned:
         notes.append(f"of the val half, where settings may be tuned: {', '.join(tuned)}")
     lost = rows[rows["status"] == "unstable"]
-    ends = Counter(zip(lost["molecule"], lost["reason"], strict=True))
-    notes += [f"{n} of {molecule}: {why}" for (molecule, why), n in ends.items()]
+    for molecule, reasons in lost.groupby("molecule", sort=False)["reason"]:
+        notes.append(f"{len(reasons)} of {molecule}, e.g. {reasons.iloc[0]}")
     return tuple(notes)
