@@ -7,7 +7,15 @@ import typer
 from rich.console import Console
 
 from mlffbench import __version__
-from mlffbench.cli import checking, labelling, looking, running, training
+from mlffbench.cli import (
+    checking,
+    downloading,
+    labelling,
+    leakchecking,
+    looking,
+    running,
+    training,
+)
 from mlffbench.cli.console import print_error
 from mlffbench.core.errors import BenchError
 
@@ -40,12 +48,14 @@ def _options(
 
 app.command("list")(looking.list_rows)
 app.command()(looking.info)
+app.command()(downloading.download)
 app.command()(running.plan)
 app.command()(running.run)
 app.command()(running.score)
 app.command()(running.report)
 app.command()(labelling.label)
 app.command()(training.train)
+app.command()(leakchecking.leakcheck)
 app.command()(checking.validate)
 app.command()(checking.doctor)
 

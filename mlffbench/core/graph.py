@@ -52,7 +52,7 @@ class Graph:
     cutoff: float
 
     def __post_init__(self) -> None:
-        _check_cutoff(self.cutoff)
+        check_cutoff(self.cutoff)
         n_edges = self.edges.shape[-1]
         for name, shape in (("edges", (2, n_edges)), ("shifts", (n_edges, 3))):
             tensor: Tensor = getattr(self, name)
@@ -111,8 +111,8 @@ def radius_graph(structures: Structures, cutoff: float) -> Graph:
         >>> radius_graph(chain, 1.5).edges.tolist()
         [[0, 1, 1, 2], [1, 0, 2, 1]]
     """
-    _check_cutoff(cutoff)
-    _check_positions(structures)
+    check_cutoff(cutoff)
+    check_positions(structures)
     positions = structures.positions.detach().double()
     sizes = structures.sizes.tolist()
     starts = np.cumsum([0, *sizes]).tolist()
@@ -193,13 +193,15 @@ def _cell_list(
     return _Piece(torch.from_numpy(edges).to(device), torch.from_numpy(shifts).to(device))
 
 
-def _check_cutoff(cutoff: float) -> None:
+def check_cutoff(cutoff: float) -> None:
+    """Raise DataError when a cutoff is not positive and finite."""
     if not (math.isfinite(cutoff) and cutoff > 0):
         msg = f"a graph cutoff of {cutoff} Å is no radius: give a positive, finite number"
         raise DataError(msg)
 
 
-def _check_positions(structures: Structures) -> None:
+def check_positions(structures: Structures) -> None:
+    """Raise DataError, naming the structure, when a position is not finite."""
     finite = torch.isfinite(structures.positions).all(1)
     if not bool(finite.all()):
         name = structures.ids[int(structures.system[~finite][0])]
