@@ -11,7 +11,9 @@ from mlffbench.cli import (
     checking,
     curving,
     diagnosing,
+    downloading,
     labelling,
+    leakchecking,
     looking,
     running,
     simulating,
@@ -49,6 +51,7 @@ def _options(
 
 app.command("list")(looking.list_rows)
 app.command()(looking.info)
+app.command()(downloading.download)
 app.command()(running.plan)
 app.command()(running.run)
 app.command()(running.score)
@@ -58,6 +61,7 @@ app.command()(labelling.label)
 app.command()(training.train)
 app.command()(simulating.simulate)
 app.command("finetune-curve")(curving.finetune_curve)
+app.command()(leakchecking.leakcheck)
 app.command()(checking.validate)
 app.command()(checking.doctor)
 

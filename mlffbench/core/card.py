@@ -100,6 +100,7 @@ class DataCard:
         charges: Total charges that occur, in words.
         units: Units in the file, in words.
         notes: Anything a user must know.
+        downloads: What `mlffbench download` has to fetch for it, e.g. ``("spice-1",)``.
     """
 
     level_of_theory: str
@@ -111,6 +112,7 @@ class DataCard:
     charges: str = "0"
     units: str = "bohr, hartree"
     notes: tuple[str, ...] = field(default=())
+    downloads: tuple[str, ...] = ()
 
     def rows(self) -> list[tuple[str, str]]:
         """Return (fact, value) pairs for people."""
@@ -124,6 +126,7 @@ class DataCard:
             ("citation", self.citation),
             ("source", self.source),
             *(("note", note) for note in self.notes),
+            *(("needs", f"mlffbench download {name}") for name in self.downloads),
         ]
 
 

@@ -16,7 +16,14 @@ KCAL_PER_MOL = 4184.0 / 96485.33212
 KJ_PER_MOL = 1000.0 / 96485.33212
 """One kJ/mol in eV."""
 
-_MOLAR = {"kcal/mol": "kcal_per_mol", "kj/mol": "kj_per_mol"}
+_SPELLINGS = {
+    "kcal/mol": "kcal_per_mol",
+    "kj/mol": "kj_per_mol",
+    "kilocalorie_per_mole": "kcal_per_mol",
+    "kilojoule_per_mole": "kj_per_mol",
+    "ang": "angstrom",
+    "nanometer": "nm",
+}
 _IN_EV = {
     "ev": 1.0,
     "mev": 1e-3,
@@ -82,8 +89,8 @@ def force_factor(unit: str) -> float:
 
 
 def _look_up(unit: str, table: dict[str, float], kind: str) -> float:
-    word = unit.strip().lower()
-    word = _MOLAR.get(word, word)
+    word = "".join(unit.split()).lower()
+    word = _SPELLINGS.get(word, word)
     if word not in table:
         names = ", ".join(sorted({name.replace("_per_", "/") for name in table}))
         msg = f"unknown unit of {kind} {unit!r}; known: {names}"

@@ -2,6 +2,7 @@
 
 from mlffbench.core.card import DataCard, elements
 from mlffbench.core.registry import Entry, Registry
+from mlffbench.datasets.catalog_benchmarks import BENCHMARKS
 
 DATASETS = Registry(
     "dataset",
@@ -38,5 +39,6 @@ DATASETS = Registry(
                 notes=("for the prior stage of training; no reference labels",),
             ),
         ),
+        **BENCHMARKS,
     },
 )

@@ -59,8 +59,9 @@ class ExtxyzFile:
     Args:
         path: The file.
         level_of_theory: Of the labels.
-        energy_unit: Unit of the energies; forces are in energy over length.
+        energy_unit: Unit of the energies.
         length_unit: Unit of positions and cells.
+        forces_unit: Unit of the forces; energy over length when left out.
         forces_required: Refuse frames without energy or forces; otherwise they are NaN.
 
     Raises:
@@ -74,11 +75,12 @@ class ExtxyzFile:
         level_of_theory: str | None = None,
         energy_unit: str = "eV",
         length_unit: str = "angstrom",
+        forces_unit: str | None = None,
         forces_required: bool = True,
     ) -> None:
         self.path = require_file(path)
         self.level_of_theory = level_of_theory or NOT_STATED
-        self._units = FrameUnits(energy_unit, length_unit).check()
+        self._units = FrameUnits(energy_unit, length_unit, forces_unit).check()
         self._forces_required = forces_required
 
     @property

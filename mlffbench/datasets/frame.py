@@ -13,7 +13,7 @@ from mlffbench.core.errors import DataError
 from mlffbench.core.labels import Labels
 from mlffbench.core.split import Index, Rows
 from mlffbench.core.structures import Structures
-from mlffbench.core.units import energy_factor, length_factor
+from mlffbench.core.units import energy_factor, force_factor, length_factor
 from mlffbench.datasets.records import (
     IndexBuilder,
     check_numbers,
@@ -32,10 +32,11 @@ _GROUP_KEYS = ("group", "mol_id", "molecule", "smiles")
 
 
 class FrameUnits(NamedTuple):
-    """Units of a file; forces are energy over length."""
+    """Units of a file; forces are energy over length unless their unit is given."""
 
     energy: str
     length: str
+    forces: str | None = None
 
     def check(self) -> "FrameUnits":
         """Return the units, both known.
@@ -45,6 +46,8 @@ class FrameUnits(NamedTuple):
         """
         energy_factor(self.energy)
         length_factor(self.length)
+        if self.forces:
+            force_factor(self.forces)
         return self
 
 
@@ -112,7 +115,7 @@ def add_frame(
         key,
         numbers,
         np.array([conformer], dtype=np.int64),
-        group=_text(facts, _GROUP_KEYS) or _hill(numbers),
+        group=_text(facts, _GROUP_KEYS) or hill_formula(numbers),
         charge=charge,
         multiplicity=multiplicity,
         smiles=smiles,
@@ -177,10 +180,13 @@ def frames_to_labels(frames: Iterable[Frame], units: FrameUnits, source: str) ->
             failures[i] = "the file has no labels for it"
         energies.append(_label(frame.energy, (), "energy", frame.where).item())
         forces.append(_label(frame.forces, (n_atoms, 3), "forces", frame.where))
-    energy, length = energy_factor(units.energy), length_factor(units.length)
+    energy = energy_factor(units.energy)
+    per_length = energy / length_factor(units.length)
+    if units.forces:
+        per_length = force_factor(units.forces)
     return Labels(
         energy=torch.tensor(energies, dtype=torch.float64) * energy,
-        forces=stack_forces(forces) * (energy / length),
+        forces=stack_forces(forces) * per_length,
         source=source,
         failures=failures,
     )
@@ -251,6 +257,7 @@ def _spans(vectors: NDArray[np.float64]) -> bool:
     return finite and int(np.linalg.matrix_rank(vectors)) == len(vectors)
 
 
-def _hill(numbers: NDArray[np.int64]) -> str:
+def hill_formula(numbers: NDArray[np.int64]) -> str:
+    """Return the chemical formula of atomic numbers (n_atoms,), e.g. ``"C2H6O"``."""
     symbols = [SYMBOLS[number] for number in numbers]
     return str(Formula.from_list(symbols).format("hill"))

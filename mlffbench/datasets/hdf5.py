@@ -48,10 +48,14 @@ class Hdf5Dataset:
     @property
     def unit(self) -> str | None:
         """The text of its ``units`` attribute, None where there is none."""
+        return self.attribute(b"units")
+
+    def attribute(self, name: bytes) -> str | None:
+        """Return an attribute as text, None where there is none."""
         with _in_one_sentence(self.where):
-            if not h5a.exists(self.handle, b"units"):
+            if not h5a.exists(self.handle, name):
                 return None
-            attribute = h5a.open(self.handle, b"units")
+            attribute = h5a.open(self.handle, name)
             value = np.empty(attribute.shape, attribute.dtype)
             attribute.read(value)
             return _as_text(value)
@@ -140,6 +144,11 @@ class Hdf5Group:
         with _in_one_sentence(self.where):
             return name.encode() in self.handle
 
+    def names(self) -> list[str]:
+        """Return the names of its members, in the file's own (alphabetical) order."""
+        with _in_one_sentence(self.where):
+            return [str(name, "utf-8") for name in self.handle]
+
 
 @dataclass(frozen=True, slots=True)
 class Hdf5File:
@@ -158,6 +167,11 @@ class Hdf5File:
         with _in_one_sentence(f"{self.path}"):
             # h5py hands over as bytes what is not UTF-8
             return [str(n, "utf-8") if isinstance(n, bytes) else n for n in self.handle]
+
+    def has(self, name: str) -> bool:
+        """Return whether the top level has a member of that name."""
+        with _in_one_sentence(f"{self.path}"):
+            return name in self.handle
 
     def attribute(self, name: str) -> str | None:
         """Return an attribute of the file as text, None where there is none."""
@@ -209,7 +223,7 @@ def _in_one_sentence(where: str) -> Iterator[None]:
         msg = (
             f"{where} cannot be read ({_first_line(error)}); expected an undamaged file "
         )
-        raise DataError(msg + "of the SPICE layout: fetch or copy it again") from error
+        raise DataError(msg + "of a known layout: fetch or copy it again") from error
 
 
 def _first_line(error: BaseException) -> str:

@@ -5,9 +5,7 @@ canonical SMILES, and a geometry the sorted distances between its atoms.
 """
 
 import hashlib
-import importlib.util
 from collections.abc import Iterator, Sequence
-from functools import lru_cache
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -16,6 +14,7 @@ from scipy.spatial.distance import pdist
 from mlffbench.core.errors import DataError
 from mlffbench.core.split import Split
 from mlffbench.core.structures import Structures
+from mlffbench.datasets.canonical import canonical_smiles
 
 CHUNK = 2_000
 """Structures in memory at a time."""
@@ -82,30 +81,13 @@ def _check_molecules(train: Sequence[Split], others: Sequence[Split]) -> None:
 def _molecules(split: Split) -> dict[_Molecule, str]:
     """Return the molecules of a split -> their group names."""
     index = split.source.index
-    has_rdkit = importlib.util.find_spec("rdkit") is not None
     found: dict[_Molecule, str] = {}
     for record in np.unique(index.record[split.rows]).tolist():
         group, smiles = index.groups[record], index.smiles[record]
-        canonical = _canonical(smiles) if smiles and has_rdkit else ""
+        canonical = canonical_smiles(smiles)
         kind = "smiles" if canonical else "group"
         found.setdefault(_Molecule(kind, canonical or group), group)
     return found
-
-
-@lru_cache(maxsize=100_000)
-def _canonical(smiles: str) -> str:
-    """Return the one spelling of a SMILES without atom map; empty if it has none."""
-    from rdkit import Chem, rdBase
-
-    parameters: Any = Chem.SmilesParserParams()
-    parameters.removeHs = False  # of mapped hydrogens rdkit would keep some
-    with rdBase.BlockLogs():
-        molecule: Chem.Mol | None = Chem.MolFromSmiles(smiles, parameters)
-        if molecule is None:
-            return ""
-        for atom in molecule.GetAtoms():
-            atom.SetAtomMapNum(0)
-        return str(Chem.MolToSmiles(Chem.RemoveHs(molecule)))
 
 
 def _check_geometries(train: Sequence[Split], others: Sequence[Split]) -> None:

@@ -1,9 +1,10 @@
 """The released SPICE layout: one HDF5 group per molecule, all its conformers inside."""
 
-from collections.abc import Callable
+import copy
+from collections.abc import Callable, Iterator
 from functools import cached_property
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Self
 
 import numpy as np
 import torch
@@ -22,9 +23,11 @@ from mlffbench.datasets.records import (
     IndexBuilder,
     check_numbers,
     gather_structures,
+    lowest_multiplicity,
     stack_forces,
 )
 from mlffbench.datasets.smiles import read_smiles
+from mlffbench.datasets.walk import Piece
 
 _FACTORS = {"energy": energy_factor, "gradient": force_factor, "length": length_factor}
 _ZERO_OF_ENERGY = {"formation_energy": "energies minus isolated atoms"}
@@ -49,6 +52,19 @@ class SpiceUnits(NamedTuple):
 
 RELEASED_UNITS = SpiceUnits(length="bohr", energy="hartree")
 """What every SPICE release uses."""
+
+
+class _Record(NamedTuple):
+    """One group of a file, checked; its large datasets are open, not read."""
+
+    numbers: NDArray[np.int64]
+    n_conformers: int
+    group: str
+    charge: int
+    smiles: str
+    subset: str
+    datasets: tuple[Hdf5Dataset, Hdf5Dataset, Hdf5Dataset]
+    factors: tuple[float, float, float]
 
 
 class SpiceFile:
@@ -100,9 +116,67 @@ class SpiceFile:
         """What the file holds, by one walk over shapes and small datasets."""
         builder = IndexBuilder()
         with open_hdf5(self.path) as file:
-            for name in file.names():
-                self._add_record(builder, name, file.group(name))
+            for name in self._names:
+                record = self._record(name, file.group(name))
+                builder.add(
+                    name,
+                    record.numbers,
+                    np.arange(record.n_conformers, dtype=np.int64),
+                    group=record.group,
+                    charge=record.charge,
+                    smiles=record.smiles,
+                    subset=record.subset,
+                )
         return builder.build()
+
+    def with_index(self, index: Index) -> Self:
+        """Return the same file with an index that was found out before."""
+        known = copy.copy(self)
+        known.__dict__["index"] = index  # where cached_property keeps it
+        return known
+
+    @property
+    def n_steps(self) -> int:
+        """Number of groups: a walk goes group by group."""
+        return len(self._names)
+
+    def walk(self, start: int, stop: int) -> Iterator[Piece]:
+        """Yield the groups ``start`` to ``stop`` with all their conformers, converted.
+
+        Raises:
+            DataError: The file is damaged.
+        """
+        with open_hdf5(self.path) as file:
+            for number, name in enumerate(self._names[start:stop], start):
+                record = self._record(name, file.group(name))
+                if record.n_conformers == 0:
+                    continue
+                positions, gradients, energies = (
+                    dataset.numbers() * np.float64(factor)
+                    for dataset, factor in zip(
+                        record.datasets, record.factors, strict=True
+                    )
+                )
+                yield Piece(
+                    record=number,
+                    key=name,
+                    group=record.group,
+                    smiles=record.smiles,
+                    subset=record.subset,
+                    numbers=record.numbers,
+                    charge=record.charge,
+                    multiplicity=lowest_multiplicity(record.numbers, record.charge),
+                    periodic=False,
+                    conformers=np.arange(record.n_conformers, dtype=np.int64),
+                    positions=positions,
+                    energy=energies,
+                    forces=-gradients,
+                )
+
+    @cached_property
+    def _names(self) -> list[str]:
+        with open_hdf5(self.path) as file:
+            return file.names()
 
     @cached_property
     def level_of_theory(self) -> str:
@@ -159,30 +233,34 @@ class SpiceFile:
             failures=failures,
         )
 
-    def _add_record(self, builder: IndexBuilder, name: str, group: Hdf5Group) -> None:
+    def _record(self, name: str, group: Hdf5Group) -> _Record:
         numbers = _numbers(group)
         conformations = group.dataset("conformations")
         n_conformers = conformations.shape[0] if conformations.shape else 0
+        gradient, energy = group.dataset(self._gradient), group.dataset(self._energy)
         per_atom = (n_conformers, len(numbers), 3)
-        for dataset, shape in (
-            (conformations, per_atom),
-            (group.dataset(self._gradient), per_atom),
-            (group.dataset(self._energy), (n_conformers,)),
+        datasets = (conformations, gradient, energy)
+        for dataset, shape in zip(
+            datasets, (per_atom, per_atom, (n_conformers,)), strict=True
         ):
             # a release can filter out every conformer of a molecule: shape (0,)
             if dataset.shape != shape and (n_conformers or dataset.shape[:1] != (0,)):
                 msg = f"{dataset.where} has shape {dataset.shape}; expected {shape}, as "
                 raise DataError(msg + "atomic_numbers and conformations say")
-            self._factor(dataset)
         smiles = group.dataset("smiles").text()
-        builder.add(
-            name,
-            numbers,
-            np.arange(n_conformers, dtype=np.int64),
+        return _Record(
+            numbers=numbers,
+            n_conformers=n_conformers,
             group=self._group_of(name) if self._group_of else name,
             charge=_charge(smiles, len(numbers), group.where),
             smiles=smiles,
             subset=group.dataset("subset").text() if group.has("subset") else "",
+            datasets=datasets,
+            factors=(
+                self._factor(conformations),
+                self._factor(gradient),
+                self._factor(energy),
+            ),
         )
 
     def _factor(self, dataset: Hdf5Dataset) -> float:

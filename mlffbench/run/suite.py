@@ -1,5 +1,6 @@
 """Suites: what is trained on, what is tested, with which models and modes."""
 
+import inspect
 from collections.abc import Hashable, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
@@ -8,10 +9,12 @@ import numpy as np
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
+from mlffbench.core.card import DataCard
 from mlffbench.core.errors import DataError, SuiteError, UnknownNameError
 from mlffbench.core.split import Role, Shift, ShiftKind, Split, check_splits
 from mlffbench.datasets.catalog import DATASETS
 from mlffbench.datasets.leaks import check_leaks
+from mlffbench.datasets.local import state_of
 from mlffbench.datasets.reader import open_source
 from mlffbench.run.catalog import suite_rows, suites_folder
 
@@ -87,6 +90,7 @@ class Suite(_Closed):
         summary: One line for people.
         level_of_theory: Of the reference labels, unless a split or its file says more.
         dataset: A registered dataset whose splits are taken whole …
+        size: Structures per half of a dataset that comes in sizes, e.g. ``10k``.
         splits: … or splits read from files, relative to the suite file.
         models: Models run when none are named.
         modes: Modes run when none are named.
@@ -99,6 +103,7 @@ class Suite(_Closed):
     summary: str
     level_of_theory: str | None = None
     dataset: str | None = None
+    size: Annotated[str, Field(pattern=r"^([1-9][0-9]*k?|full)$")] | None = None
     splits: tuple[SplitSpec, ...] = ()
     models: tuple[str, ...] = Field(min_length=1)
     modes: tuple[str, ...] = Field(default=("baseline",), min_length=1)
@@ -179,7 +184,7 @@ def load_splits(suite: Suite, folder: Path) -> tuple[Split, ...]:
         SuiteError: There is no training split or no ID control.
     """
     if suite.dataset is not None:
-        splits: tuple[Split, ...] = tuple(DATASETS.load(suite.dataset)())
+        splits: tuple[Split, ...] = _of_dataset(suite, suite.dataset)
     else:
         splits = tuple(_read(spec, suite, folder) for spec in suite.splits)
     roles = {split.role for split in splits}
@@ -197,6 +202,23 @@ def load_splits(suite: Suite, folder: Path) -> tuple[Split, ...]:
     if suite.dataset is None:  # a registered dataset is checked by its own tests
         check_leaks(splits)
     return splits
+
+
+def _of_dataset(suite: Suite, dataset: str) -> tuple[Split, ...]:
+    make = DATASETS.load(dataset)
+    options = {} if suite.size is None else {"size": suite.size}
+    if options and "size" not in inspect.signature(make).parameters:
+        msg = f"the dataset {dataset!r} comes in one size; remove 'size' from the suite "
+        raise SuiteError(msg + repr(suite.name))
+    try:
+        return tuple(make(**options))
+    except DataError as error:
+        facts = DATASETS.entry(dataset).facts
+        downloads = facts.downloads if isinstance(facts, DataCard) else ()
+        if len(downloads) < 2 or all(state_of(key) == "yes" for key in downloads):  # noqa: PLR2004
+            raise
+        msg = f"{error}; for all that {suite.name} needs: mlffbench download {dataset}"
+        raise DataError(msg) from error
 
 
 def _read(spec: SplitSpec, suite: Suite, folder: Path) -> Split:

@@ -8,7 +8,9 @@ from pathlib import Path
 
 import pytest
 
-COMMANDS = ["list", "info", "plan", "run", "score", "report", "validate", "doctor"]
+COMMANDS = [
+    "list", "info", "download", "plan", "run", "score", "report", "validate", "doctor",
+]  # fmt: skip
 HERE = {**os.environ, "OMP_NUM_THREADS": "1", "TERM": "dumb", "COLUMNS": "200"}
 
 

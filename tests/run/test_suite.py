@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 from mlffbench.core.errors import BenchError, DataError, SuiteError, UnknownNameError
 from mlffbench.run.campaign import Request, prepare
 from mlffbench.run.catalog import suite_rows, suites_folder
+from mlffbench.run.needs import needs
 from mlffbench.run.suite import load_splits, load_suite, parse_suite
 
 LEGAL = {
@@ -20,7 +21,14 @@ LEGAL = {
 
 
 @pytest.mark.parametrize("name", suite_rows())
-def test_every_shipped_suite_loads_and_plans(name: str) -> None:
+def test_every_shipped_suite_loads_and_plans(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MLFFBENCH_DATA", str(tmp_path))
+    if needs(name):  # its splits have tests of their own, on files of the true layout
+        with pytest.raises(DataError, match="mlffbench download"):
+            prepare(Request(suite=name))
+        return
     campaign = prepare(Request(suite=name))
     assert campaign.suite.name == name
     assert campaign.jobs
@@ -31,6 +39,14 @@ def test_every_shipped_suite_loads_and_plans(name: str) -> None:
 def test_every_suite_file_says_in_its_first_line_what_it_is() -> None:
     for path in suites_folder().glob("*.yaml"):
         assert path.read_text(encoding="utf-8").startswith("# ")
+
+
+def test_a_size_is_for_datasets_that_come_in_sizes() -> None:
+    suite = parse_suite(yaml.safe_dump({**LEGAL, "size": "10k"}), "toy.yaml")
+    with pytest.raises(SuiteError, match="comes in one size; remove 'size'"):
+        load_splits(suite, Path())
+    with pytest.raises(SuiteError, match="size: String should match"):
+        parse_suite(yaml.safe_dump({**LEGAL, "size": "much"}), "toy.yaml")
 
 
 def test_unknown_suite_gets_a_suggestion() -> None:
