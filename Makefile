@@ -38,7 +38,7 @@ check:
 	ruff format --check .
 	ruff check .
 	mypy
-	python -m pytest
+	python -m pytest --numprocesses 2 --dist loadfile
 
 format:
 	$(BIN)/ruff format .
