@@ -192,7 +192,7 @@ def test_a_stand_in_runs_with_a_limit(
     assert {json.loads(line)["split"] for line in lines} == {"id_frames", "ood_molecules"}
 
 
-@pytest.mark.parametrize("name", sorted(set(suite_rows()) - {"mini-ood"}))
+@pytest.mark.parametrize("name", sorted(set(suite_rows()) - {"mini-extreme", "mini-ood"}))
 def test_a_suite_without_its_files_says_what_to_type(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
 ) -> None:
