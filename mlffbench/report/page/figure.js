@@ -1,0 +1,86 @@
+// Figure: a plot in the colours of the page, drawn when it is seen, with its data as CSV.
+const Figure = (() => {
+  const { element } = Text;
+  // Okabe & Ito's colours, which colour-blind people can tell apart
+  const COLOURS = {
+    light: ["#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#5a626b", "#8c6d00"],
+    dark: ["#56b4e9", "#ef8a4c", "#3fc79f", "#e29fc3", "#f0b73c", "#9bd3f2", "#aab2b9", "#d8bf4a"],
+  };
+  const SYMBOLS = ["circle", "diamond", "square", "triangle-up", "x", "star", "triangle-down", "cross"];
+  const DASHES = ["solid", "dash", "dot", "dashdot", "longdash", "longdashdot"];
+  const drawn = new Set();
+  const watcher = new IntersectionObserver((entries) => {
+    for (const { isIntersecting, target } of entries) {
+      if (isIntersecting) { watcher.unobserve(target); drawn.add(target); target.redraw(); }
+    }
+  }, { rootMargin: "300px" });
+
+  const variable = (name) => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
+  const isDark = () => document.documentElement.dataset.theme === "dark";
+  const colour = (place) => COLOURS[isDark() ? "dark" : "light"][place % COLOURS.light.length];
+  const symbol = (place) => SYMBOLS[place % SYMBOLS.length];
+  const dash = (place) => DASHES[place % DASHES.length];
+
+  function axis(title, more = {}) {
+    const rule = variable("--rule");
+    return {
+      title: { text: title, standoff: 8, font: { size: 12 } }, gridcolor: rule, zerolinecolor: rule,
+      linecolor: rule, ticks: "outside", tickcolor: rule, ticklen: 4, automargin: true, ...more,
+    };
+  }
+
+  function layout(more) {
+    return {
+      paper_bgcolor: "rgba(0,0,0,0)", plot_bgcolor: "rgba(0,0,0,0)", height: 340,
+      font: { family: variable("--sans"), size: 12, color: variable("--ink") },
+      margin: { l: 55, r: 12, t: 10, b: 45 }, hovermode: "closest",
+      hoverlabel: { bgcolor: variable("--panel"), bordercolor: variable("--rule"), font: { color: variable("--ink") } },
+      legend: { orientation: "h", y: -0.24, x: 0, font: { size: 11 }, yanchor: "top" }, ...more,
+    };
+  }
+
+  // title, words below it, data() -> {traces, layout}, csv() -> rows
+  function make({ title, words, data, csv, wide, height }) {
+    const plot = element("div", { class: "plot", role: "img", "aria-label": `${title}. ${words || ""} The data are in the CSV.` });
+    if (height) plot.style.minHeight = `${height}px`;
+    plot.redraw = () => {
+      const made = data();
+      Plotly.react(plot, made.traces, layout({ height: height || 340, ...made.layout }), {
+        responsive: true, displaylogo: false, displayModeBar: false,
+      });
+    };
+    whenSeen(plot);
+    const button = element("button", { type: "button", class: "csv", "aria-label": `CSV of ${title}`, onclick: () => save(title, csv()) }, "CSV");
+    return element("figure", { class: wide ? "wide" : null }, element("figcaption", {}, element("span", {}, title), button),
+      words ? element("p", {}, words) : null, plot);
+  }
+
+  // Draw a plot once it comes near the window.
+  function whenSeen(plot) { watcher.observe(plot); }
+
+  function quoted(value) {
+    if (value === null || value === undefined) return "";
+    const text = String(value);
+    return /[",\n\r]/.test(text) ? `"${text.replace(/"/g, '""')}"` : text;
+  }
+
+  function save(title, rows) {
+    const text = rows.map((row) => row.map(quoted).join(",")).join("\n");
+    const link = element("a", {
+      href: URL.createObjectURL(new Blob([`${text}\n`], { type: "text/csv" })),
+      download: `${title.toLowerCase().replace(/[^a-z0-9]+/g, "-")}.csv`,
+    });
+    link.click();
+    URL.revokeObjectURL(link.href);
+  }
+
+  // Draw in new colours, and forget what has left the page.
+  function redrawAll(everything = false) {
+    if (everything) document.querySelectorAll(".plot").forEach((plot) => drawn.add(plot));
+    for (const plot of drawn) {
+      if (!plot.isConnected) { Plotly.purge(plot); drawn.delete(plot); } else plot.redraw();
+    }
+  }
+
+  return { make, save, whenSeen, redrawAll, axis, colour, symbol, dash, variable, isDark };
+})();
