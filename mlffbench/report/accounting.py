@@ -12,6 +12,8 @@ from mlffbench.metrics.catalog import METRICS
 from mlffbench.report.inventory import ReadRun
 from mlffbench.report.units import number, with_interval
 
+FLOOR = "zero"
+"""The model without forces."""
 _HASH = 12
 
 
@@ -38,6 +40,8 @@ def levels(runs: Sequence[ReadRun]) -> list[Level]:
     """Return one line per model: does it speak of the same reference as the data?"""
     found: dict[str, Level] = {}
     for run in runs:
+        if run.model == FLOOR:
+            continue  # it follows no method
         card = (run.facts.get("model") or {}).get("card") or {}
         ours = str(card.get("level of theory", "not stated"))
         theirs = sorted(
@@ -55,8 +59,8 @@ def _level(who: str, ours: str, data: str) -> Level:
     if _plain(ours) == _plain(data):
         return Level(who, ours, data, "same", "errors are errors of the model alone")
     words = (
-        "errors hold the difference between the two methods as well; compare raw energies "
-        "with none"
+        "its errors hold the difference between the two methods as well, and its raw "
+        "energies have another zero"
     )
     return Level(who, ours, data, "differs", words)
 

@@ -13,6 +13,7 @@ from mlffbench.metrics.facts import MetricFacts
 from mlffbench.metrics.molecules import Molecules
 from mlffbench.metrics.samples import Samples
 from mlffbench.priors.catalog import PRIORS
+from mlffbench.report.accounting import FLOOR
 from mlffbench.report.inventory import ReadRun
 from mlffbench.report.measured import Measured
 from mlffbench.report.published import (
@@ -26,7 +27,6 @@ from mlffbench.report.published import (
 from mlffbench.report.separation import Group, baseline_of, same_weights
 
 METRIC = "forces_mae"
-FLOOR = "zero"
 
 
 def make_board(

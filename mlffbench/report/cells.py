@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from mlffbench.core.card import SYMBOLS
 from mlffbench.report.measured import Measured
 from mlffbench.report.published import BoardSplit
 
@@ -68,6 +69,7 @@ def make_cells(
     short = [name[:_LONGEST_NAME] for name in molecules.tolist()]
     named = not blocks and sum(map(len, short)) <= MOST_NAME_CHARACTERS
     return {
+        "elements": sorted({e for one in names for e in one}, key=SYMBOLS.index),
         "element_sets": [list(one) for one in names],
         "patterns": patterns,
         "molecules": short if named else [],

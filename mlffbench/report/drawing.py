@@ -29,6 +29,9 @@ def draw(smiles: str) -> str:
     if molecule is None:
         return ""
     molecule.UpdatePropertyCache(strict=False)
+    for atom in molecule.GetAtoms():
+        atom.SetAtomMapNum(0)
+    molecule = Chem.RemoveHs(molecule, sanitize=False)
     rdDepictor.Compute2DCoords(molecule)
     drawer = rdMolDraw2D.MolDraw2DSVG(*_SIZE)
     options = drawer.drawOptions()

@@ -166,7 +166,7 @@ class Board(_Closed):
         summary: The suite in one line.
         sentences: What the board says, in words.
         splits: ID first.
-        rows: In the order the runs were started.
+        rows: Model by model as they were started, each model's baseline first.
     """
 
     name: str

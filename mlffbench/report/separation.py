@@ -15,7 +15,7 @@ class Group:
     """Runs that may be compared.
 
     Attributes:
-        runs: In the order they were started.
+        runs: Model by model, baseline first.
         aside: What sets them apart from the other groups of the suite; empty for one
             that stands alone.
     """
@@ -130,7 +130,7 @@ def _by_unit(runs: Sequence[ReadRun], aside: str) -> tuple[list[Group], list[str
         units.setdefault(run.mode, Counter())[run.unit] += 1
     usual = {mode: found.most_common(1)[0][0] for mode, found in units.items()}
     kept = [run for run in runs if run.unit == usual[run.mode]]
-    groups, sentences = [Group(tuple(kept), aside)], []
+    groups, sentences = [Group(_by_model(kept), aside)], []
     odd: dict[tuple[str, str], list[ReadRun]] = {}
     for run in runs:
         if run not in kept:
@@ -138,13 +138,22 @@ def _by_unit(runs: Sequence[ReadRun], aside: str) -> tuple[list[Group], list[str
     for (mode, unit), them in odd.items():
         models = {run.model for run in them}
         beside = [run for run in kept if run.mode == "baseline" and run.model in models]
-        groups.append(Group((*beside, *them), f"{aside}, {mode} per {unit}"))
+        both = _by_model([*beside, *them])
+        groups.append(Group(both, f"{aside}, {mode} per {unit}"))
         sentences.append(
             f"{mode} of {_and([run.model for run in them])} adapts per {unit}, elsewhere "
             f"per {usual[mode]}: shown in tables of their own, because a refinement that "
             "sees more test structures at once answers another question."
         )
     return groups, sentences
+
+
+def _by_model(runs: Sequence[ReadRun]) -> tuple[ReadRun, ...]:
+    """Return runs model by model as they were started, each model's baseline first."""
+    models = list(dict.fromkeys(run.model for run in runs))
+    return tuple(
+        sorted(runs, key=lambda run: (models.index(run.model), run.mode != "baseline"))
+    )
 
 
 def _other_fits(group: Group) -> list[str]:

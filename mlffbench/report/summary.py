@@ -64,7 +64,7 @@ def _leaders(board: Board) -> str:
     if not best:
         return ""
     ranked = sorted(best.items(), key=lambda pair: -pair[1])
-    wins = " and ".join(f"{name} on {count}" for name, count in ranked)
+    wins = ", ".join(f"{name} on {count}" for name, count in ranked)
     tied = (
         "on each, some others are not significantly worse"
         if shared == len(ood)
@@ -140,6 +140,8 @@ def _effect(row: BoardRow, ratio: MetricValue | None, cost: str) -> str:
             "high": None if ratio.low is None else 1 - ratio.low,
         }
     )
+    if change.value == change.low == change.high == 0:
+        return f"{row.mode} changes nothing{cost}"
     if change.low is None or change.high is None:
         return f"{row.mode} changes it by {_percent(-change.value)} {span(change)}"
     if change.low <= 0 <= change.high:

@@ -44,13 +44,13 @@ const Errors = (() => {
     }
     const ramp = () => (Figure.isDark() ? [[0, "#24425a"], [0.5, "#4f9fd0"], [1, "#e8f4fb"]] : [[0, "#d5e6f1"], [0.5, "#4d93c0"], [1, "#0b2f4d"]]);
     return Figure.make({
-      title: `Parity of force components, ${Text.plain(split.name, 40)}`, words: `${total.toLocaleString("en")} components; colour: how many, logarithmic. The outer bins hold everything beyond.`, height: 400,
+      title: `Parity of force components, ${Text.plain(split.name, 40)}`, words: `${total.toLocaleString("en")} components; colour: how many, logarithmic. The outer bins hold everything beyond.`, height: 640, shape: "tall",
       data: () => ({
         traces: [
           { type: "heatmap", x: middle, y: middle, z: counts.map((line) => line.map((n) => (n ? Math.log10(n) : null))), customdata: counts, colorscale: ramp(), showscale: false, hovertemplate: "reference %{x:.2f}, predicted %{y:.2f} eV/Å: %{customdata}<extra></extra>" },
           { type: "scatter", mode: "lines", x: [-reach, reach], y: [-reach, reach], line: { color: Figure.variable("--ink"), width: 1, dash: "dot" }, hoverinfo: "skip", showlegend: false },
         ],
-        layout: { height: 400, xaxis: Figure.axis("reference (eV/Å)", { zeroline: false, constrain: "domain" }), yaxis: Figure.axis("predicted (eV/Å)", { zeroline: false, scaleanchor: "x" }) },
+        layout: { height: 640, xaxis: Figure.axis("reference (eV/Å)", { zeroline: false, constrain: "domain" }), yaxis: Figure.axis("predicted (eV/Å)", { zeroline: false, scaleanchor: "x" }) },
       }),
       csv: () => [["reference_eV_per_A", "predicted_eV_per_A", "components"], ...bins.flatMap((bin, i) => (i % 2 ? [] : [[middle[Math.floor(bin / N)], middle[bin % N], bins[i + 1]]]))],
     });
@@ -73,8 +73,8 @@ const Errors = (() => {
       };
     };
     return Figure.make({
-      title, words: "Force MAE of the atoms, all splits, with 95 % intervals over molecules.",
-      data: () => ({ traces: splits.map(trace), layout: { xaxis: Figure.axis(axis, { tickvals: order.map((_, i) => i), ticktext: order.map((part) => label(part)), zeroline: false, showgrid: false }), yaxis: Figure.axis("force MAE (meV/Å, log scale)", { type: "log", dtick: 1 }) } }),
+      title, height: 290, words: "Force MAE of the atoms, all splits, with 95 % intervals over molecules.",
+      data: () => ({ traces: splits.map(trace), layout: { xaxis: Figure.axis(axis, { tickvals: order.map((_, i) => i), ticktext: order.map((part) => label(part)), zeroline: false, showgrid: false }), yaxis: Figure.axis("force MAE (meV/Å, log scale)", { type: "log", dtick: 1, tickformat: ",~r" }) } }),
       csv: () => [["split", kind, "force_mae_eV_per_A", "low", "high", "structures"], ...splits.flatMap((split) => order.filter((part) => row.breakdown[split.name][kind][part]).map((part) => [split.name, part, ...row.breakdown[split.name][kind][part]]))],
     });
   }
@@ -84,7 +84,7 @@ const Errors = (() => {
     const list = rows[place].map(([key, error]) => ({ ...structures[key], error }));
     const viewer = element("div", { class: "viewer" });
     const lines = list.map((one, i) => {
-      const look = element("button", { type: "button", onclick: () => choose(i) }, name(one.id, 40));
+      const look = element("button", { type: "button", class: "plain", onclick: () => choose(i) }, name(one.id, 40));
       return element("tr", { "aria-selected": "false" }, element("th", { scope: "row" }, look), element("td", { class: "n" }, number(1000 * one.error)), element("td", {}, name(one.split, 40)), element("td", {}, Text.plain(one.formula, 60)), element("td", { class: "n" }, String(one.n_atoms)), element("td", {}, name(one.molecule, 60)));
     });
     const choose = (i) => {

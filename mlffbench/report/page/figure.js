@@ -33,14 +33,14 @@ const Figure = (() => {
     return {
       paper_bgcolor: "rgba(0,0,0,0)", plot_bgcolor: "rgba(0,0,0,0)", height: 340,
       font: { family: variable("--sans"), size: 12, color: variable("--ink") },
-      margin: { l: 55, r: 12, t: 10, b: 45 }, hovermode: "closest",
+      margin: { l: 55, r: 12, t: 30, b: 45 }, hovermode: "closest",
       hoverlabel: { bgcolor: variable("--panel"), bordercolor: variable("--rule"), font: { color: variable("--ink") } },
-      legend: { orientation: "h", y: -0.24, x: 0, font: { size: 11 }, yanchor: "top" }, ...more,
+      legend: { orientation: "h", y: 1.01, x: 0, font: { size: 11 }, yanchor: "bottom" }, ...more,
     };
   }
 
   // title, words below it, data() -> {traces, layout}, csv() -> rows
-  function make({ title, words, data, csv, wide, height }) {
+  function make({ title, words, data, csv, shape, height }) {
     const plot = element("div", { class: "plot", role: "img", "aria-label": `${title}. ${words || ""} The data are in the CSV.` });
     if (height) plot.style.minHeight = `${height}px`;
     plot.redraw = () => {
@@ -51,7 +51,7 @@ const Figure = (() => {
     };
     whenSeen(plot);
     const button = element("button", { type: "button", class: "csv", "aria-label": `CSV of ${title}`, onclick: () => save(title, csv()) }, "CSV");
-    return element("figure", { class: wide ? "wide" : null }, element("figcaption", {}, element("span", {}, title), button),
+    return element("figure", { class: shape }, element("figcaption", {}, element("span", {}, title), button),
       words ? element("p", {}, words) : null, plot);
   }
 

@@ -13,7 +13,7 @@ const Leaderboard = (() => {
 
   function show(chosen) {
     board = chosen;
-    const elements = new Set(board.cells.element_sets.flat());
+    const elements = new Set(board.cells.elements);
     state = {
       measure: "error", all: elements, elements: new Set(elements), common: false,
       hidden: new Set(), sort: null, rows: board.rows, n: total(), filtered: false,
@@ -134,10 +134,10 @@ const Leaderboard = (() => {
     };
     const arrow = on ? (state.sort.down ? " ↓" : " ↑") : "";
     const title = column.split ? Text.plain(column.split.name, 24) : column.title;
-    const sub = column.split ? column.split.shift || "in distribution" : column.sub;
+    const sub = column.split ? column.split.shift : column.sub;
     return element("th", {
       scope: "col", class: column.edge ? "edge" : null, "aria-sort": on ? (state.sort.down ? "descending" : "ascending") : null,
-    }, element("button", { type: "button", "data-sort": column.key, onclick: turn, title: column.split ? Text.plain(column.split.shift_rule || column.split.rule, 300) : null }, element("bdi", {}, title), arrow, sub ? element("small", {}, Text.plain(sub.replace("_", " "), 30)) : null));
+    }, element("button", { type: "button", "data-sort": column.key, onclick: turn, title: column.split ? Text.plain(column.split.shift_rule || column.split.rule, 300) : null }, element("bdi", {}, ...title.split("_").flatMap((part, i) => (i ? ["_", element("wbr"), part] : [part]))), arrow, sub ? element("small", {}, Text.plain(sub.replace("_", " "), 30)) : null));
   }
 
   // The place of a number on the scale of all numbers shown, from 0 to 1.
@@ -206,7 +206,7 @@ const Leaderboard = (() => {
     if (!found || !Number.isFinite(found.value)) { made.append(Text.DASH); return made; }
     made.append(element("span", { class: "value" }, (column.key === "ratio" ? "×" : "") + number(found.value * column.factor)));
     if (column.key === "gap" || column.key === "ratio") made.append(element("span", { class: "range" }, range(found.low, found.high, column.factor)));
-    if (found.split) made.append(element("span", { class: "range" }, name(found.molecule || found.split, 22)));
+    if (found.split) made.append(element("span", { class: "range" }, name(found.molecule || found.split.replace(/^ood_/, ""), 22)));
     return made;
   }
 

@@ -47,7 +47,7 @@ const Modes = (() => {
     });
     const layout = () => ({
       height: 90 + 52 * splits.length,
-      xaxis: Figure.axis("force MAE over baseline's, same structures (log scale; below 1 is better)", { type: "log", tickvals: [0.1, 0.2, 0.3, 0.5, 0.7, 1, 1.5, 2, 3, 5, 10], zeroline: false }),
+      xaxis: Figure.axis("error over baseline's (log scale)", { type: "log", tickvals: [0.1, 0.2, 0.3, 0.5, 0.7, 1, 1.5, 2, 3, 5, 10], zeroline: false }),
       yaxis: { tickvals: splits.map((_, i) => i), ticktext: splits.map((split) => label(split.name)), autorange: false, range: [splits.length - 0.5, -0.5], automargin: true, showgrid: false, zeroline: false },
       shapes: [
         { type: "line", x0: 1, x1: 1, y0: -0.5, y1: splits.length - 0.5, line: { color: Figure.variable("--ink"), width: 1 } },
@@ -56,8 +56,8 @@ const Modes = (() => {
       annotations: nId ? [{ xref: "paper", x: 1, xanchor: "right", y: -0.34, text: "do no harm", showarrow: false, font: { size: 11, color: Figure.variable("--soft") } }] : [],
     });
     return Figure.make({
-      title: "Each mode against baseline", wide: true, height: 90 + 52 * splits.length,
-      words: "An interval that crosses 1 is no significant difference. Shaded: ID splits, where a mode should not harm.",
+      title: "Each mode against baseline", shape: "wide", height: 90 + 52 * splits.length,
+      words: "Force MAE on the same structures; below 1 the mode is better. An interval that crosses 1 is no significant difference. Shaded: ID splits, where a mode should not harm.",
       data: () => ({ traces: traces(), layout: layout() }),
       csv: () => [["model", "mode", "split", "ratio", "low", "high", "verdict"], ...rows.flatMap((row) => splits.map((split) => {
         const { to_baseline: one, verdict } = row.cells[split.name];
@@ -102,17 +102,16 @@ const Modes = (() => {
     const lines = traced.flatMap((row, mode) => Object.entries(row.traces).map(([split, one], place) => ({ row, mode, split, one, place })));
     return Figure.make({
       title: "The prior's loss against gradient steps",
-      words: "Median over the adapted units, relative to the start. This is what adaptation sees; the true error it never sees.",
+      words: `Median over the adapted units, relative to the start. This is what adaptation sees; the true error it never sees.${traced.length > 1 ? ` ${traced.map((row, i) => `${["Solid", "Dashed", "Dotted"][i] || "Other"}: ${Text.plain(row.mode, 30)}`).join("; ")}.` : ""}`,
       data: () => ({
         traces: lines.map(({ row, mode, split, one, place }) => ({
-          type: "scatter", mode: "lines", name: label(traced.length > 1 ? `${row.mode}, ${split}` : split), x: one.median.map((_, i) => i), y: one.median,
-          line: { color: Figure.colour(place), dash: Figure.dash(mode + (place > 7 ? 1 : 0)), width: 1.8 },
-          text: one.median.map((_, i) => `${one.n} units, quartiles ${number(one.low[i])}–${number(one.high[i])}`), hovertemplate: "step %{x}: %{y:.3g}<br>%{text}<extra></extra>",
+          type: "scatter", mode: "lines", name: label(split), legendgroup: split, showlegend: mode === 0, x: one.median.map((_, i) => i), y: one.median,
+          line: { color: Figure.colour(place), dash: Figure.dash(mode), width: 1.8 },
+          text: one.median.map((_, i) => `${label(row.mode)}, ${one.n} units, quartiles ${number(one.low[i])}–${number(one.high[i])}`), hovertemplate: "step %{x}: %{y:.3g}<br>%{text}<extra></extra>",
         })),
         layout: {
           xaxis: Figure.axis("gradient steps", { zeroline: false }),
           yaxis: Figure.axis("loss over its start (log scale)", { type: "log", dtick: 1 }),
-          legend: { orientation: "h", y: -0.22, font: { size: 10 } },
         },
       }),
       csv: () => [["mode", "split", "step", "median", "lower_quartile", "upper_quartile", "units"], ...lines.flatMap(({ row, split, one }) => one.median.map((x, i) => [row.mode, split, i, x, one.low[i], one.high[i], one.n]))],
@@ -125,7 +124,7 @@ const Modes = (() => {
       row.label, row.mode, ...ids.map((split) => {
         const { to_baseline: one, verdict } = row.cells[split.name];
         if (!one) return Text.DASH;
-        return element("span", {}, `×${number(one.value)} `, element("span", { class: "range" }, Text.range(one.low, one.high)), element("span", { class: verdict }, verdict));
+        return element("span", { class: "inline" }, `×${number(one.value)} `, element("span", { class: "range" }, Text.range(one.low, one.high)), element("span", { class: verdict }, verdict));
       }),
     ]);
     return element("div", {}, element("h3", {}, "Do no harm: each mode on the ID controls"), ids.length ? table("Do no harm", ["model", "mode", ...ids.map((split) => Text.plain(split.name, 30))], rows) : "There is no ID split.");
@@ -133,7 +132,9 @@ const Modes = (() => {
 
   function percent(one) {
     if (!one) return Text.DASH;
-    return element("span", {}, `${(100 * one.value).toFixed(0)} % `, element("span", { class: "range" }, one.low === null ? "no interval" : `${(100 * one.low).toFixed(0)} to ${(100 * one.high).toFixed(0)} %`));
+    const whole = (x) => String(Math.round(100 * x) || 0).replace("-", "−");
+    const ends = one.low === null ? "no interval" : `${whole(one.low)} to ${whole(one.high)} %`;
+    return element("span", { class: "inline" }, `${whole(one.value)} % `, element("span", { class: "range" }, ends));
   }
 
   function radiusTable(board) {

@@ -91,7 +91,7 @@ const Shifts = (() => {
 
   function interval(one) {
     if (!one) return Text.DASH;
-    return element("span", {}, number(one[0]), element("span", { class: "range" }, one[1] === null ? "no interval" : `${number(one[1])} to ${number(one[2])}`));
+    return element("span", { class: "inline" }, `${number(one[0])} `, element("span", { class: "range" }, one[1] === null ? "no interval" : `${number(one[1])} to ${number(one[2])}`));
   }
 
   function ranking(model, rows) {
