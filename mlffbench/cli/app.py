@@ -7,7 +7,7 @@ import typer
 from rich.console import Console
 
 from mlffbench import __version__
-from mlffbench.cli import checking, labelling, looking, running, training
+from mlffbench.cli import checking, labelling, looking, reporting, running, training
 from mlffbench.cli.console import print_error
 from mlffbench.core.errors import BenchError
 
@@ -43,7 +43,7 @@ app.command()(looking.info)
 app.command()(running.plan)
 app.command()(running.run)
 app.command()(running.score)
-app.command()(running.report)
+app.command()(reporting.report)
 app.command()(labelling.label)
 app.command()(training.train)
 app.command()(checking.validate)

@@ -60,9 +60,7 @@ def make_board(
     )
 
 
-def leaders(
-    measured: Sequence[Measured], splits: Iterable[str]
-) -> list[dict[str, bool]]:
+def leaders(measured: Sequence[Measured], splits: Iterable[str]) -> list[dict[str, bool]]:
     """Return, per run, split -> whether it leads there.
 
     The best run has the least error among those that evaluated the most structures. A run

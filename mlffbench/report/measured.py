@@ -184,7 +184,9 @@ def _parity(reference: Floats, predicted: Floats) -> Parity:
     edges = np.linspace(-reach, reach, N_BINS + 1)
     # by hand: evenly spaced bins need no search, and clipping keeps what lies beyond
     places = [
-        np.clip(((values + reach) * (N_BINS / (2 * reach))).astype(np.int64), 0, N_BINS - 1)
+        np.clip(
+            ((values + reach) * (N_BINS / (2 * reach))).astype(np.int64), 0, N_BINS - 1
+        )
         for values in (reference, predicted)
     ]
     flat = np.bincount(places[0] * N_BINS + places[1], minlength=N_BINS * N_BINS)

@@ -76,9 +76,7 @@ def ranking_table(diagnosis: Diagnosis) -> TextTable:
             kinds[row.name].needs,
             "explains" if row.needs_labels else "warns",
             str(row.n),
-            *map(
-                with_interval, (row.spearman, row.auroc_worst, row.auroc_beyond_id)
-            ),
+            *map(with_interval, (row.spearman, row.auroc_worst, row.auroc_beyond_id)),
         )
         for row in diagnosis.ranking
     )
@@ -155,9 +153,7 @@ def _in_words(one: DiagnosticResult, diagnosis: Diagnosis, test: str) -> str:
     kind = f"{one.kind.replace('_', ' ')}, " if one.kind else ""
     unit = "" if one.unit == "1" else f" {one.unit}"
     effect = _effect(one.samples[test].to_train)
-    return (
-        f"{kind}{one.name} (median {medians[0]} → {medians[1]}{unit}, effect {effect})"
-    )
+    return f"{kind}{one.name} (median {medians[0]} → {medians[1]}{unit}, effect {effect})"
 
 
 def _notes(diagnosis: Diagnosis) -> list[str]:

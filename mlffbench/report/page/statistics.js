@@ -1,6 +1,6 @@
 // Statistics: a bootstrap over molecules, as in mlffbench/metrics/bootstrap.py.
 const Statistics = (() => {
-  const N_RESAMPLES = 1000;
+  const N_RESAMPLES = 2000;
   const kept = new Map();
 
   // mulberry32: small, fast, and the same everywhere.

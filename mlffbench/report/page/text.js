@@ -8,10 +8,17 @@ const Text = (() => {
     if (value === null || value === undefined || !Number.isFinite(value)) return DASH;
     if (value === 0) return "0";
     const digits = 2 - Math.floor(Math.log10(Math.abs(value)));
-    if (digits > 5) return String(Number(value.toPrecision(3)));
+    if (digits > 5) return tiny(value).replaceAll("-", MINUS);
     const [whole, rest] = value.toFixed(Math.max(digits, 0)).split(".");
     const grouped = whole.replace(/\B(?=(\d{3})+$)/g, ",");
     return (rest === undefined ? grouped : `${grouped}.${rest}`).replace("-", MINUS);
+  }
+
+  // Below 0.001: an exponent of two digits where there are four zeros.
+  function tiny(value) {
+    if (Math.abs(value) >= 1e-4) return String(Number(value.toPrecision(3)));
+    const [digits, exponent] = value.toExponential(2).split("e");
+    return `${Number(digits)}e${exponent[0]}${exponent.slice(1).padStart(2, "0")}`;
   }
 
   function range(low, high, factor = 1) {
