@@ -7,7 +7,15 @@ import typer
 from rich.console import Console
 
 from mlffbench import __version__
-from mlffbench.cli import checking, labelling, looking, reporting, running, training
+from mlffbench.cli import (
+    checking,
+    diagnosing,
+    labelling,
+    looking,
+    reporting,
+    running,
+    training,
+)
 from mlffbench.cli.console import print_error
 from mlffbench.core.errors import BenchError
 
@@ -44,6 +52,7 @@ app.command()(running.plan)
 app.command()(running.run)
 app.command()(running.score)
 app.command()(reporting.report)
+app.command()(diagnosing.diagnose)
 app.command()(labelling.label)
 app.command()(training.train)
 app.command()(checking.validate)

@@ -20,12 +20,14 @@ class Kind(StrEnum):
     priors = "priors"
     refiners = "refiners"
     metrics = "metrics"
+    diagnostics = "diagnostics"
     suites = "suites"
 
 
 def all_rows() -> dict[Kind, dict[str, Entry]]:
     """Return every catalogue."""
     from mlffbench.datasets.catalog import DATASETS
+    from mlffbench.diagnostics.catalog import DIAGNOSTICS
     from mlffbench.metrics.catalog import METRICS
     from mlffbench.models.catalog import MODELS
     from mlffbench.priors.catalog import PRIORS
@@ -39,13 +41,14 @@ def all_rows() -> dict[Kind, dict[str, Entry]]:
         Kind.priors: PRIORS.rows(),
         Kind.refiners: REFINERS.rows(),
         Kind.metrics: METRICS.rows(),
+        Kind.diagnostics: DIAGNOSTICS.rows(),
     }
 
 
 def list_rows(
     kind: Annotated[Kind | None, typer.Argument(help="Left out: all of them.")] = None,
 ) -> None:
-    """List suites, datasets, models, priors, refiners and metrics, one line each."""
+    """List everything that has a name, one line each, with what it needs."""
     console = make_console()
     for name, rows in all_rows().items():
         if kind not in {None, name}:

@@ -68,6 +68,16 @@ ModesOption = Annotated[
         rich_help_panel=_WHAT,
     ),
 ]
+SettingsOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--set",
+        metavar="MODE.NAME=VALUE",
+        help="A setting of a mode, e.g. rr.criterion=quantile or ttt.steps=200; repeat "
+        "it. Goes before the suite's own.",
+        rich_help_panel=_HOW,
+    ),
+]
 LimitOption = Annotated[
     int | None,
     typer.Option(

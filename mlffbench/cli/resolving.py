@@ -35,3 +35,29 @@ def split_commas(values: Sequence[str] | None) -> list[str]:
     """Return the values of an option that may be repeated or separated by commas."""
     words = [word.strip() for value in values or [] for word in value.split(",")]
     return list(dict.fromkeys(word for word in words if word))
+
+
+def mode_settings(values: list[str] | None) -> dict[str, dict[str, str | int | float]]:
+    """Return mode -> settings of texts like ``"rr.criterion=quantile"``.
+
+    Raises:
+        BenchError: A text is not of that form.
+    """
+    settings: dict[str, dict[str, str | int | float]] = {}
+    for text in values or []:
+        target, equals, value = text.partition("=")
+        mode, dot, name = target.partition(".")
+        if not (equals and dot and mode and name.isidentifier() and value):
+            msg = f"--set {text!r} is not MODE.NAME=VALUE, e.g. rr.criterion=quantile"
+            raise BenchError(msg)
+        settings.setdefault(mode, {})[name] = _number_or_text(value)
+    return settings
+
+
+def _number_or_text(value: str) -> str | int | float:
+    for kind in (int, float):
+        try:
+            return kind(value)
+        except ValueError:
+            continue
+    return value

@@ -20,6 +20,7 @@ from mlffbench.cli.options import (
     OutOption,
     OverwriteOption,
     SeedOption,
+    SettingsOption,
     SuiteOption,
     TrustOption,
     Units,
@@ -40,6 +41,7 @@ def plan(
     suite: SuiteOption,
     model: ModelsOption = None,
     mode: ModesOption = None,
+    settings: SettingsOption = None,
     device: DeviceOption = Device.auto,
     dtype: DtypeOption = Dtype.auto,
     limit: LimitOption = None,
@@ -48,12 +50,14 @@ def plan(
     batch_atoms: BatchAtomsOption = None,
 ) -> None:
     """Print every job and every resolved value; nothing runs."""
+    from mlffbench.cli.resolving import mode_settings
     from mlffbench.run.campaign import Request, prepare
 
     request = Request(
         suite=suite,
         models=_names(model),
         modes=_names(mode),
+        settings=mode_settings(settings),
         half=half.value,
         device=_device(device),
         dtype=None if dtype is Dtype.auto else dtype.value,
@@ -69,6 +73,7 @@ def run(
     suite: SuiteOption,
     model: ModelsOption = None,
     mode: ModesOption = None,
+    settings: SettingsOption = None,
     device: DeviceOption = Device.auto,
     dtype: DtypeOption = Dtype.auto,
     limit: LimitOption = None,
@@ -79,18 +84,24 @@ def run(
     overwrite: OverwriteOption = False,
     trust: TrustOption = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only plan.")] = False,
+    diagnose: Annotated[
+        bool,
+        typer.Option(help="Also measure how far every split is from training."),
+    ] = True,
     units: UnitsOption = Units.mev,
 ) -> None:
     """Run models on a suite, score them and print the table.
 
     Stopped or killed, the same command goes on where it was.
     """
+    from mlffbench.cli.resolving import mode_settings
     from mlffbench.run.campaign import Request, prepare, run_campaign
 
     request = Request(
         suite=suite,
         models=_names(model),
         modes=_names(mode),
+        settings=mode_settings(settings),
         half=half.value,
         device=_device(device),
         dtype=None if dtype is Dtype.auto else dtype.value,
@@ -100,6 +111,7 @@ def run(
         out=out,
         overwrite=overwrite,
         trust=trust,
+        diagnose=diagnose,
     )
     console = make_console()
     campaign = prepare(request)
@@ -108,9 +120,9 @@ def run(
         return
     with resumable(), RunProgress(console) as progress:
         done = run_campaign(campaign, progress)
-    faults = [*done.faults, *_score_and_print(console, done.folders, units)]
     for note in done.notes:
         console.print(f"left out: {note}", style="dim", markup=False)
+    faults = [*done.faults, *_score_and_print(console, done.folders, units)]
     if done.folders:
         leave_report(console, out, done.folders)
     for fault in faults:

@@ -74,7 +74,7 @@ class RadiusSummary(_Frozen):
         largest: Largest radius chosen, in Å.
         n: Structures a radius was chosen for.
         n_changed: Structures whose graph is another than at the trained cutoff.
-        n_refined: Structures that are predicted otherwise than by the untouched model.
+        n_refined: Structures predicted at another cutoff or envelope than the trained.
         headroom: How much of the baseline's force MAE the best choice would have removed,
             known to the oracle only (``mlffbench diagnose --oracle``).
         captured: How much of that this refinement removed.

@@ -11,12 +11,17 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from mlffbench.core.forcefield import ForceField
 from mlffbench.core.labels import Labels
 from mlffbench.core.structures import Structures
 from mlffbench.models.cutoffs import Candidate
 
 BATCH = 64
 """Structures per call of a model."""
+
+
+def _predict(model: ForceField, structures: Structures) -> Labels:
+    return model.predict(structures)
 
 
 def errors_by_cutoff(
@@ -26,6 +31,7 @@ def errors_by_cutoff(
     *,
     device: str = "cpu",
     dtype: torch.dtype = torch.float32,
+    predict: Callable[[ForceField, Structures], Labels] = _predict,
     advance: Callable[[int], None] = lambda _: None,
 ) -> NDArray[np.float64]:
     """Return the force error of each structure with each candidate.
@@ -36,6 +42,7 @@ def errors_by_cutoff(
         reference: Their reference labels.
         device: Where the model computes.
         dtype: What it computes in.
+        predict: How a model is asked, where it may raise.
         advance: Told how many predictions of a structure were made.
 
     Returns:
@@ -52,7 +59,7 @@ def errors_by_cutoff(
         shown = batch.to(device=device, dtype=dtype)
         expected = torch.cat([forces[place] for place in places])
         for number, candidate in enumerate(candidates):
-            labels = candidate.model.predict(shown)
+            labels = predict(candidate.model, shown)
             atoms = (labels.forces.double().cpu() - expected).abs().mean(1)
             mean = torch.zeros(len(places), dtype=torch.float64)
             mean = mean.index_add_(0, batch.system, atoms) / batch.sizes

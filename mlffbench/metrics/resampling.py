@@ -9,6 +9,8 @@ N_RESAMPLES = 2000
 """Resamples behind every interval."""
 _CHUNK = 4_000_000
 """Counts converted to float64 at a time (32 MB)."""
+_DRAWN_AT_ONCE = 50_000
+"""Molecules drawn at a time: few enough to stay in the processor's cache."""
 
 
 @lru_cache(maxsize=8)
@@ -33,9 +35,12 @@ def draw_counts(
     """
     generator = np.random.default_rng([seed, stream])
     counts = np.empty((n_resamples, n_molecules), dtype=np.uint8)
-    for row in counts:
-        draws = generator.integers(n_molecules, size=n_molecules)
-        row[:] = np.bincount(draws, minlength=n_molecules)
+    step = max(1, _DRAWN_AT_ONCE // n_molecules)
+    for start in range(0, n_resamples, step):
+        rows = counts[start : start + step]
+        draws = generator.integers(n_molecules, size=rows.shape)
+        draws += n_molecules * np.arange(len(rows))[:, None]  # row by row, one count
+        rows[:] = np.bincount(draws.ravel(), minlength=rows.size).reshape(rows.shape)
     counts.setflags(write=False)
     return counts
 

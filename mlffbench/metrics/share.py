@@ -16,6 +16,7 @@ def share(
     whole: NDArray[np.float64],
     molecules: Molecules,
     *,
+    bounds: tuple[float, float] = (-math.inf, math.inf),
     seed: int = 0,
 ) -> MetricValue | None:
     """Return Σ part / Σ whole over the structures that have both.
@@ -27,6 +28,7 @@ def share(
         part: Shape (n_systems,), NaN where missing.
         whole: Shape (n_systems,), NaN where missing.
         molecules: The molecules of the structures.
+        bounds: Values the share cannot leave.
         seed: Seed of the resampling.
 
     Returns:
@@ -47,7 +49,8 @@ def share(
     if len(present) > 1:
         drawn = resample(draw_counts(len(present), seed=seed), sums)
         if (drawn[:, 1] > 0).all():
-            found = find_interval(value, drawn[:, 0] / drawn[:, 1], len(present))
+            ratios = drawn[:, 0] / drawn[:, 1]
+            found = find_interval(value, ratios, len(present), bounds=bounds)
             if math.isfinite(found.low) and math.isfinite(found.high):
                 ends = found._asdict()
     return MetricValue(

@@ -1,12 +1,13 @@
 """Cutoffs: a model at other radii, with its envelope or without."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal, cast
 
 import numpy as np
 
-from mlffbench.core.errors import BenchError, CapabilityError
+from mlffbench.core.errors import BenchError, CapabilityError, ModelError
 from mlffbench.core.forcefield import CutoffScope, ForceField, HasCutoff, HasEnvelope
 
 Envelope = Literal["truncate", "rescale", "either"]
@@ -37,7 +38,11 @@ class Candidate:
 
 
 def radii_of(
-    trained: float, *, smallest: float, n_radii: int, given: str | Sequence[float]
+    trained: float,
+    *,
+    smallest: float,
+    n_radii: int,
+    given: str | float | Sequence[float],
 ) -> list[float]:
     """Return the radii to choose among, descending, the trained one first.
 
@@ -45,19 +50,26 @@ def radii_of(
         trained: The cutoff the model was trained with, in Å.
         smallest: Least radius of the grid, in Å; one above the trained leaves only that.
         n_radii: Size of the grid, both ends included.
-        given: Radii instead of the grid, as numbers or in text, ``"3.0,3.5"``.
+        given: Radii instead of the grid, as numbers or in text, ``"3.0,3.5"``; the grid
+            where it is empty.
 
     Raises:
+        ModelError: The trained cutoff is no radius.
         BenchError: A radius is no positive number, or above the trained one.
     """
-    if not given:
+    if not (math.isfinite(trained) and trained > 0):
+        msg = f"the trained cutoff of {trained} Å is no radius; the model must state a "
+        raise ModelError(msg + "positive, finite one as its cutoff")
+    if given in ("", [], ()):
         smallest = min(smallest, trained)
         grid = np.linspace(trained, smallest, n_radii)
         return sorted({trained, *map(float, grid[1:])}, reverse=True)
-    parts = given.split(",") if isinstance(given, str) else list(given)
+    parts = given.split(",") if isinstance(given, str) else given
     try:
-        radii = [float(part) for part in parts]
-    except ValueError as error:
+        radii = [
+            float(one) for one in (parts if isinstance(parts, Sequence) else [parts])
+        ]
+    except (TypeError, ValueError) as error:
         msg = f"rr: radii {given!r} must be numbers in Å with commas between them"
         raise BenchError(msg) from error
     for radius in radii:
@@ -75,9 +87,13 @@ def radii_of(
     return sorted({trained, *radii}, reverse=True)
 
 
-def policy_of(model: HasCutoff) -> Envelope:
-    """Return what happens to the envelope when nobody chooses."""
-    return POLICIES[model.cutoff_scope]
+def policy_of(model: ForceField) -> Envelope:
+    """Return what happens to the envelope when nobody chooses.
+
+    Raises:
+        ModelError: The model states a scope that does not exist.
+    """
+    return POLICIES[_known(model, cast("HasCutoff", model).cutoff_scope)]
 
 
 def candidates_of(
@@ -110,10 +126,22 @@ def candidates_of(
 
 
 def scopes_of(model: ForceField) -> tuple[CutoffScope, ...]:
-    """Return what may happen to the envelope of a model with a cutoff."""
+    """Return what may happen to the envelope of a model with a cutoff.
+
+    Raises:
+        ModelError: The model states a scope that does not exist.
+    """
     if isinstance(model, HasEnvelope):
-        return tuple(model.cutoff_scopes)
-    return (cast("HasCutoff", model).cutoff_scope,)
+        return tuple(_known(model, scope) for scope in model.cutoff_scopes)
+    return (_known(model, cast("HasCutoff", model).cutoff_scope),)
+
+
+def _known(model: ForceField, scope: CutoffScope) -> CutoffScope:
+    """Return a scope that a model states, which may be the user's own."""
+    if scope not in POLICIES:
+        msg = f"model {model.name!r} has the cutoff_scope {scope!r}, expected one of "
+        raise ModelError(msg + ", ".join(POLICIES))
+    return scope
 
 
 def _scopes(model: ForceField, envelope: Envelope) -> tuple[CutoffScope, ...]:

@@ -215,7 +215,7 @@ class MaceForceField:
         """Return what MACE's forward returns, with the values of a trunk."""
         inputs = (self._inputs(structures),)
         values = {**trunk}
-        if self.cutoff_scope == "graph+envelope":
+        if self.cutoff_scope == "graph+envelope" and self.cutoff < self.trained_cutoff:
             radius = torch.tensor(self.cutoff, dtype=self._dtype, device=self._device)
             values[_ENVELOPE] = radius
         outputs: dict[str, Tensor] = functional_call(self._network, values, inputs, flags)

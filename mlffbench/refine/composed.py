@@ -5,13 +5,13 @@ from typing import cast
 
 from mlffbench.core.forcefield import ForceField
 from mlffbench.core.structures import Structures
+from mlffbench.models.cutoffs import Envelope
 from mlffbench.priors.catalog import DEFAULT
 from mlffbench.refine.base import Fact, Refined, Training, Unit
-from mlffbench.models.cutoffs import Envelope
 from mlffbench.refine.criteria import Criterion
 from mlffbench.refine.radius import RadiusRefinement
 from mlffbench.refine.routed import Routed
-from mlffbench.refine.ttt import PriorTuning
+from mlffbench.refine.ttt import PriorTuning, mean_offsets
 
 
 class TunedRadius:
@@ -86,11 +86,16 @@ class TunedRadius:
         for places in units.values():
             mine = structures.select(places)
             refined = self._radius.refine(adapted.model_of(mine.ids[0]), mine)
+            routed = cast("Routed", refined.model)
             for place, name, fact in zip(places, mine.ids, refined.facts, strict=True):
-                models[name] = cast("Routed", refined.model).model_of(name)
                 facts[place] |= fact
+                if routed.model_of(name) is not model:
+                    models[name] = routed.model_of(name)
+        # a radius shifts energies as adapting does, so the means are kept anew
         return Refined(
-            model=Routed(model, models, adapted.offsets),
+            model=Routed(
+                model, models, mean_offsets(model, models, structures, self.unit)
+            ),
             facts=facts,
             trace=tuned.trace,
             gradient_steps=tuned.gradient_steps,

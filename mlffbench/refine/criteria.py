@@ -20,6 +20,23 @@ SPECTRAL: dict[Criterion, Callable[[SpectralReference, Spectra], Tensor]] = {
 """Distances of a graph's spectrum from the training graphs'."""
 
 
+def spectral_scores(
+    criterion: Criterion, reference: SpectralReference, found: Spectra
+) -> Tensor:
+    """Return how far each graph is from those of training.
+
+    Args:
+        criterion: One of `SPECTRAL`.
+        reference: What the training graphs look like.
+        found: Spectra of the structures.
+
+    Returns:
+        Shape (n_radii, n_systems), dimensionless; NaN for a graph without a spectrum.
+    """
+    distances = SPECTRAL[criterion](reference, found)
+    return distances.masked_fill(found.eigenvalues.isnan().all(-1), torch.nan)
+
+
 def prior_scores(
     candidates: Sequence[Candidate],
     structures: Structures,

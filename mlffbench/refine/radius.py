@@ -15,11 +15,8 @@ from torch import Tensor
 
 from mlffbench.core.errors import BenchError, CapabilityError, DataError
 from mlffbench.core.forcefield import ForceField, HasCutoff
-from mlffbench.core.graph import radius_graph
-from mlffbench.core.spectrum import Spectra, spectra
+from mlffbench.core.spectrum import Spectra
 from mlffbench.core.structures import Structures
-from mlffbench.priors.catalog import DEFAULT
-from mlffbench.refine.base import Fact, Refined, Training, Unit
 from mlffbench.models.cutoffs import (
     SCOPES,
     Candidate,
@@ -27,8 +24,18 @@ from mlffbench.models.cutoffs import (
     candidates_of,
     policy_of,
     radii_of,
+    scopes_of,
 )
-from mlffbench.refine.criteria import SPECTRAL, Criterion, mean_over_groups, prior_scores
+from mlffbench.priors.catalog import DEFAULT
+from mlffbench.refine.base import Fact, Refined, Training, Unit
+from mlffbench.refine.criteria import (
+    SPECTRAL,
+    Criterion,
+    mean_over_groups,
+    prior_scores,
+    spectral_scores,
+)
+from mlffbench.refine.graphs import CandidateGraphs, graphs_of
 from mlffbench.refine.prior_head import PriorLabels, has_prior_head, require_prior_head
 from mlffbench.refine.reference import Reference, reference_of, remembered
 from mlffbench.refine.routed import Routed
@@ -36,10 +43,10 @@ from mlffbench.refine.routed import Routed
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Scored:
-    """Candidates, spectra, scores (n_candidates, n_systems), and why some are missing."""
+    """Candidates, graphs, scores (n_candidates, n_systems), and why some are missing."""
 
     candidates: list[Candidate]
-    spectral: Spectra
+    graphs: CandidateGraphs
     scores: Tensor
     reasons: Mapping[int, str]
 
@@ -82,7 +89,7 @@ class RadiusRefinement:
         envelope: Envelope | None = None,
         smallest: float = 3.0,
         n_radii: int = 10,
-        radii: str | Sequence[float] = "",
+        radii: str | float | Sequence[float] = "",
         unit: Literal["structure", "group"] = "structure",
         prior: str = DEFAULT,
     ) -> None:
@@ -95,8 +102,11 @@ class RadiusRefinement:
                 names = ", ".join(str(one) for one in known if one)
                 msg = f"rr: {value!r} is none of {names}"
                 raise BenchError(msg)
-        if not smallest > 0 or n_radii < 1:
-            raise BenchError("rr: smallest must be above 0 Å and n_radii at least 1")
+        if not (smallest > 0 and isinstance(n_radii, int) and n_radii >= 1):
+            msg = (
+                "rr: smallest must be above 0 Å and n_radii a whole number of at least 1"
+            )
+            raise BenchError(msg)
         if envelope == "either" and criterion in SPECTRAL:
             msg = (
                 f"rr: {criterion!r} looks at graphs, which do not tell envelopes apart; "
@@ -105,12 +115,16 @@ class RadiusRefinement:
         self.unit: Unit = unit
         self.criterion, self.envelope, self.prior = criterion, envelope, prior
         self.smallest, self.n_radii, self.radii = smallest, n_radii, radii
+        labels = {
+            None: f"{prior} labels of them: only if a prior guides (setting 'criterion')",
+            "prior-guided": f"{prior} labels of them: yes",
+        }.get(criterion, "prior labels: no")
         self.sees = (
-            f"test geometries: yes, one {unit} at a time; {prior} labels of them: only "
-            "if a prior guides (setting 'criterion'); reference labels: no"
+            f"test geometries: yes, one {unit} at a time; {labels}; reference labels: no"
         )
         self._labels = PriorLabels(prior)
         self._reference: Reference | None = None
+        self._no_reference: str | None = None
 
     def check(self, model: ForceField) -> None:
         """Raise CapabilityError when the model lacks what its refinement needs."""
@@ -131,9 +145,8 @@ class RadiusRefinement:
         criterion = self.criterion or ("prior-guided" if guided else "padded-l2")
         envelope = self.envelope
         if envelope is None:
-            envelope = policy_of(cast("HasCutoff", model))
-            both = len(getattr(model, "cutoff_scopes", ())) > 1
-            if criterion == "prior-guided" and both:
+            envelope = policy_of(model)
+            if criterion == "prior-guided" and len(scopes_of(model)) > 1:
                 envelope = "either"
         if envelope == "either" and criterion in SPECTRAL:
             msg = (
@@ -151,9 +164,19 @@ class RadiusRefinement:
         return candidates_of(model, radii, self.choice(model).envelope)
 
     def learn(self, model: ForceField, training: Training) -> None:
-        """Find out what the training graphs look like; the model's own memory counts."""
+        """Find out what the training graphs look like; the model's own memory counts.
+
+        Raises:
+            DataError: A spectral criterion needs the training graphs, and one of them
+                has no spectrum.
+        """
         cutoff = cast("HasCutoff", model).cutoff
-        self._reference = remembered(model) or reference_of(training, cutoff)
+        try:
+            self._reference = remembered(model) or reference_of(training, cutoff)
+        except DataError as error:
+            if self.choice(model).criterion in SPECTRAL:
+                raise
+            self._no_reference = f"none: {error}"  # a prior guides without one
 
     def settings(self, model: ForceField) -> Mapping[str, Fact]:
         """Return every hyper-parameter as resolved for a model."""
@@ -166,7 +189,7 @@ class RadiusRefinement:
             "radii": ", ".join(f"{radius:.6g}" for radius in radii),
             "unit": self.unit,
             "prior": self.prior if choice.criterion == "prior-guided" else None,
-            "reference": reference.origin if reference else None,
+            "reference": reference.origin if reference else self._no_reference,
         }
 
     def refine(self, model: ForceField, structures: Structures) -> Refined:
@@ -179,22 +202,26 @@ class RadiusRefinement:
             CapabilityError: A spectral criterion has no training graphs to compare with.
         """
         candidates = self.candidates(model)
-        spectral, reasons = _spectra(structures, candidates)
-        scores = self._scores(model, candidates, structures, spectral, reasons)
+        radii = list(dict.fromkeys(candidate.cutoff for candidate in candidates))
+        graphs = graphs_of(structures, radii)
+        reasons = dict(graphs.reasons)
+        scores = self._scores(model, candidates, structures, graphs, reasons)
         if self.unit == "group":
             scores = mean_over_groups(scores, structures.group)
         # a first place among equals is the larger radius
         chosen = scores.nan_to_num(torch.inf).argmin(0)
         chosen[~torch.isfinite(scores[0])] = 0
+        guided = self.choice(model).criterion == "prior-guided"
+        why = "the prior head has no forces of it" if guided else "its graph is empty"
         for place in (~torch.isfinite(scores[0])).nonzero().flatten().tolist():
-            reasons.setdefault(place, "the prior head has no forces of it")
+            reasons.setdefault(place, why)
         picks = chosen.tolist()
         models = {
             name: candidates[pick].model
             for name, pick in zip(structures.ids, picks, strict=True)
             if pick
         }
-        scored = _Scored(candidates, spectral, scores, reasons)
+        scored = _Scored(candidates, graphs, scores, reasons)
         facts = self._facts(scored, picks, self._reference_for(model))
         return Refined(model=Routed(model, models), facts=facts)
 
@@ -203,16 +230,16 @@ class RadiusRefinement:
         model: ForceField,
         candidates: list[Candidate],
         structures: Structures,
-        spectral: Spectra,
+        graphs: CandidateGraphs,
         reasons: dict[int, str],
     ) -> Tensor:
         """Return shape (n_candidates, n_systems), adding reasons for missing ones."""
         criterion = self.choice(model).criterion
-        places = _places(candidates, spectral)
+        places = _places(candidates, graphs.spectra)
         if criterion == "prior-guided":
             labels = self._labels.of(structures)
             reasons |= {place: str(why) for place, why in labels.failures.items()}
-            return prior_scores(candidates, structures, labels, spectral.n_edges[places])
+            return prior_scores(candidates, structures, labels, graphs.n_edges[places])
         reference = self._reference_for(model)
         if reference is None:
             msg = (
@@ -220,19 +247,20 @@ class RadiusRefinement:
                 "training split was shown to the refinement"
             )
             raise CapabilityError(msg)
-        return SPECTRAL[criterion](reference.spectrum, spectral)[places]
+        return spectral_scores(criterion, reference.spectrum, graphs.spectra)[places]
 
     def _facts(
         self, scored: _Scored, picks: list[int], reference: Reference | None
     ) -> list[dict[str, Fact]]:
         """Return what was chosen for each structure, and its distances from training."""
-        candidates, spectral, scores = scored.candidates, scored.spectral, scored.scores
-        places = _places(candidates, spectral)
-        n_edges = spectral.n_edges[places]
+        candidates, graphs, scores = scored.candidates, scored.graphs, scored.scores
+        places = _places(candidates, graphs.spectra)
+        n_edges = graphs.n_edges[places]
         distances: dict[str, Tensor] = {}
         if reference is not None:
-            for kind, distance in SPECTRAL.items():
-                distances[kind] = distance(reference.spectrum, spectral)[places]
+            for kind in SPECTRAL:
+                found = spectral_scores(kind, reference.spectrum, graphs.spectra)
+                distances[kind] = found[places]
         facts: list[dict[str, Fact]] = []
         for place, pick in enumerate(picks):
             known = bool(torch.isfinite(scores[0, place]))
@@ -279,48 +307,6 @@ class PublishedRadiusRefinement(RadiusRefinement):
             n_radii=n_radii,
             radii=radii,
         )
-
-
-def _spectra(
-    structures: Structures, candidates: Sequence[Candidate]
-) -> tuple[Spectra, dict[int, str]]:
-    """Return spectra at all radii; a graph without one is NaN, and the reason is told."""
-    radii = list(dict.fromkeys(candidate.cutoff for candidate in candidates))
-    try:
-        return spectra(structures, radii), {}
-    except DataError as error:
-        if structures.n_systems == 1:
-            return _edges_only(structures, radii), {0: str(error)}
-    pieces: list[Spectra] = []
-    reasons: dict[int, str] = {}
-    for place in range(structures.n_systems):
-        piece, why = _spectra(structures.select([place]), candidates)
-        pieces.append(piece)
-        if why:
-            reasons[place] = why[0]
-    widest = max(piece.eigenvalues.shape[-1] for piece in pieces)
-    values = torch.full((len(radii), len(pieces), widest), torch.nan, dtype=torch.float64)
-    for place, piece in enumerate(pieces):
-        values[:, place, : piece.eigenvalues.shape[-1]] = piece.eigenvalues[:, 0]
-    n_edges = torch.cat([piece.n_edges for piece in pieces], dim=1)
-    whole = Spectra(
-        cutoffs=tuple(radii),
-        eigenvalues=values,
-        n_edges=n_edges,
-        sizes=structures.sizes,
-    )
-    return whole, reasons
-
-
-def _edges_only(structure: Structures, radii: Sequence[float]) -> Spectra:
-    """Return the edges of a graph that has no spectrum, of a small periodic cell."""
-    n_edges = [[radius_graph(structure, radius).n_edges] for radius in radii]
-    return Spectra(
-        cutoffs=tuple(radii),
-        eigenvalues=torch.full((len(radii), 1, structure.n_atoms), torch.nan).double(),
-        n_edges=torch.tensor(n_edges),
-        sizes=structure.sizes,
-    )
 
 
 def _places(candidates: Sequence[Candidate], spectral: Spectra) -> list[int]:

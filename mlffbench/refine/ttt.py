@@ -146,7 +146,9 @@ class PriorTuning:
                 if adapted.model is not None and not reason:
                     models[structures.ids[place]] = adapted.model
         return Refined(
-            model=Routed(model, models, _offsets(model, models, structures)),
+            model=Routed(
+                model, models, mean_offsets(model, models, structures, self.unit)
+            ),
             facts=facts,
             trace=trace,
             gradient_steps=n_steps,
@@ -268,28 +270,31 @@ def _units(structures: Structures, unit: Unit) -> dict[str, list[int]]:
     return units
 
 
-def _offsets(
-    base: ForceField, models: Mapping[str, ForceField], structures: Structures
+def mean_offsets(
+    base: ForceField,
+    models: Mapping[str, ForceField],
+    structures: Structures,
+    unit: Unit,
 ) -> dict[str, float]:
     """Return the energies, in eV, that give each molecule its mean energy back.
 
     Forces say nothing about a constant, so adapting to them lets absolute energies
-    drift. The mean over the adapted conformers of a molecule stays that of the base.
+    drift. The mean over the adapted conformers of a molecule stays that of the base;
+    where each structure was adapted alone (unit ``structure``), its own energy does.
     """
+    names = structures.ids if unit == "structure" else structures.group
     before = base.predict(structures).energy.double()
     after = Routed(base, models).predict(structures).energy.double()
     drift: dict[str, list[float]] = {}
     adapted = [name in models for name in structures.ids]
     change = (before - after).tolist()
-    for group, mine, value in zip(structures.group, adapted, change, strict=True):
+    for group, mine, value in zip(names, adapted, change, strict=True):
         if mine and math.isfinite(value):
             drift.setdefault(group, []).append(value)
     means = {group: sum(values) / len(values) for group, values in drift.items()}
     return {
         name: means.get(group, 0.0)
-        for name, group, mine in zip(
-            structures.ids, structures.group, adapted, strict=True
-        )
+        for name, group, mine in zip(structures.ids, names, adapted, strict=True)
         if mine
     }
 

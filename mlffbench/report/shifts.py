@@ -84,8 +84,8 @@ def ranking_table(diagnosis: Diagnosis) -> TextTable:
     notes = (
         "ρ: Spearman's correlation with the force MAE of each structure, ID and OOD "
         "together; below 0, low values warn.",
-        f"AUROC worst tenth: errors above {_mev(worst)}; beyond ID: above the ID splits' "
-        f"95th percentile, {_mev(beyond)}.",
+        f"AUROC worst tenth: errors above {_mev(worst)}; beyond ID: "
+        + (f"above {_mev(beyond)}, 95 % of ID." if beyond else "there is no ID split."),
         "explains: reads reference labels, so it cannot warn where there are none.",
         "Intervals: 95 %, bootstrap over molecules.",
     )

@@ -107,8 +107,8 @@ def radius_table(records: Sequence[Record], system: UnitSystem = "meV") -> TextT
         _radius_row(record, record.radius, system) for record in ordered if record.radius
     )
     notes = (
-        "refined: structures predicted otherwise than by the untouched model; graph "
-        "changed: those whose graph is another.",
+        "refined: structures predicted at another cutoff or envelope than the trained; "
+        "graph changed: those whose graph is another.",
         "headroom: share of the force MAE that the best choice by the true error would "
         "remove; captured: what RR removed of that. Only mlffbench diagnose --oracle, "
         "which reads the labels, knows them.",

@@ -65,9 +65,10 @@ def percent_with_interval(metric: MetricValue | None) -> str:
     if metric is None:
         return "–"
     if metric.low is None or metric.high is None:
-        return f"{100 * metric.value:.0f}"
-    ends = f"{100 * metric.low:.0f}, {100 * metric.high:.0f}"
-    return f"{100 * metric.value:.0f} [{ends}]"
+        return str(round(100 * metric.value))
+    # whole numbers: no "-0" as text of floats would have
+    low, high = round(100 * metric.low), round(100 * metric.high)
+    return f"{round(100 * metric.value)} [{low}, {high}]"
 
 
 def ratio_with_interval(comparison: Comparison | None) -> str:

@@ -1,24 +1,26 @@
 """Campaign: everything one ``mlffbench run`` was asked for, resolved, then done."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import torch
 
 from mlffbench.core.errors import BenchError, CapabilityError, SuiteError
+from mlffbench.core.forcefield import ForceField
 from mlffbench.core.options import ModelOptions
 from mlffbench.core.split import Split
 from mlffbench.models.catalog import MODELS
 from mlffbench.models.load import card_of, load_model, parse_spec
 from mlffbench.refine.base import Refiner
 from mlffbench.refine.catalog import REFINERS
+from mlffbench.run.diagnose import diagnose_runs
 from mlffbench.run.execute import Progress, Work, execute
 from mlffbench.run.plan import BATCH_ATOMS, Half, Job, splits_of
 from mlffbench.run.store import RunFolder, run_folder
-from mlffbench.run.suite import Suite, load_splits, load_suite
+from mlffbench.run.suite import Setting, Suite, load_splits, load_suite
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -29,6 +31,7 @@ class Request:
         suite: Name or path.
         models: Models as typed; empty means the suite's.
         modes: Modes; empty means the suite's.
+        settings: Mode -> settings that go before the suite's.
         half: ``test`` or ``val``.
         device: ``cpu`` or ``cuda``.
         dtype: ``float32`` or ``float64``; None is each model's default.
@@ -38,11 +41,13 @@ class Request:
         out: Folder of all runs.
         overwrite: Replace runs with other settings.
         trust: Unpickle model files of unknown origin.
+        diagnose: Measure, beside every run, how far its structures are from training.
     """
 
     suite: str
     models: tuple[str, ...] = ()
     modes: tuple[str, ...] = ()
+    settings: Mapping[str, Mapping[str, Setting]] = field(default_factory=dict)
     half: Half = "test"
     device: str = "cpu"
     dtype: str | None = None
@@ -52,6 +57,7 @@ class Request:
     out: Path = Path("runs")
     overwrite: bool = False
     trust: bool = False
+    diagnose: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -92,8 +98,12 @@ def prepare(request: Request) -> Campaign:
     """
     suite, folder = load_suite(request.suite)
     modes = request.modes or suite.modes
-    for mode in (*modes, *suite.settings):
+    for mode in (*modes, *suite.settings, *request.settings):
         REFINERS.entry(mode)
+    unused = [mode for mode in request.settings if mode not in modes]
+    if unused:
+        msg = f"settings were given for mode {unused[0]!r}, which is not run; add it to "
+        raise SuiteError(msg + "--mode or leave them out")
     for model in request.models or suite.models:
         parts = parse_spec(model)
         if not parts.is_file:
@@ -110,7 +120,14 @@ def prepare(request: Request) -> Campaign:
             seed=request.seed,
             limit=request.limit,
             batch_atoms=request.batch_atoms or BATCH_ATOMS[request.device],
-            settings=tuple(sorted(suite.settings.get(mode, {}).items())),
+            settings=tuple(
+                sorted(
+                    {
+                        **suite.settings.get(mode, {}),
+                        **request.settings.get(mode, {}),
+                    }.items()
+                )
+            ),
         )
         for model in request.models or suite.models
         for mode in modes
@@ -159,7 +176,30 @@ def run_campaign(campaign: Campaign, progress: Progress) -> Done:
                     done.faults.append(f"{model} {job.mode}: {error}")
                 else:
                     done.folders.append(campaign.folder(job))
+            if campaign.request.diagnose:
+                done.notes.extend(_diagnose(campaign, jobs, loaded, done, progress))
     return done
+
+
+def _diagnose(
+    campaign: Campaign,
+    jobs: list[Job],
+    model: ForceField,
+    done: Done,
+    progress: Progress,
+) -> list[str]:
+    """Diagnose the finished runs of one model; return what could not be computed."""
+    mine = [campaign.folder(job) for job in jobs]
+    folders = [folder for folder in mine if folder in done.folders]
+    request = campaign.request
+    progress.begin(f"{model.name} diagnostics", len(folders))
+    return diagnose_runs(
+        folders,
+        model,
+        device=request.device,
+        dtype=request.dtype,
+        advance=progress.advance,
+    )
 
 
 def _run_job(campaign: Campaign, job: Job, model: Any, progress: Progress) -> None:

@@ -11,7 +11,7 @@ import numpy as np
 import torch
 
 from mlffbench.core.card import ModelCard
-from mlffbench.core.forcefield import ForceField, HasWeights
+from mlffbench.core.forcefield import ForceField
 from mlffbench.core.split import Split
 from mlffbench.core.structures import Structures
 from mlffbench.refine.base import LearnsFromTraining, Refiner, Training
@@ -21,9 +21,9 @@ from mlffbench.run.plan import Batch, Job, choose_rows, plan_batches, why_skippe
 from mlffbench.run.predict import Prediction, predict_batch
 from mlffbench.run.provenance import (
     command_line,
-    file_hashes,
     git_state,
     hardware,
+    model_facts,
     versions,
 )
 from mlffbench.run.store import Arrays, RunFolder
@@ -217,12 +217,7 @@ def _facts(work: Work, rows: list[np.ndarray]) -> dict[str, Any]:
     decides = {
         "job": work.job.as_dict(),
         "splits": splits,
-        "model": {
-            "name": work.model.name,
-            "card": dict(work.card.rows()),
-            "files": file_hashes(work.job.model),
-            "weights_sha256": _weights_of(work.model),
-        },
+        "model": model_facts(work.job.model, work.model, work.card),
         "mode": {
             "name": work.refiner.name,
             "unit": work.refiner.unit,
@@ -242,10 +237,6 @@ def _facts(work: Work, rows: list[np.ndarray]) -> dict[str, Any]:
         "command": command_line(),
         "started": _now(),
     }
-
-
-def _weights_of(model: ForceField) -> str:
-    return model.weights_sha256 if isinstance(model, HasWeights) else ""
 
 
 def _now() -> str:

@@ -3,25 +3,39 @@
 Reads reference labels; see `mlffbench.diagnostics.oracle`.
 """
 
+from dataclasses import replace
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import torch
 
 from mlffbench.core.errors import CapabilityError, StoreError
-from mlffbench.core.forcefield import ForceField, HasCutoff, HasWeights
+from mlffbench.core.forcefield import ForceField, HasCutoff
+from mlffbench.core.labels import Labels
 from mlffbench.core.options import ModelOptions
+from mlffbench.core.structures import Structures
 from mlffbench.diagnostics.oracle import errors_by_cutoff
 from mlffbench.models.cutoffs import Candidate, candidates_of, radii_of, scopes_of
-from mlffbench.models.load import load_model
+from mlffbench.models.load import card_of, load_model
 from mlffbench.run.execute import Progress
-from mlffbench.run.radius import Oracle, names_of
+from mlffbench.run.predict import predict_each
+from mlffbench.run.provenance import model_facts
+from mlffbench.run.radius import Oracle, identity_of, names_of
 from mlffbench.run.score import score_run
 from mlffbench.run.store import RunFolder
-from mlffbench.run.stored import StoredRun
+from mlffbench.run.stored import StoredRun, StoredSplit
 
 SMALLEST, N_RADII = 3.0, 10
 """The grid of `RadiusRefinement`'s defaults."""
+
+
+class _Asked(NamedTuple):
+    """Structures with what the oracle calls them and their reference labels."""
+
+    names: list[str]
+    structures: Structures
+    reference: Labels
 
 
 def ask_oracle(
@@ -46,7 +60,8 @@ def ask_oracle(
 
     Raises:
         CapabilityError: The model has no cutoff to change.
-        StoreError: The run is missing, has not finished, or cannot be written.
+        StoreError: The run is missing, has not finished, is of another model, or the
+            result cannot be written.
         ModelError: The model cannot be loaded.
     """
     if not baseline.path.exists():
@@ -54,34 +69,52 @@ def ask_oracle(
         raise StoreError(msg + "run the suite with --mode baseline,rr first")
     run = StoredRun.read(baseline)
     job = run.facts["job"]
-    dtype = str(run.facts["dtype"])
-    options = ModelOptions(device=job["device"], dtype=dtype, trust=trust)
+    options = ModelOptions(device=job["device"], dtype=job["dtype"], trust=trust)
     model = load_model(job["model"], options)
+    identity = identity_of(model_facts(job["model"], model, card_of(model)))
+    if identity != identity_of(run.facts["model"]):
+        msg = f"the model {job['model']!r} has changed since {baseline.path} was written"
+        raise StoreError(msg + "; repeat its run with --overwrite")
     candidates = _candidates(model, smallest, n_radii)
-    tested = [split for split in run.splits if split.facts["role"] != "train"]
-    n_structures = sum(split.structures.n_systems for split in tested)
+    asked = [_predicted(s) for s in run.splits if s.facts["role"] != "train"]
+    n_structures = sum(len(one.names) for one in asked)
     progress.begin(f"{job['model']} oracle", n_structures * len(candidates))
     errors = [
         errors_by_cutoff(
             candidates,
-            split.structures,
-            split.reference,
+            one.structures,
+            one.reference,
             device=job["device"],
-            dtype=torch.float64 if dtype == "float64" else torch.float32,
+            dtype=torch.float64 if run.facts["dtype"] == "float64" else torch.float32,
+            predict=predict_each,
             advance=progress.advance,
         )
-        for split in tested
+        for one in asked
     ]
     oracle = Oracle(
         cutoffs=np.array([one.cutoff for one in candidates]),
         envelopes=np.array([one.envelope for one in candidates]),
-        ids=np.array([name for split in tested for name in names_of(split)]),
+        ids=np.array([name for one in asked for name in one.names], dtype=np.str_),
         errors=np.concatenate(errors, axis=1),
-        weights_sha256=model.weights_sha256 if isinstance(model, HasWeights) else "",
+        model=identity,
     )
     folder = baseline.path.parent
     oracle.write(folder)
     return _score_again(folder)
+
+
+def _predicted(split: StoredSplit) -> _Asked:
+    """Return the structures of a split that the baseline could predict."""
+    rows = np.flatnonzero(split.table["status"] == "ok").tolist()
+    kept = torch.isin(split.structures.system, torch.tensor(rows, dtype=torch.int64))
+    reference = replace(
+        split.reference,
+        energy=split.reference.energy[rows],
+        forces=split.reference.forces[kept],
+    )
+    names = names_of(split)
+    structures = split.structures.select(rows)
+    return _Asked([names[row] for row in rows], structures, reference)
 
 
 def _candidates(model: ForceField, smallest: float, n_radii: int) -> list[Candidate]:

@@ -69,7 +69,7 @@ def predict_batch(
     except (Exception, SystemExit) as error:  # noqa: BLE001 - a model may raise anything
         reason = f"{refiner.name} failed: {_in_words(error)}"
         refined = Refined(model=_Refusing(reason))
-    labels = _predict(refined.model, shown)
+    labels = predict_each(refined.model, shown)
     _synchronize(shown)
     wall_s = time.perf_counter() - start
     failures = dict(labels.failures)
@@ -107,7 +107,7 @@ class _Refusing:
         return _nothing(structures, self.reason)
 
 
-def _predict(model: ForceField, structures: Structures) -> Labels:
+def predict_each(model: ForceField, structures: Structures) -> Labels:
     """Predict a batch; where it raises, its halves, down to the structure at fault.
 
     Halving is also what gives a batch that is too large for a GPU's memory another try.
@@ -129,7 +129,7 @@ def _predict(model: ForceField, structures: Structures) -> Labels:
     middle = structures.n_systems // 2
     halves = [range(middle), range(middle, structures.n_systems)]
     return Labels.concatenate(
-        [_predict(model, structures.select(half)) for half in halves]
+        [predict_each(model, structures.select(half)) for half in halves]
     )
 
 

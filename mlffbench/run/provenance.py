@@ -13,7 +13,9 @@ from typing import Any
 import torch
 
 import mlffbench
+from mlffbench.core.card import ModelCard
 from mlffbench.core.files import sha256_of
+from mlffbench.core.forcefield import ForceField, HasWeights
 
 _PACKAGES = (
     "torch", "numpy", "scipy", "pandas", "ase", "tblite", "torchani", "mace-torch",
@@ -70,6 +72,16 @@ def file_hashes(spec: str) -> dict[str, str]:
     parts = {spec.partition(":")[2], spec.rpartition(":")[0]}
     paths = [Path(part) for part in sorted(parts) if part]
     return {path.name: sha256_of(path) for path in paths if path.is_file()}
+
+
+def model_facts(spec: str, model: ForceField, card: ModelCard) -> dict[str, Any]:
+    """Return what tells a model from others: its name, card, files and weights."""
+    return {
+        "name": model.name,
+        "card": dict(card.rows()),
+        "files": file_hashes(spec),
+        "weights_sha256": model.weights_sha256 if isinstance(model, HasWeights) else "",
+    }
 
 
 def _git(folder: Path, *words: str) -> str | None:

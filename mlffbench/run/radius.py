@@ -1,5 +1,8 @@
 """What radius refinement chose in a run, and what the oracle says of it."""
 
+import hashlib
+import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
@@ -29,16 +32,16 @@ class Oracle:
     Attributes:
         cutoffs: Shape (n_candidates,), in Å; the first is the trained one.
         envelopes: Shape (n_candidates,): ``trained``, ``truncate`` or ``rescale``.
-        ids: Shape (n,): split and structure, as ``"split/role/id"``.
+        ids: Shape (n,): what `names_of` calls the structures.
         errors: Shape (n_candidates, n), in eV/Å; NaN where there is none.
-        weights_sha256: Of the model; empty where it has no file.
+        model: Whose they are, as `identity_of` tells.
     """
 
     cutoffs: Floats
     envelopes: NDArray[np.str_]
     ids: NDArray[np.str_]
     errors: Floats
-    weights_sha256: str
+    model: str
 
     @classmethod
     def read(cls, folder: Path) -> Self | None:
@@ -57,7 +60,7 @@ class Oracle:
                 envelopes=arrays["envelopes"],
                 ids=arrays["ids"],
                 errors=arrays["errors"],
-                weights_sha256=str(arrays["weights_sha256"]),
+                model=str(arrays["model"]),
             )
         except KeyError as error:
             msg = f"{path} is no oracle's file: {error} is missing; delete it"
@@ -72,7 +75,7 @@ class Oracle:
                 "envelopes": self.envelopes,
                 "ids": self.ids,
                 "errors": self.errors,
-                "weights_sha256": np.asarray(self.weights_sha256),
+                "model": np.asarray(self.model),
             },
         )
 
@@ -90,17 +93,25 @@ class Oracle:
         tried = np.array([np.abs(self.cutoffs - radius) < _CLOSE for radius in radii])
         allowed = np.isin(self.envelopes, ["trained", envelope]) | (envelope == "either")
         place = {name: number for number, name in enumerate(self.ids.tolist())}
+        tried &= allowed
         if not tried.any(axis=1).all():
             return np.full(len(names), np.nan)
-        least = self.errors[tried.any(axis=0) & allowed].min(axis=0)
+        least = self.errors[tried.any(axis=0)].min(axis=0)
         known = [place.get(name, -1) for name in names]
         return np.where(np.array(known) >= 0, least[known], np.nan)
 
 
 def names_of(split: StoredSplit) -> list[str]:
-    """Return what the oracle calls the structures of a split."""
+    """Return what the oracle calls the structures of a split: source, split and id."""
     facts = split.facts
-    return [f"{facts['name']}/{facts['role']}/{one}" for one in split.table["id"]]
+    source = f"{facts['source_sha256'][:16]}/{facts['name']}/{facts['role']}"
+    return [f"{source}/{one}" for one in split.table["id"]]
+
+
+def identity_of(model: Mapping[str, Any]) -> str:
+    """Return a checksum of what ``run.json`` says of a model: weights, files, card."""
+    text = json.dumps(dict(model), sort_keys=True)
+    return hashlib.sha256(text.encode()).hexdigest()
 
 
 def radius_summary(
@@ -129,8 +140,9 @@ def radius_summary(
         n_refined=int((chosen["envelope"] != "trained").sum()),
     )
     oracle = Oracle.read(run.folder.path.parent)
-    same = oracle and oracle.weights_sha256 == str(run.facts["model"]["weights_sha256"])
-    if oracle is None or not same or baseline is None:
+    if oracle is None or baseline is None:
+        return summary
+    if oracle.model != identity_of(run.facts["model"]):
         return summary
     settings = run.facts["mode"]["settings"]
     if "steps" in settings:  # the oracle knows the untouched model only
@@ -150,8 +162,8 @@ def _judge(
     gain, most = base - after * weight, base - best * weight
     molecules = Molecules.of(split.structures.group)
     return {
-        "headroom": share(most, base, molecules),
-        "captured": share(gain, most, molecules),
+        "headroom": share(most, base, molecules, bounds=(0.0, 1.0)),
+        "captured": share(gain, most, molecules, bounds=(-np.inf, 1.0)),
     }
 
 

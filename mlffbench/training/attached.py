@@ -144,10 +144,8 @@ class AttachedPriorHead:
 
     def predict_prior(self, structures: Structures) -> Labels:
         """Return detached labels of the prior's readout."""
-        labels = self.forward(structures, "prior")
-        return replace(
-            labels, energy=labels.energy.detach(), forces=labels.forces.detach()
-        )
+        labels = self._prior_labels(structures, differentiable=False)
+        return replace(labels, energy=labels.energy.detach())
 
     def clone(self) -> Self:
         """Return a copy whose parameters can be changed without touching this one."""
@@ -192,6 +190,9 @@ class AttachedPriorHead:
         """Return one head's labels with the autograd graph attached."""
         if head == "ref":
             return self._trunk.labels_graph(structures)
+        return self._prior_labels(structures, differentiable=True)
+
+    def _prior_labels(self, structures: Structures, *, differentiable: bool) -> Labels:
         with torch.enable_grad():
             here = structures.to(device=self._centre.device)
             positions = here.positions.detach().clone().requires_grad_()
@@ -200,7 +201,9 @@ class AttachedPriorHead:
             atoms = self.baseline.scale * self._readout(scaled)[:, 0].double()
             atoms = atoms + self._zeros[here.numbers]
             energy = atoms.new_zeros(here.n_systems).index_add(0, here.system, atoms)
-            [slope] = torch.autograd.grad(energy.sum(), [positions], create_graph=True)
+            [slope] = torch.autograd.grad(
+                energy.sum(), [positions], create_graph=differentiable
+            )
         return Labels(energy=energy, forces=-slope, source=f"model:{self.name}/prior")
 
     def _stand_on(self, trunk: HasTrunk) -> None:

@@ -92,7 +92,12 @@ def test_run_prints_a_table_and_report_repeats_it(
     assert "On unseen elements (ood) the force error" in table
     assert table.rstrip().endswith("wrote runs/report.html")
     assert (tmp_path / "runs" / "report.html").exists()
-    for form, start in (("html", "<!doctype html>"), ("md", "# mlffbench report"), ("csv", "suite,"), ("json", "{")):
+    for form, start in (
+        ("html", "<!doctype html>"),
+        ("md", "# mlffbench report"),
+        ("csv", "suite,"),
+        ("json", "{"),
+    ):
         report = mlffbench("report", "--format", form, "--out", f"r.{form}", cwd=tmp_path)
         assert report.returncode == 0, report.stderr
         assert (tmp_path / f"r.{form}").read_text().startswith(start)

@@ -2,6 +2,7 @@ import subprocess
 import sys
 import warnings
 from collections.abc import Sequence
+from dataclasses import replace
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
@@ -187,3 +188,64 @@ def test_loading_says_nothing() -> None:
         [sys.executable, "-c", code], capture_output=True, text=True, check=True
     )
     assert done.stdout + done.stderr == ""
+
+
+def apart(distance: float) -> Structures:
+    """Return a water molecule and a carbon atom, its distance from the oxygen given."""
+    water = torch.tensor(molecule("H2O").positions)
+    far = water[:1] + torch.tensor([[0.0, 0.0, distance]])
+    return Structures.build(
+        [torch.cat([water, far])], [torch.tensor([8, 1, 1, 6])], ids=["apart"]
+    )
+
+
+@pytest.mark.parametrize("radius", [4.6, 3.3, 2.5])
+def test_both_envelopes_vanish_at_the_radius(ani: Any, radius: float) -> None:
+    """The carbon leaves without a jump, and is far from felt once it has left."""
+    narrow = ani.with_cutoff(radius)
+    assert (narrow.cutoff, ani.cutoff) == (radius, 5.2)
+    step = 1e-5
+    inside, outside = (narrow.predict(apart(radius + by)) for by in (-step, step))
+    torch.testing.assert_close(inside.energy, outside.energy, atol=1e-8, rtol=0)
+    torch.testing.assert_close(inside.forces, outside.forces, atol=2e-4, rtol=0)
+    alone = apart(30.0)
+    beyond = narrow.predict(apart(radius + 1e-3))
+    torch.testing.assert_close(beyond.forces, narrow.predict(alone).forces)
+    felt = ani.predict(apart(radius + 1e-3)).forces - beyond.forces
+    assert float(felt.abs().max()) > 1e-3
+
+
+@pytest.mark.parametrize("radius", [5.0, 4.0, 3.0, 1.5])
+def test_forces_at_a_radius_are_minus_the_slope(ani: Any, radius: float) -> None:
+    narrow = ani.with_cutoff(radius)
+    structures = embedded(every=60)
+    direction = torch.randn(
+        structures.positions.shape,
+        generator=torch.Generator().manual_seed(0),
+        dtype=torch.float64,
+    )
+    step = 1e-5
+    up, down = (
+        narrow.predict(replace(structures, positions=structures.positions + by)).energy
+        for by in (step * direction, -step * direction)
+    )
+    work = structures.positions.new_zeros(structures.n_systems)
+    forces = narrow.predict(structures).forces
+    work.index_add_(0, structures.system, (forces * direction).sum(1))
+    torch.testing.assert_close(-(up - down) / (2 * step), work, atol=1e-5, rtol=1e-5)
+
+
+def test_the_trained_radius_gives_the_same_bits(ani: Any) -> None:
+    structures = embedded(every=10)
+    same, expected = ani.with_cutoff(5.2).predict(structures), ani.predict(structures)
+    assert torch.equal(same.forces, expected.forces)
+    assert torch.equal(same.energy, expected.energy)
+    ani.with_cutoff(3.0).predict(structures)
+    assert torch.equal(ani.predict(structures).forces, expected.forces)
+    assert ani.with_cutoff(3.0).with_cutoff(5.2).cutoff == 5.2
+
+
+@pytest.mark.parametrize("cutoff", [5.3, 0.0, -1.0, float("nan"), float("inf")])
+def test_a_cutoff_that_cannot_work(ani: Any, cutoff: float) -> None:
+    with pytest.raises(ModelError, match=r"above 0, and beyond the trained 5.2 Å"):
+        ani.with_cutoff(cutoff)

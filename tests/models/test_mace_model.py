@@ -1,6 +1,7 @@
 import os
 import warnings
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ from ase import Atoms
 from ase.build import molecule
 from torch import nn
 
+from mlffbench.core.card import ModelCard
 from mlffbench.core.contracts import check_forcefield
 from mlffbench.core.errors import ModelError
 from mlffbench.core.files import sha256_of
@@ -19,6 +21,7 @@ from mlffbench.core.structures import Structures
 from mlffbench.models import mace as published
 from mlffbench.models.load import load_model
 from mlffbench.models.mace_file import import_mace, open_network, open_trusted
+from mlffbench.models.mace_model import MaceForceField
 from mlffbench.models.weights import CACHE_VARIABLE
 
 pytest.importorskip("mace")
@@ -180,6 +183,116 @@ def test_a_narrower_graph(model: Any, calculator: Any) -> None:
     np.testing.assert_allclose(labels.forces.numpy(), atoms.get_forces(), atol=TIGHT)
     assert (labels.forces - same.forces).abs().max() > 1e-6
     assert narrow.with_cutoff(R_MAX).cutoff == R_MAX
+
+
+SCOPES = ("graph", "graph+envelope")
+
+
+def apart(distance: float) -> Atoms:
+    """Return a water molecule and a carbon atom at a distance from the oxygen."""
+    water = molecule("H2O")
+    return water + Atoms("C", positions=[water.positions[0] + [0, 0, distance]])
+
+
+def test_an_envelope_is_smooth_where_truncation_jumps(model: Any) -> None:
+    radius, step = 3.0, 1e-6
+    jumps = {}
+    for scope in SCOPES:
+        narrow = model.with_cutoff(radius, scope)
+        assert (narrow.cutoff, narrow.cutoff_scope) == (radius, scope)
+        inside, outside = (narrow.predict(of(apart(radius + s))) for s in (-step, step))
+        jumps[scope] = (
+            float((inside.energy - outside.energy).abs()),
+            float((inside.forces - outside.forces).abs().max()),
+        )
+        beyond, gone = (narrow.predict(of(apart(d))) for d in (radius + 1e-3, 30.0))
+        torch.testing.assert_close(beyond.forces, gone.forces, atol=1e-9, rtol=0)
+    assert min(jumps["graph"]) > 1e-4
+    assert max(jumps["graph+envelope"]) < 1e-7
+
+
+@pytest.mark.parametrize("scope", SCOPES)
+def test_forces_at_a_radius_are_minus_the_slope(model: Any, scope: str) -> None:
+    narrow = model.with_cutoff(2.7, scope)
+    batch = of(molecule("CH3CH2OH"), molecule("C6H6"))
+    generator = torch.Generator().manual_seed(0)
+    shape = batch.positions.shape
+    direction = torch.randn(shape, generator=generator, dtype=torch.float64)
+    step = 1e-5
+    up, down = (
+        narrow.predict(replace(batch, positions=batch.positions + by)).energy
+        for by in (step * direction, -step * direction)
+    )
+    forces = narrow.predict(batch).forces
+    work = batch.positions.new_zeros(2)
+    work.index_add_(0, batch.system, (forces * direction).sum(1))
+    torch.testing.assert_close(-(up - down) / (2 * step), work, atol=1e-6, rtol=1e-6)
+
+
+def test_the_envelope_is_maces_own_at_another_radius(model: Any, build: Build) -> None:
+    """A network built with the radius in its envelope only gives the same numbers."""
+    network: Any = build()
+    network.radial_embedding.cutoff_fn.r_max.fill_(2.7)
+    calculator = calculator_of(network)
+    calculator.r_max = 2.7
+    atoms = molecule("CH3CH2OH")
+    atoms.calc = calculator
+    labels = model.with_cutoff(2.7, "graph+envelope").predict(of(atoms))
+    assert labels.energy.item() == pytest.approx(atoms.get_potential_energy(), abs=TIGHT)
+    np.testing.assert_allclose(labels.forces.numpy(), atoms.get_forces(), atol=TIGHT)
+
+
+def test_the_trained_radius_gives_the_same_bits_under_both(
+    model: Any, build: Build, tmp_path: Path
+) -> None:
+    batch = of(*molecules(), crystal())
+    # 4.3 Å of a file in float32 are 4.30000019 Å, in the envelope too
+    path = save(build(r_max=4.3).float(), tmp_path / "single.model")
+    single = load_model(f"mace:{path}", ModelOptions(dtype="float64"))
+    for one in (model, single):
+        expected = one.predict(batch)
+        for scope in SCOPES:
+            for same in (
+                one.with_cutoff(one.cutoff, scope),
+                one.with_cutoff(3.0, scope).with_cutoff(one.cutoff),
+            ):
+                assert torch.equal(same.predict(batch).forces, expected.forces)
+                assert torch.equal(same.predict(batch).energy, expected.energy)
+        assert torch.equal(one.predict(batch).forces, expected.forces)
+
+
+def test_a_narrow_clone_is_trained_at_its_radius(model: Any) -> None:
+    """Gradients to the trunk are those of the narrow labels, under its envelope."""
+    narrow = model.with_cutoff(2.7, "graph+envelope").clone()
+    batch = of(molecule("CH3CH2OH"))
+    labels = narrow.labels_graph(batch)
+    torch.testing.assert_close(labels.forces.detach(), narrow.predict(batch).forces)
+    features = narrow.embed_graph(batch)
+    torch.testing.assert_close(features.detach(), narrow.embed(batch))
+    assert not torch.allclose(features.detach(), model.embed(batch))
+
+
+class Hard(nn.Module):
+    """An envelope of somebody else's: a step, with no radius to move."""
+
+    def forward(self, lengths: torch.Tensor) -> torch.Tensor:
+        return (lengths < R_MAX).to(lengths)
+
+
+def test_an_envelope_that_cannot_be_moved(build: Build) -> None:
+    network: Any = build()
+    network.radial_embedding.cutoff_fn = Hard()
+    model = MaceForceField(
+        "hard",
+        network,
+        ModelCard(elements=frozenset()),
+        head="",
+        device=torch.device("cpu"),
+        dtype=torch.float64,
+    )
+    with pytest.raises(ModelError, match=r"no radial envelope .* policy 'truncate'"):
+        model.with_cutoff(3.0, "graph+envelope")
+    assert model.with_cutoff(3.0).predict(of(molecule("H2O"))).failures == {}
 
 
 @pytest.mark.parametrize("cutoff", [R_MAX + 0.1, 0.0, -1.0, float("nan")])

@@ -4,10 +4,21 @@ import json
 
 import pytest
 
-from mlffbench.core.record import Comparison, Counts, MetricValue, Record
+from mlffbench.core.record import (
+    Comparison,
+    Counts,
+    MetricValue,
+    RadiusSummary,
+    Record,
+)
 from mlffbench.report.render import to_csv, to_json, to_markdown, to_rich, worst_markdown
-from mlffbench.report.tables import energy_table, force_table
-from mlffbench.report.units import number, shown_unit, with_interval
+from mlffbench.report.tables import energy_table, force_table, radius_table
+from mlffbench.report.units import (
+    number,
+    percent_with_interval,
+    shown_unit,
+    with_interval,
+)
 
 MAE = MetricValue(value=0.2, unit="eV/Å", n=9, n_molecules=3, low=0.1, high=0.3)
 RATIO = MetricValue(value=2.0, unit="1", n=18, n_molecules=6, low=1.5, high=2.5)
@@ -119,3 +130,80 @@ def test_energies_have_intervals_in_three_columns() -> None:
     assert table.columns[3:] == ("n", "raw meV/atom", "aligned", "relative")
     assert table.rows[0][3:] == ("9 / 0 / 0", "200 [100, 300]", "–", "–")
     assert any("look" in note for note in table.notes)
+
+
+RADIUS = RadiusSummary(smallest=3.0, largest=4.5, n=9, n_changed=3, n_refined=6)
+
+
+def share(value: float, *ends: float) -> MetricValue:
+    limits = dict(zip(("low", "high"), ends, strict=False))
+    return MetricValue(value=value, unit="1", n=9, n_molecules=3, **limits)
+
+
+@pytest.mark.parametrize(
+    ("metric", "text"),
+    [
+        (None, "–"),
+        (share(0.224), "22"),
+        (share(0.224, 0.151, 0.3), "22 [15, 30]"),
+        (share(-0.5, -1.2, 0.1), "-50 [-120, 10]"),
+        (share(-0.001, -0.002, 0.004), "0 [0, 0]"),
+        (share(0.0), "0"),
+        (share(1.0, 0.9, 1.0), "100 [90, 100]"),
+    ],
+)
+def test_shares_are_whole_percents(metric: MetricValue | None, text: str) -> None:
+    assert percent_with_interval(metric) == text
+
+
+def test_radii_are_columns_of_the_force_table_where_there_are_any() -> None:
+    assert "radius Å" not in force_table([record(), record(mode="ttt")]).columns
+    table = force_table([record(), record(mode="rr", radius=RADIUS)])
+    cells = [dict(zip(table.columns, row, strict=True)) for row in table.rows]
+    assert [cell["radius Å"] for cell in cells] == ["–", "3.00–4.50"]
+    assert [cell["graph changed"] for cell in cells] == ["–", "33 %"]
+
+
+def test_the_radius_table_says_what_was_gained() -> None:
+    better = Comparison(
+        difference=MAE.model_copy(update={"value": -0.02, "low": -0.03, "high": -0.01}),
+        ratio=RATIO,
+        verdict="better",
+    )
+    known = RADIUS.model_copy(
+        update={"headroom": share(0.22, 0.1, 0.3), "captured": share(0.41, 0.2, 0.6)}
+    )
+    table = radius_table(
+        [
+            record(),
+            record(mode="rr", radius=known, paired={"forces_mae": better}),
+            record(mode="rr-paper", radius=RADIUS),
+        ]
+    )
+    assert [row[2] for row in table.rows] == ["rr", "rr-paper"]
+    cells = dict(zip(table.columns, table.rows[0], strict=True))
+    assert cells["n"] == "9"
+    assert cells["refined"] == "67 %"
+    assert cells["graph changed"] == "33 %"
+    assert cells["change meV/Å"] == "-20.0 [-30.0, -10.0]"
+    assert cells["headroom %"] == "22 [10, 30]"
+    assert cells["captured %"] == "41 [20, 60]"
+    unknown = dict(zip(table.columns, table.rows[1], strict=True))
+    assert unknown["change meV/Å"] == "–"
+    assert unknown["headroom %"] == unknown["captured %"] == "–"
+    assert any("reads the labels" in note for note in table.notes)
+    assert table.sections == {1}
+
+
+def test_one_radius_for_all_is_one_number_and_none_is_no_row() -> None:
+    same = RADIUS.model_copy(update={"largest": 3.0})
+    assert "3.00" in radius_table([record(mode="rr", radius=same)]).rows[0]
+    assert radius_table([record()]).rows == ()
+    assert "kcal/mol" in radius_table([record(radius=same)], "kcal").columns[7]
+
+
+def test_radii_survive_being_written_down() -> None:
+    known = RADIUS.model_copy(update={"headroom": share(0.22, 0.1, 0.3)})
+    one = record(mode="rr", radius=known)
+    assert Record.model_validate_json(one.model_dump_json()) == one
+    assert Record.model_validate(json.loads(to_json([one]))["records"][0]) == one

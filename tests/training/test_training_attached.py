@@ -18,7 +18,7 @@ from tiny_training import (
 
 from mlffbench.core.contracts import check_forcefield
 from mlffbench.core.errors import ModelError
-from mlffbench.core.forcefield import HasPriorHead
+from mlffbench.core.forcefield import CutoffScope, HasEnvelope, HasPriorHead
 from mlffbench.core.labels import Labels
 from mlffbench.core.options import ModelOptions
 from mlffbench.core.structures import Structures
@@ -253,3 +253,43 @@ def test_structures_the_pretrained_model_cannot_treat_are_left_out(
     assert 0 < int(there.sum()) < len(there)
     assert set(labels.failures.values()) == {"elements not supported: N"}
     assert set(project.model.baseline.atomic_energies) == {1, 6, 8}
+
+
+SCOPES = ("graph", "graph+envelope")
+
+
+@pytest.mark.parametrize("scope", SCOPES)
+def test_its_cutoff_is_that_of_the_pretrained_model(
+    materials: Materials, scope: CutoffScope
+) -> None:
+    base = tiny_model(materials)
+    model = attach(materials, base)
+    assert isinstance(model, HasEnvelope)
+    assert (model.cutoff, model.cutoff_scopes) == (base.cutoff, base.cutoff_scopes)
+    structures = materials.train.structures.to(dtype=torch.float32)
+    narrow = model.with_cutoff(2.0, scope)
+    assert (narrow.cutoff, narrow.cutoff_scope, model.cutoff) == (2.0, scope, base.cutoff)
+    found = narrow.predict(structures).forces
+    assert torch.equal(found, base.with_cutoff(2.0, scope).predict(structures).forces)
+    prior = narrow.predict_prior(structures)
+    assert not prior.energy.requires_grad
+    assert not prior.forces.requires_grad
+    assert not torch.allclose(prior.forces, model.predict_prior(structures).forces)
+    same = model.with_cutoff(model.cutoff, scope)
+    for one in ("predict", "predict_prior"):
+        expected = getattr(model, one)(structures).forces
+        assert torch.equal(getattr(same, one)(structures).forces, expected)
+
+
+def test_a_narrow_copy_adapts_without_touching_the_wide_one(materials: Materials) -> None:
+    model = attach(materials, tiny_model(materials))
+    structures = materials.train.structures.to(dtype=torch.float32)
+    before = model.predict(structures).forces
+    twin = model.with_cutoff(2.0).clone()
+    assert twin.cutoff == 2.0
+    with torch.no_grad():
+        for parameter in twin.representation_parameters():
+            parameter.add_(0.1)
+    assert torch.equal(model.predict(structures).forces, before)
+    narrow = model.with_cutoff(2.0).predict(structures).forces
+    assert not torch.allclose(twin.predict(structures).forces, narrow)

@@ -1,0 +1,1 @@
+"""How far test structures are from training, and which distances warn of error."""

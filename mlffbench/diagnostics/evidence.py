@@ -1,0 +1,194 @@
+"""Evidence: what diagnostics look at beside structures. What fails says why."""
+
+import math
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
+
+import torch
+from torch import Tensor
+
+from mlffbench.core.assembly import from_outcomes, refusals, singles
+from mlffbench.core.card import ModelCard
+from mlffbench.core.errors import BenchError, DataError
+from mlffbench.core.forcefield import ForceField, HasEmbedding
+from mlffbench.core.graph import check_cutoff
+from mlffbench.core.labels import Labels
+from mlffbench.core.single import Outcome
+from mlffbench.core.spectrum import Spectra, spectra
+from mlffbench.core.structures import Structures
+from mlffbench.diagnostics.base import AtomFeatures, Graphs, Sample
+from mlffbench.diagnostics.descriptor import describe
+from mlffbench.diagnostics.facts import Evidence
+from mlffbench.priors.labels import LabelCache, key_of
+
+NOT_CACHED = "no prior label in the cache; `mlffbench label` puts them there"
+
+
+def with_graphs(sample: Sample, cutoff: float) -> Sample:
+    """Return a sample with its radius graphs.
+
+    A structure without one, e.g. in a cell smaller than the cutoff, is named with its
+    reason.
+
+    Raises:
+        DataError: The cutoff is not positive and finite.
+    """
+    check_cutoff(cutoff)
+    structures = sample.structures
+    try:
+        rows = tuple(range(structures.n_systems))
+        graphs = Graphs(spectra(structures, [cutoff]), rows)
+    except DataError:
+        graphs = _graphs_one_by_one(structures, cutoff)
+    return replace(sample, graphs=graphs)
+
+
+def _graphs_one_by_one(structures: Structures, cutoff: float) -> Graphs:
+    """Return the graphs of the structures that have one."""
+    reasons: dict[int, str] = {}
+    for row in range(structures.n_systems):
+        try:
+            spectra(structures.select([row]), [cutoff])
+        except DataError as error:
+            reasons[row] = str(error)
+    rows = tuple(row for row in range(structures.n_systems) if row not in reasons)
+    found: Spectra = spectra(structures.select(rows), [cutoff])
+    return Graphs(found, rows, reasons)
+
+
+def with_embedding(
+    sample: Sample,
+    model: ForceField,
+    card: ModelCard,
+    *,
+    device: str,
+    dtype: torch.dtype,
+    batch_atoms: int,
+) -> Sample:
+    """Return a sample with a model's atomic features, or with why it has none.
+
+    Args:
+        sample: The sample.
+        model: Any model; it is left as it is.
+        card: What the model can treat; structures outside are named with the reason.
+        device: Where the model computes.
+        dtype: Floating-point type the model computes in.
+        batch_atoms: Atoms per batch.
+    """
+    if not isinstance(model, HasEmbedding):
+        why = f"model {model.name!r} has no embedding"
+        return _without(sample, "embedding", why)
+    structures = sample.structures
+    refused = refusals(structures, card)
+    rows = [row for row in range(structures.n_systems) if row not in refused]
+    try:
+        parts = [
+            model.embed(structures.select(part).to(device=device, dtype=dtype))
+            for part in batches(structures, rows, batch_atoms)
+        ]
+        values = _scatter(parts, structures, rows)
+    except Exception as error:  # noqa: BLE001 - a model may raise anything
+        why = f"the embedding of {model.name!r} failed: {in_words(error)}"
+        return _without(sample, "embedding", why)
+    if values is None:
+        reason = next(iter(refused.values()), f"{sample.name} is empty")
+        why = f"model {model.name!r} cannot treat any structure: {reason}"
+        return _without(sample, "embedding", why)
+    features = AtomFeatures(values, f"model {model.name!r}", refused)
+    return replace(sample, embedding=features)
+
+
+def with_descriptors(samples: Sequence[Sample]) -> list[Sample]:
+    """Return samples with the fixed descriptor, the same for all, or with why not."""
+    elements = sorted({z for s in samples for z in s.structures.numbers.tolist()})
+    try:
+        found = [describe(sample.structures, elements) for sample in samples]
+    except Exception as error:  # noqa: BLE001 - what dscribe raises is not listed anywhere
+        why = str(error) if isinstance(error, BenchError) else in_words(error)
+        return [_without(sample, "descriptor", why) for sample in samples]
+    return [
+        replace(sample, descriptor=features)
+        for sample, features in zip(samples, found, strict=True)
+    ]
+
+
+def cached_labels(structures: Structures, cache: LabelCache) -> Labels:
+    """Return the prior labels that a cache holds; nothing is computed.
+
+    Structures it does not hold are NaN and named in ``failures``.
+
+    Raises:
+        StoreError: The cache is broken or cannot be read.
+    """
+    keys = [key_of(single) for single in singles(structures)]
+    known = cache.read(keys)
+    outcomes: list[Outcome] = [known.get(key, NOT_CACHED) for key in keys]
+    return from_outcomes(structures, outcomes, f"{cache.prior}, {cache.version}")
+
+
+def with_labels(
+    sample: Sample, evidence: Evidence, compute: Callable[[Structures], Labels]
+) -> Sample:
+    """Return a sample with labels of some kind, or with why it has none.
+
+    Args:
+        sample: The sample.
+        evidence: ``"prediction"`` or ``"prior"``.
+        compute: Structures -> their labels.
+    """
+    try:
+        labels = compute(sample.structures)
+    except BenchError as error:
+        return _without(sample, evidence, str(error))
+    n_failed = len(labels.failures)
+    if n_failed and n_failed == sample.structures.n_systems:
+        reason = next(iter(labels.failures.values()))
+        return _without(sample, evidence, f"{sample.name}: {reason}")
+    return (
+        replace(sample, prediction=labels)
+        if evidence == "prediction"
+        else replace(sample, prior=labels)
+    )
+
+
+def batches(
+    structures: Structures, rows: Sequence[int], batch_atoms: int
+) -> Iterator[list[int]]:
+    """Yield consecutive rows with at most ``batch_atoms`` atoms, one at least."""
+    sizes = structures.sizes.tolist()
+    batch: list[int] = []
+    n_atoms = 0
+    for row in rows:
+        if batch and n_atoms + sizes[row] > batch_atoms:
+            yield batch
+            batch, n_atoms = [], 0
+        batch.append(row)
+        n_atoms += sizes[row]
+    if batch:
+        yield batch
+
+
+def in_words(error: BaseException) -> str:
+    """Return what was raised, on one line."""
+    text = (str(error).strip().splitlines() or [""])[0][:200]
+    return f"{type(error).__name__}: {text}" if text else type(error).__name__
+
+
+def _without(sample: Sample, evidence: Evidence, why: str) -> Sample:
+    return replace(sample, absent={**sample.absent, evidence: why})
+
+
+def _scatter(
+    parts: Sequence[Tensor], structures: Structures, rows: Sequence[int]
+) -> Tensor | None:
+    """Return the features of some structures in place, NaN elsewhere; None if none."""
+    if not parts:
+        return None
+    found = torch.cat([part.detach().to("cpu", torch.float64) for part in parts])
+    chosen = torch.isin(structures.system.cpu(), torch.tensor(list(rows)))
+    if found.dim() != 2 or len(found) != int(chosen.sum()):  # noqa: PLR2004
+        msg = f"features of shape {tuple(found.shape)} for {int(chosen.sum())} atoms"
+        raise DataError(msg)
+    values = torch.full((structures.n_atoms, found.shape[1]), math.nan).double()
+    values[chosen] = found
+    return values

@@ -1,0 +1,128 @@
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from ase import Atoms
+from ase.build import molecule
+from ase.io import write
+
+from mlffbench.cli.app import app
+from mlffbench.core.errors import BenchError
+from mlffbench.diagnostics.document import Diagnosis
+
+HERE = {**os.environ, "OMP_NUM_THREADS": "1", "TERM": "dumb", "COLUMNS": "200"}
+
+
+def diagnose(*words: object, cwd: Path) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "mlffbench", "diagnose", *map(str, words)],
+        capture_output=True,
+        text=True,
+        check=False,
+        cwd=cwd,
+        env=HERE,
+    )
+
+
+def frames(name: str, n: int, *, pull: float, seed: int) -> list[Atoms]:
+    """Return shaken molecules whose forces are ``pull`` times the shake."""
+    rng = np.random.default_rng(seed)
+    found = []
+    for _ in range(n):
+        atoms = molecule(name)
+        shake = rng.normal(scale=0.03, size=(len(atoms), 3))
+        atoms.positions += shake
+        atoms.info["REF_energy"] = 0.0
+        atoms.arrays["REF_forces"] = -pull * shake
+        found.append(atoms)
+    return found
+
+
+@pytest.fixture
+def files(tmp_path: Path) -> Path:
+    write(tmp_path / "cold.xyz", frames("CH3OH", 12, pull=1, seed=0))
+    write(tmp_path / "hot.xyz", frames("CH3OH", 12, pull=3, seed=1))
+    write(tmp_path / "one.xyz", frames("CH3OH", 1, pull=1, seed=2))
+    (tmp_path / "empty.xyz").write_text("")
+    return tmp_path
+
+
+def test_two_files_name_the_force_norm_shift(files: Path) -> None:
+    done = diagnose("--train", "cold.xyz", "--test", "hot.xyz", cwd=files)
+    assert done.returncode == 0, done.stderr
+    assert "largest shift: force norm" in done.stdout
+    assert "force_norm 12" in done.stdout
+    stored = Diagnosis.read(files / "diagnose" / "diagnostics.json")
+    assert stored.cutoff == 5
+    assert (files / "diagnose" / "figures" / "force_norm_mean.png").exists()
+
+
+def test_a_split_of_a_suite_and_a_model(files: Path) -> None:
+    done = diagnose(
+        *("--train", "mini-ood:train", "--test", "mini-ood:ood_elements/val"),
+        *("--model", "zero", "--limit", "20", "--cutoff", "4", "--out", "there"),
+        cwd=files,
+    )
+    assert done.returncode == 0, done.stderr
+    assert "largest shift: elements" in done.stdout
+    assert "which diagnostic predicts the error" in done.stdout
+    stored = Diagnosis.read(files / "there" / "diagnostics.json")
+    assert stored.cutoff == 4
+    assert stored.samples[1].shift_labels["elements"] == stored.samples[1].n
+
+
+def test_a_suite_without_a_run_is_computed(suite_file: Path, springs: str) -> None:
+    words = ("--suite", suite_file.name, "--model", springs, "--out", "there")
+    done = diagnose(*words, cwd=suite_file.parent)
+    assert done.returncode == 0, done.stderr
+    stored = Diagnosis.read(suite_file.parent / "there" / "diagnostics.json")
+    assert [sample.name for sample in stored.samples] == ["train", "id", "ood"]
+
+
+@pytest.mark.parametrize(
+    ("words", "sentence"),
+    [
+        (("--train", "cold.xyz"), "give --train and --test, or --suite"),
+        (("--train", "empty.xyz", "--test", "hot.xyz"), "empty.xyz"),
+        (("--train", "one.xyz", "--test", "hot.xyz"), "at least 2"),
+        (("--train", "cold.xyz", "--test", "gone.xyz"), "gone.xyz"),
+        (("--train", "cold.xyz", "--test", "minni"), "Did you mean 'mini'"),
+        (("--train", "cold.xyz", "--test", "mini-ood"), "say which split"),
+        (("--train", "cold.xyz", "--test", "mini-ood:ood_elemnts"), "Did you mean"),
+        (("--train", "cold.xyz", "--test", "hot.xyz", "--cutoff", "0"), "no radius"),
+        (("--train", "cold.xyz", "--test", "hot.xyz", "--cutoff", "-1"), "no radius"),
+        (
+            ("--train", "cold.xyz", "--test", "hot.xyz", "--prior", "gfn2-xtb"),
+            "name the model",
+        ),
+        (
+            (
+                *("--train", "cold.xyz", "--test", "hot.xyz"),
+                *("--model", "mini-schnet", "--cutoff", "9"),
+            ),
+            "above the 4.5 Å that 'mini-schnet' was trained with",
+        ),
+    ],
+)
+def test_bad_input_is_one_sentence(
+    words: tuple[str, ...],
+    sentence: str,
+    files: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.chdir(files)
+    with pytest.raises(BenchError) as told:
+        app(["diagnose", *words], standalone_mode=False)
+    assert sentence in str(told.value)
+    assert len(str(told.value).splitlines()) == 1
+    assert not (files / "diagnose").exists()
+
+
+def test_a_mistake_is_printed_without_traceback(files: Path) -> None:
+    done = diagnose("--train", "one.xyz", "--test", "hot.xyz", cwd=files)
+    assert done.returncode == 1
+    assert "Traceback" not in done.stderr
+    assert len(done.stderr.strip().splitlines()) == 1

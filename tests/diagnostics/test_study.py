@@ -1,0 +1,154 @@
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from diagnostic_samples import shaken
+from scipy.stats import spearmanr
+
+from mlffbench.core.errors import StoreError
+from mlffbench.core.labels import Labels
+from mlffbench.diagnostics.base import Sample
+from mlffbench.diagnostics.document import Diagnosis
+from mlffbench.diagnostics.figures import draw
+from mlffbench.diagnostics.study import Probe, Study, diagnose, study, table
+from mlffbench.report.shifts import pair_table, ranking_table, sentences, shift_table
+
+TRAIN = ["CH3OH", "C2H6", "H2O", "CH4"] * 4
+
+
+def halved(sample: Sample) -> Labels:
+    """Return predictions that are half of the reference: errors grow with forces."""
+    assert sample.reference is not None
+    return replace(sample.reference, forces=sample.reference.forces / 2)
+
+
+@pytest.fixture(scope="module")
+def found() -> Study:
+    cold = replace(shaken(["CH3OH", "C2H6", "H2O"] * 4, seed=5), name="id")
+    hot = replace(shaken(["CH3OH", "H2O"] * 6, seed=6, scale=0.3), name="hot")
+    new = replace(shaken(["NH3", "HCN"] * 5, seed=7), name="new")
+    probes = [
+        Probe(sample=cold, role="id_test"),
+        Probe(sample=hot, role="ood_test", control="id"),
+        Probe(sample=new, role="ood_test", control="id"),
+    ]
+    return study(replace(shaken(TRAIN), name="train"), probes, 3.0)
+
+
+@pytest.fixture(scope="module")
+def diagnosis(found: Study) -> Diagnosis:
+    predictions = [halved(probe.sample) for probe in found.tests]
+    return diagnose(found, predictions, model="half", mode="baseline")
+
+
+def test_the_shift_that_was_made_is_the_largest(diagnosis: Diagnosis) -> None:
+    hot, new = (diagnosis.largest(name, alarms=False) for name in ("hot", "new"))
+    assert hot is not None
+    assert hot.kind == "force_norm"
+    assert new is not None
+    assert new.name == "unseen_elements"
+    lines = sentences(diagnosis)
+    assert any(line.startswith("hot: largest shift: force norm") for line in lines)
+
+
+def test_errors_that_follow_forces_rank_force_norms_first(
+    diagnosis: Diagnosis, found: Study
+) -> None:
+    first = diagnosis.ranking[0]
+    assert first.name == "force_norm_mean"
+    assert first.needs_labels
+    assert first.spearman is not None
+    values = table(found, [halved(probe.sample) for probe in found.tests])
+    tested = values[values["split"] != "train"]
+    rho = spearmanr(tested["force_norm_mean"], tested["force_mae"]).statistic
+    assert first.spearman.value == pytest.approx(rho)
+    assert first.auroc_beyond_id is not None
+    assert first.auroc_beyond_id.value > 0.95
+    last = diagnosis.ranking[-1]
+    assert (last.name, last.spearman, last.auroc_worst) == ("charge", None, None)
+
+
+def test_auroc_is_against_the_control_and_distance_against_training(
+    diagnosis: Diagnosis,
+) -> None:
+    (result,) = (one for one in diagnosis.diagnostics if one.name == "force_norm_mean")
+    hot = result.samples["hot"]
+    assert hot.to_train is not None
+    assert hot.to_train.other == "train"
+    assert hot.to_control is not None
+    assert hot.to_control.other == "id"
+    assert hot.to_control.auroc is not None
+    assert hot.to_control.auroc.value == 1
+    assert hot.to_control.auroc.n == 24
+    cold = result.samples["id"].to_control
+    assert cold is not None
+    assert cold.other == "train"
+    assert result.samples["train"].to_train is None
+    assert sum(hot.counts) == hot.summary.n == 12
+
+
+def test_shift_labels_are_counted_per_structure(
+    diagnosis: Diagnosis, found: Study
+) -> None:
+    counts = {sample.name: sample.shift_labels for sample in diagnosis.samples}
+    assert counts["new"]["elements"] == 10
+    assert counts["hot"]["force_norm"] == 12
+    assert counts["id"]["elements"] == 0
+    values = table(found, [None] * 3)
+    labels = values.loc[values["split"] == "new", "shifts"]
+    assert labels.str.contains("elements").all()
+    assert values["force_mae"].isna().all()
+    assert len(values) == 16 + 12 + 12 + 10
+
+
+def test_without_predictions_nothing_is_ranked(found: Study) -> None:
+    bare = diagnose(found, [None] * 3)
+    assert bare.ranking == ()
+    assert bare.worst_error is None
+    assert all(one.curve == () for one in bare.diagnostics)
+
+
+def test_what_is_missing_says_why(diagnosis: Diagnosis) -> None:
+    reasons = {one.name: one.reason for one in diagnosis.diagnostics}
+    assert reasons["prior_gap"]
+    assert reasons["descriptor_knn"]
+    assert not reasons["embedding_knn"]
+    notes = " ".join(shift_table(diagnosis).notes)
+    assert "prior_gap" in notes
+
+
+def test_a_diagnosis_survives_the_disk(diagnosis: Diagnosis, tmp_path: Path) -> None:
+    path = tmp_path / "diagnostics.json"
+    diagnosis.write(path)
+    assert Diagnosis.read(path) == diagnosis
+    path.write_text(path.read_text()[:-20])
+    with pytest.raises(StoreError, match="missing or broken"):
+        Diagnosis.read(path)
+
+
+def test_a_figure_is_a_small_png_and_always_the_same(diagnosis: Diagnosis) -> None:
+    (result,) = (one for one in diagnosis.diagnostics if one.name == "embedding_knn")
+    first = draw(diagnosis, result)
+    assert first.startswith(b"\x89PNG")
+    assert len(first) < 60_000
+    assert draw(diagnosis, result) == first
+
+
+def test_tables_name_every_diagnostic_that_was_measured(diagnosis: Diagnosis) -> None:
+    measured = {one.name for one in diagnosis.diagnostics if one.samples}
+    assert {row[0] for row in shift_table(diagnosis).rows} == measured
+    assert {row[0] for row in ranking_table(diagnosis).rows} == measured
+    pair = diagnosis.model_copy(update={"samples": diagnosis.samples[:2]})
+    made = pair_table(pair)
+    assert {row[1] for row in made.rows} == measured
+    assert all(len(row) == len(made.columns) for row in made.rows)
+    kinds = [row[0] == "alarm" for row in made.rows]
+    assert kinds == sorted(kinds)
+
+
+def test_one_seed_gives_one_diagnosis(found: Study, diagnosis: Diagnosis) -> None:
+    predictions = [halved(probe.sample) for probe in found.tests]
+    again = diagnose(found, predictions, model="half", mode="baseline")
+    assert again == diagnosis
+    assert np.isfinite(again.ranking[0].spearman.value)  # type: ignore[union-attr]

@@ -1,0 +1,177 @@
+"""What is written beside a run, and that it never makes a run fail."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from mlffbench.diagnostics.document import Diagnosis
+from mlffbench.run.campaign import Done, Request, prepare, run_campaign
+from mlffbench.run.diagnose import DIAGNOSIS, FIGURES, VALUES, diagnose_runs
+from mlffbench.run.store import RunFolder, read_arrays, write_arrays
+from mlffbench.run.stored import StoredRun
+
+
+class Silent:
+    def begin(self, title: str, n_structures: int) -> None: ...
+
+    def advance(self, n_structures: int) -> None: ...
+
+
+def request(suite: object, model: str, out: Path) -> Request:
+    return Request(suite=str(suite), models=(model,), out=out, diagnose=True)
+
+
+@pytest.fixture
+def done(suite_file: Path, springs: str, tmp_path: Path) -> Done:
+    made = request(suite_file, springs, tmp_path / "runs")
+    return run_campaign(prepare(made), Silent())
+
+
+@pytest.fixture
+def folder(done: Done) -> RunFolder:
+    return done.folders[0]
+
+
+def test_a_run_leaves_json_values_and_figures(folder: RunFolder) -> None:
+    diagnosis = Diagnosis.read(folder.path / DIAGNOSIS)
+    assert [sample.name for sample in diagnosis.samples] == ["train", "id", "ood"]
+    assert diagnosis.samples[2].control == "id"
+    assert diagnosis.samples[2].shift_labels["elements"] == 3
+    figures = {path.stem for path in (folder.path / FIGURES).glob("*.png")}
+    assert {"force_norm_mean", "spectral_gap", "size"} <= figures
+    assert all(path.stat().st_size < 60_000 for path in (folder.path / FIGURES).iterdir())
+
+
+def test_values_follow_the_stored_predictions(folder: RunFolder) -> None:
+    values = pd.read_parquet(folder.path / VALUES)
+    predictions = folder.read_table()
+    assert values["id"].tolist() == predictions["id"].tolist()
+    assert values["split"].tolist() == predictions["split"].tolist()
+    run = StoredRun.read(folder)
+    ood = run.splits[2]
+    atoms = (ood.structures.system == 4).numpy()
+    error = (ood.prediction.forces - ood.reference.forces).abs().numpy()[atoms].mean()
+    row = values[values["split"] == "ood"].iloc[4]
+    assert row["force_mae"] == pytest.approx(float(error))
+    # NH3 is not of the model's elements: no error, yet its distance is known
+    skipped = values[values["shifts"].str.contains("elements")]
+    assert skipped["force_mae"].isna().all()
+    assert skipped["unseen_elements"].to_numpy() == pytest.approx([0.25] * 3)
+
+
+def test_what_cannot_be_computed_is_told(done: Done) -> None:
+    assert done.faults == []
+    told = " ".join(done.notes)
+    assert "model 'springs' has no embedding" in told
+    assert "prior_gap" in told
+    stored = Diagnosis.read(done.folders[0].path / DIAGNOSIS)
+    reasons = {one.name: one.reason for one in stored.diagnostics}
+    assert reasons["embedding_knn"] == "model 'springs' has no embedding"
+    assert "no prior label in the cache" in reasons["prior_gap"]
+
+
+def test_a_model_without_embedding_gets_the_descriptor(folder: RunFolder) -> None:
+    pytest.importorskip("dscribe")
+    values = pd.read_parquet(folder.path / VALUES)
+    assert np.isfinite(values["descriptor_knn"]).all()
+
+
+def test_a_diagnosis_is_made_once_and_again_after_a_loss(
+    folder: RunFolder, suite_file: Path, springs: str, tmp_path: Path
+) -> None:
+    path = folder.path / DIAGNOSIS
+    before = path.read_bytes(), (folder.path / VALUES).read_bytes()
+    stamp = path.stat().st_mtime_ns
+    made = request(suite_file, springs, tmp_path / "runs")
+    run_campaign(prepare(made), Silent())
+    assert path.stat().st_mtime_ns == stamp
+    path.unlink()
+    run_campaign(prepare(made), Silent())
+    assert (path.read_bytes(), (folder.path / VALUES).read_bytes()) == before
+
+
+def test_poisoned_labels_leave_label_free_columns_byte_for_byte(
+    folder: RunFolder, springs: str
+) -> None:
+    from mlffbench.core.options import ModelOptions
+    from mlffbench.models.load import load_model
+
+    before = pd.read_parquet(folder.path / VALUES)
+    reference = read_arrays(folder.path / "reference.npz")
+    poisoned = {name: np.full_like(value, np.nan) for name, value in reference.items()}
+    write_arrays(folder.path / "reference.npz", poisoned)
+    (folder.path / DIAGNOSIS).unlink()
+    model = load_model(springs, ModelOptions())
+    notes = diagnose_runs(
+        [folder], model, device="cpu", dtype=None, advance=lambda _: None
+    )
+    assert any("no reference forces" in note for note in notes)
+    after = pd.read_parquet(folder.path / VALUES)
+    reads_labels = {"force_norm_mean", "force_norm_max", "force_mae", "shifts"}
+    assert set(before) - set(after) == {"force_norm_mean", "force_norm_max"}
+    for name in set(after) - reads_labels:
+        old, new = before[name].to_numpy(), after[name].to_numpy()
+        if old.dtype == np.float64:
+            assert old.tobytes() == new.tobytes(), name
+        else:
+            assert old.tolist() == new.tolist(), name
+    assert after["force_mae"].isna().all()
+
+
+def test_a_broken_diagnosis_is_a_sentence_and_no_failure(
+    folder: RunFolder, springs: str
+) -> None:
+    from mlffbench.core.options import ModelOptions
+    from mlffbench.models.load import load_model
+
+    (folder.path / "forces.npz").write_bytes(b"")
+    notes = diagnose_runs(
+        [folder],
+        load_model(springs, ModelOptions()),
+        device="cpu",
+        dtype=None,
+        advance=lambda _: None,
+    )
+    assert len(notes) == 1
+    assert "forces.npz is missing or broken" in notes[0]
+
+
+def test_a_model_that_raises_in_embed_costs_only_the_embedding(
+    suite_file: Path, springs: str, tmp_path: Path
+) -> None:
+    path = Path(springs.rpartition(":")[0])
+    path.write_text(
+        path.read_text()
+        + "\n    def embed(self, structures):\n        raise RuntimeError('not today')\n"
+    )
+    done = run_campaign(
+        prepare(request(suite_file, springs, tmp_path / "runs")), Silent()
+    )
+    assert done.faults == []
+    stored = Diagnosis.read(done.folders[0].path / DIAGNOSIS)
+    reasons = {one.name: one.reason for one in stored.diagnostics}
+    expected = "the embedding of 'springs' failed: RuntimeError: not today"
+    assert reasons["embedding_knn"] == expected
+    assert not reasons["spectral_gap"]
+
+
+def test_modes_share_what_was_measured_and_keep_their_errors(tmp_path: Path) -> None:
+    pytest.importorskip("torch_geometric")
+    made = replace(
+        request("mini-ood", "mini-schnet", tmp_path / "runs"),
+        modes=("baseline", "rr"),
+        limit=6,
+    )
+    done = run_campaign(prepare(made), Silent())
+    assert done.faults == []
+    a, b = (pd.read_parquet(folder.path / VALUES) for folder in done.folders)
+    same = [name for name in a if name != "force_mae"]
+    pd.testing.assert_frame_equal(a[same], b[same])
+    first, second = (Diagnosis.read(f.path / DIAGNOSIS) for f in done.folders)
+    assert (first.mode, second.mode) == ("baseline", "rr")
+    assert first.samples == second.samples
+    assert np.isfinite(a["embedding_knn"]).all()
+    assert len(first.ranking) == len(second.ranking) > 8
