@@ -1,9 +1,9 @@
 """Time, memory and size of the HTML report of many large runs.
 
 Makes run folders of the true layout: 5 models with 4 modes each, structures of 9 to 31
-atoms, 20 conformers per molecule, one train, one ID and five OOD splits; scores them with
-`mlffbench score`'s own function (not timed), then writes the report in a process of its own
-and opens it in chromium, where one is installed. Half the size shows how it grows.
+atoms, 20 conformers per molecule, one train, one ID and five OOD splits; scores them as
+`mlffbench score` does (not timed), then writes the report in a process of its own and
+opens it in chromium, where one is installed. Half the size shows how it grows.
 
 Usage: python benchmarks/report.py [RUNS] [STRUCTURES]
 """
@@ -183,7 +183,7 @@ def facts_of(model: str, mode: str, table: pd.DataFrame) -> dict[str, Any]:
 
 
 def open_in_browser(path: Path) -> tuple[float, float]:
-    """Return seconds until the leaderboard stands, and those a sort takes; NaN without."""
+    """Return seconds until the leaderboard stands, and those a sort takes, or NaN."""
     browser = shutil.which("chromium")
     try:
         from playwright.sync_api import sync_playwright

@@ -87,7 +87,8 @@ def _patterns(measured: Sequence[Measured]) -> tuple[list[list[int]], Integers]:
 
 
 def _sum(values: NDArray[np.float64], index: Integers, n: int) -> NDArray[np.float64]:
-    return np.bincount(index, weights=np.nan_to_num(values), minlength=n)
+    summed = np.bincount(index, weights=np.nan_to_num(values), minlength=n)
+    return summed.astype(np.float64)
 
 
 def _integers(values: NDArray[Any]) -> str:

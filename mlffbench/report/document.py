@@ -56,7 +56,8 @@ def compose(folders: Sequence[Path], form: Form, system: UnitSystem = "meV") -> 
     if form in {"md", "csv"}:
         if not inventory.runs:
             first = inventory.left_out[0]
-            raise StoreError(f"{first.path}: {first.reason}")
+            msg = f"{first.path}: {first.reason}"
+            raise StoreError(msg)
         return Written(_tables(inventory.runs, form, system), (), inventory.left_out)
     from mlffbench.report.boards import make_board
     from mlffbench.report.summary import summarise
@@ -169,7 +170,7 @@ def _measure_all(
         measured: list[Measured] = []
         try:
             for one in measure(tuple(runs)):
-                measured.append(one)  # noqa: PERF402 - what was read before a fault counts
+                measured.append(one)
         except StoreError as error:
             broken = runs.pop(len(measured))
             told = broken.told.model_copy(

@@ -2,6 +2,7 @@
 
 import base64
 import importlib.util
+from typing import Any
 
 _SIZE = (220, 160)
 _LONGEST = 400
@@ -25,7 +26,7 @@ def draw(smiles: str) -> str:
     from rdkit.Chem.Draw import rdMolDraw2D
 
     RDLogger.DisableLog("rdApp.*")  # type: ignore[attr-defined, unused-ignore]
-    molecule = Chem.MolFromSmiles(smiles, sanitize=False)
+    molecule: Any = Chem.MolFromSmiles(smiles, sanitize=False)
     if molecule is None:
         return ""
     molecule.UpdatePropertyCache(strict=False)
@@ -34,7 +35,7 @@ def draw(smiles: str) -> str:
     molecule = Chem.RemoveHs(molecule, sanitize=False)
     rdDepictor.Compute2DCoords(molecule)
     drawer = rdMolDraw2D.MolDraw2DSVG(*_SIZE)
-    options = drawer.drawOptions()
+    options: Any = drawer.drawOptions()
     options.clearBackground = False
     options.setAtomPalette({-1: (0.45, 0.45, 0.45)})
     options.bondLineWidth = 2

@@ -120,10 +120,11 @@ def measure(runs: tuple[ReadRun, ...]) -> Iterator[Measured]:
 def _read_table(run: ReadRun) -> pd.DataFrame:
     path = run.folder.path / "predictions.parquet"
     try:
-        return pq.read_table(path, columns=_COLUMNS).to_pandas()
+        table: pd.DataFrame = pq.read_table(path, columns=_COLUMNS).to_pandas()
     except (OSError, pa.ArrowException) as error:
         msg = f"{path} is missing or broken; repeat the run with --overwrite"
         raise StoreError(msg) from error
+    return table
 
 
 def _read_tested(run: ReadRun, table: pd.DataFrame) -> Tested:

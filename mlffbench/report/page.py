@@ -62,9 +62,9 @@ def render(
         accounts=[_account(group) for group in groups],
         definitions=accounting.definitions(),
         payload=as_script_json(payload),
-        style=Markup(_read("report.css")),  # noqa: S704 - a file of this package
-        plotly=Markup(_plotly()),  # noqa: S704 - the library's own file
-        script=Markup("\n".join(_read(f"{name}.js") for name in _SCRIPTS)),  # noqa: S704
+        style=Markup(_read("report.css")),
+        plotly=Markup(_plotly()),
+        script=Markup("\n".join(_read(f"{name}.js") for name in _SCRIPTS)),
     )
 
 
@@ -83,12 +83,12 @@ def plain(text: object, longest: int = 300) -> str:
 
 
 def as_script_json(content: Any) -> Markup:
-    """Return JSON that may stand in a script element: nothing in it can end the element."""
+    """Return JSON that may stand in a script element: nothing in it can end that."""
     text = json.dumps(content, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
     for character, escape in (("<", "\\u003c"), (">", "\\u003e"), ("&", "\\u0026")):
         text = text.replace(character, escape)
     text = text.replace("\u2028", "\\u2028").replace("\u2029", "\\u2029")
-    return Markup(text)  # noqa: S704 - escaped above
+    return Markup(text)
 
 
 def _board(

@@ -1,4 +1,4 @@
-"""Separation: which runs may stand in one table, and a sentence for those that may not."""
+"""Separation: which runs may stand in one table, and a sentence for those not."""
 
 from collections import Counter
 from collections.abc import Sequence

@@ -53,7 +53,9 @@ def find_worst(
     room.geometries -= len(with_geometry)
     arrays = read_arrays(runs[0].folder.path / "structures.npz") if chosen else {}
     smiles = arrays.get("smiles")
-    table, pictures, structures = tested.table, {}, {}
+    table = tested.table
+    pictures: dict[str, str] = {}
+    structures: dict[str, dict[str, Any]] = {}
     for position in chosen:
         atoms = tested.atoms_of(position)
         numbers = tested.numbers[atoms]

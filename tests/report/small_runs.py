@@ -20,7 +20,7 @@ class Silent:
 
 
 def run_small(suite: Path, springs: str, out: Path) -> list[RunFolder]:
-    """Run zero and springs, both scored; springs gets two modes that change its errors."""
+    """Run zero and springs; springs gets two modes that change its errors."""
     request = Request(suite=str(suite), models=("zero", springs), out=out)
     folders = run_campaign(prepare(request), Silent()).folders
     base = folders[-1]

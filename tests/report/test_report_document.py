@@ -7,6 +7,7 @@ import jsonschema
 import numpy as np
 import pandas as pd
 import pytest
+from small_runs import change, edit_records, refined, run_small, score
 
 from mlffbench.core.errors import StoreError
 from mlffbench.core.record import Record
@@ -14,7 +15,6 @@ from mlffbench.report.document import compose, write_report
 from mlffbench.report.published import REPORT_VERSION, Report, schema
 from mlffbench.report.units import number
 from mlffbench.run.store import RunFolder, read_arrays
-from small_runs import change, edit_records, refined, run_small, score
 
 SCHEMA = Path("docs/schema") / f"report-v{REPORT_VERSION}.json"
 

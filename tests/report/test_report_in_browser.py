@@ -217,9 +217,11 @@ def test_the_page_computes_what_python_computed(page: tuple[Opened, Report]) -> 
     opened, report = page
     computed = opened.page.evaluate(
         """async () => {
-          const board = JSON.parse(document.getElementById("payload").textContent).boards[0];
+          const content = document.getElementById("payload").textContent;
+          const board = JSON.parse(content).boards[0];
           const elements = new Set(board.cells.elements);
-          return (await Recompute.compute(board, {elements, rows: null}, async () => {})).rows;
+          const filter = {elements, rows: null};
+          return (await Recompute.compute(board, filter, async () => {})).rows;
         }"""
     )
     for row, again in zip(report.boards[0].rows, computed, strict=True):
@@ -288,7 +290,8 @@ def test_hostile_names_are_text(
             folder,
             lambda record: {
                 **record,
-                **names,
+                "model": HOSTILE,
+                "suite": HOSTILE,
                 "notes": [HOSTILE],
                 "worst_group": [HOSTILE, 1.0],
                 "shift": HOSTILE,
