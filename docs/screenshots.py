@@ -59,7 +59,7 @@ def take(page: Page, selector: str, name: str) -> None:
         "x": max(0, box["x"] + left - MARGIN),
         "y": max(0, box["y"] + top - MARGIN),
         "width": min(box["width"] + 2 * MARGIN, WIDTH),
-        "height": box["height"] + 2 * MARGIN,
+        "height": box["height"] + MARGIN,
     }
     # the bar with the parts would stand in the picture
     page.add_style_tag(content="nav { visibility: hidden }")

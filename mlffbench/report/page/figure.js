@@ -11,9 +11,31 @@ const Figure = (() => {
   const drawn = new Set();
   const watcher = new IntersectionObserver((entries) => {
     for (const { isIntersecting, target } of entries) {
-      if (isIntersecting) { watcher.unobserve(target); drawn.add(target); target.redraw(); }
+      if (isIntersecting) { watcher.unobserve(target); drawLater(target); }
     }
   }, { rootMargin: "300px" });
+
+  // One after the other, so that the page answers in between.
+  const waiting = [];
+  function drawLater(plot) {
+    drawn.add(plot);
+    waiting.push(plot);
+    if (waiting.length === 1) setTimeout(() => { library(); setTimeout(drawNext, 0); }, 0);
+  }
+
+  function drawNext() {
+    const plot = waiting.shift();
+    if (plot && plot.isConnected) plot.redraw();
+    if (waiting.length) setTimeout(drawNext, 0);
+  }
+
+  // The library runs when the first figure is drawn, so that the numbers need not wait.
+  function library() {
+    if (!window.Plotly) {
+      document.head.append(element("script", {}, document.getElementById("plotly").textContent));
+    }
+    return window.Plotly;
+  }
 
   const variable = (name) => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
   const isDark = () => document.documentElement.dataset.theme === "dark";
@@ -45,7 +67,7 @@ const Figure = (() => {
     if (height) plot.style.minHeight = `${height}px`;
     plot.redraw = () => {
       const made = data();
-      Plotly.react(plot, made.traces, layout({ height: height || 340, ...made.layout }), {
+      library().react(plot, made.traces, layout({ height: height || 340, ...made.layout }), {
         responsive: true, displaylogo: false, displayModeBar: false,
       });
     };
@@ -78,9 +100,9 @@ const Figure = (() => {
   function redrawAll(everything = false) {
     if (everything) document.querySelectorAll(".plot").forEach((plot) => drawn.add(plot));
     for (const plot of drawn) {
-      if (!plot.isConnected) { Plotly.purge(plot); drawn.delete(plot); } else plot.redraw();
+      if (!plot.isConnected) { library().purge(plot); drawn.delete(plot); } else plot.redraw();
     }
   }
 
-  return { make, save, whenSeen, redrawAll, axis, colour, symbol, dash, variable, isDark };
+  return { make, library, save, whenSeen, redrawAll, axis, colour, symbol, dash, variable, isDark };
 })();

@@ -17,7 +17,7 @@ const Molecule = (() => {
   }
 
   function show(viewer, one, picture) {
-    for (const plot of viewer.querySelectorAll(".plot")) Plotly.purge(plot);
+    for (const plot of viewer.querySelectorAll(".plot")) Figure.library().purge(plot);
     const title = element("strong", {}, Text.name(one.id, 60));
     const drawing = picture ? element("img", { src: picture, alt: `Structural formula of ${Text.plain(one.molecule, 80)}`, width: 220, height: 160 }) : null;
     viewer.replaceChildren(title, element("span", { class: "range" }, Text.plain(`${one.formula}, ${one.n_atoms} atoms`)), ...(drawing ? [drawing] : []));
@@ -28,7 +28,7 @@ const Molecule = (() => {
     const plot = element("div", { class: "plot", role: "img", "aria-label": `Geometry of ${Text.plain(one.id, 80)}; drag to turn it` });
     plot.redraw = () => {
       const hidden = { visible: false, showspikes: false };
-      Plotly.react(plot, traces(one), {
+      Figure.library().react(plot, traces(one), {
         height: 320, margin: { l: 0, r: 0, t: 0, b: 0 }, showlegend: false, paper_bgcolor: "rgba(0,0,0,0)",
         scene: { xaxis: hidden, yaxis: hidden, zaxis: hidden, aspectmode: "data", camera: { projection: { type: "orthographic" } } },
       }, { responsive: true, displaylogo: false, displayModeBar: false }).catch(() => {
