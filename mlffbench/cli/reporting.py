@@ -87,7 +87,7 @@ def leave_report(console: "Console", out: Path, done: "Sequence[RunFolder]") -> 
     for board in made.boards:
         if paths & {row.run for row in board.rows}:
             for sentence in board.sentences:
-                console.print(sentence, markup=False)
+                console.print(sentence, markup=False, soft_wrap=True)
     _tell(console, out / PAGE)
 
 

@@ -80,7 +80,7 @@ def _model(rows: Sequence[BoardRow], board: Board) -> str:
     """Say how much a model's error grows where it grows most, and what modes do there."""
     base = next((row for row in rows if row.mode == "baseline"), rows[0])
     splits = {split.name: split for split in board.splits}
-    worst = base.largest_ratio
+    worst = _grows_most(base)
     missing = [
         name
         for name, split in splits.items()
@@ -88,14 +88,13 @@ def _model(rows: Sequence[BoardRow], board: Board) -> str:
     ]
     if worst is None:
         return f"{base.label}: no OOD split has a number to compare with its ID control."
-    ratio = base.cells[worst.split].ratio
-    gap = base.cells[worst.split].gap
-    if ratio is None or gap is None:  # they come together
+    ratio = base.cells[worst].ratio
+    if ratio is None:  # the split was chosen among those that have one
         return ""
-    where = shift_in_words(splits[worst.split])
-    parts = [_growth(base, where, ratio, gap)]
+    where = shift_in_words(splits[worst])
+    parts = [_growth(base, where, ratio)]
     told = [
-        _effect(row, row.cells[worst.split].to_baseline, _cost(row, base))
+        _effect(row, row.cells[worst].to_baseline, _cost(row, base))
         for row in rows
         if row is not base
     ]
@@ -115,11 +114,19 @@ def _model(rows: Sequence[BoardRow], board: Board) -> str:
     return sentence
 
 
-def _growth(row: BoardRow, where: str, ratio: MetricValue, gap: MetricValue) -> str:
+def _grows_most(row: BoardRow) -> str | None:
+    """Return the split of the largest ratio; growth that is significant comes first."""
+    there = {name: cell.ratio for name, cell in row.cells.items() if cell.ratio}
+    sure = {n: r for n, r in there.items() if r.low is not None and r.low > 1}
+    found = sure or there
+    return max(found, key=lambda name: found[name].value) if found else None
+
+
+def _growth(row: BoardRow, where: str, ratio: MetricValue) -> str:
     """Say by how much the error grows; a growth that may be none is said to be that."""
     mode = "" if row.mode == "baseline" else f" {row.mode}"
     who = f"On {where} the force error of {row.label}{mode}"
-    unclear = gap.low is None or gap.high is None or gap.low <= 0 <= gap.high
+    unclear = ratio.low is None or ratio.high is None or ratio.low <= 1 <= ratio.high
     if unclear:
         return (
             f"{who} is {number(ratio.value)}× its ID control's {span(ratio)}, "
