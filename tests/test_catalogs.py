@@ -8,6 +8,7 @@ import pytest
 from mlffbench.core.card import DataCard, ModelCard
 from mlffbench.core.registry import Entry, Registry
 from mlffbench.datasets.catalog import DATASETS
+from mlffbench.diagnostics.catalog import DIAGNOSTICS
 from mlffbench.metrics.catalog import METRICS
 from mlffbench.models.catalog import MODELS
 from mlffbench.priors.catalog import PRIORS
@@ -15,7 +16,7 @@ from mlffbench.refine.catalog import REFINERS
 from mlffbench.run.catalog import suite_rows
 
 ROOT = Path(__file__).parent.parent
-REGISTRIES = [DATASETS, METRICS, MODELS, PRIORS, REFINERS]
+REGISTRIES = [DATASETS, DIAGNOSTICS, METRICS, MODELS, PRIORS, REFINERS]
 ROWS = [(r, name, entry) for r in REGISTRIES for name, entry in r.rows().items()]
 PYPROJECT = (ROOT / "pyproject.toml").read_text(encoding="utf-8")
 README = (ROOT / "README.md").read_text(encoding="utf-8")

@@ -119,14 +119,7 @@ def diagnose(
 
     With a model also how well each distance predicts its error.
     """
-    from mlffbench.core.graph import check_cutoff
-
-    pair = train is not None and test is not None
-    if pair == (suite is not None) or (suite and (train or test)):
-        msg = "diagnose compares two sets or the splits of a suite: give --train and "
-        raise BenchError(msg + "--test, or --suite")
-    if cutoff is not None:
-        check_cutoff(cutoff)
+    _check(train, test, suite, cutoff)
     console = make_console()
     if oracle:
         if not suite or not model:
@@ -152,6 +145,20 @@ def diagnose(
             made = _pair(sets, instruments, who, out, limit=limit, seed=seed)
             _print_pair(console, made, sets)
     console.print(f"wrote {out}", markup=False, soft_wrap=True)
+
+
+def _check(
+    train: str | None, test: str | None, suite: str | None, cutoff: float | None
+) -> None:
+    """Check that either two sets or a suite were named, and that the cutoff is one."""
+    from mlffbench.core.graph import check_cutoff
+
+    pair = train is not None and test is not None
+    if pair == (suite is not None) or (suite and (train or test)):
+        msg = "diagnose compares two sets or the splits of a suite: give --train and "
+        raise BenchError(msg + "--test, or --suite")
+    if cutoff is not None:
+        check_cutoff(cutoff)
 
 
 def _instruments(

@@ -245,10 +245,8 @@ def _result(
     for test, mine, error in zip(found.tests, column.tests, errors, strict=True):
         name = test.sample.name
         against = test.control or found.train.name
-        separation = None
-        if against != name:
-            other = values[against].values, groups[against]
-            separation = auroc(mine.values, other[0], groups[name], other[1], seed=seed)
+        other = values[against].values
+        separation = auroc(mine.values, other, groups[name], groups[against], seed=seed)
         samples[name] = SampleResult(
             summary=summarize(mine),
             counts=count(mine.values, edges),
@@ -256,14 +254,8 @@ def _result(
                 mine.values, column.train.values, edges, name=found.train.name
             ),
             to_control=contrast(
-                mine.values,
-                values[against].values,
-                edges,
-                name=against,
-                auroc=separation,
-            )
-            if against != name
-            else None,
+                mine.values, other, edges, name=against, auroc=separation
+            ),
             error_correlation=spearman(mine.values, error, groups[name], seed=seed),
         )
     joined = np.concatenate([one.values for one in column.tests])

@@ -108,14 +108,16 @@ def study_of(run: StoredRun, instruments: Instruments) -> Study:
         DataError: The run has fewer than two training structures.
     """
     unrefined = _unrefined(run)
+    facts = [split.facts for split in run.splits]
+    names = _names([(str(one["name"]), str(one["role"])) for one in facts])
     samples = [
         Sample(
-            name=str(split.facts["name"]),
+            name=name,
             structures=split.structures,
             reference=split.reference,
             prediction=unrefined.get(str(split.facts["sha256"])),
         )
-        for split in run.splits
+        for split, name in zip(run.splits, names, strict=True)
     ]
     roles = [str(split.facts["role"]) for split in run.splits]
     controls = [str(split.facts["control"]) for split in run.splits]
@@ -137,11 +139,12 @@ def study_of_splits(
         DataError: The suite has fewer than two training structures.
     """
     samples = []
-    for split in splits:
+    names = _names([(split.name, split.role) for split in splits])
+    for split, name in zip(splits, names, strict=True):
         rows = choose_rows(split, limit, seed)
         samples.append(
             Sample(
-                name=split.name,
+                name=name,
                 structures=split.source.structures(rows),
                 reference=split.source.labels(rows),
             )
@@ -228,6 +231,12 @@ def unavailable_in_words(found: Study, who: str) -> list[str]:
 
 def _tested(run: StoredRun) -> list[StoredSplit]:
     return [split for split in run.splits if split.facts["role"] != "train"]
+
+
+def _names(splits: Sequence[tuple[str, str]]) -> list[str]:
+    """Return one name per split; of splits that share one, with their roles."""
+    names = [name for name, _ in splits]
+    return [f"{name} {role}" if names.count(name) > 1 else name for name, role in splits]
 
 
 def _study(
