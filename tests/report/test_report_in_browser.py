@@ -161,6 +161,22 @@ def test_every_number_of_the_leaderboard_is_that_of_the_json(
     assert seen > 50
 
 
+def test_numbers_read_as_in_every_other_table(page: tuple[Opened, Report]) -> None:
+    opened, _ = page
+    rng = np.random.default_rng(0)
+    values = [
+        *(rng.normal(size=300) * 10 ** rng.uniform(-9, 6, size=300)),
+        0.0,
+        1234.5,
+        1235.5,
+        12.25,
+        -0.5,
+        8.345,
+    ]
+    shown_there = opened.page.evaluate("values => values.map(Text.number)", values)
+    assert shown_there == [shown(value) for value in values]
+
+
 def test_columns_sort_and_what_is_missing_stays_last(page: tuple[Opened, Report]) -> None:
     opened, _ = page
     opened.page.click("[data-measure=baseline]")

@@ -9,9 +9,18 @@ const Text = (() => {
     if (value === 0) return "0";
     const digits = 2 - Math.floor(Math.log10(Math.abs(value)));
     if (digits > 5) return tiny(value).replaceAll("-", MINUS);
-    const [whole, rest] = value.toFixed(Math.max(digits, 0)).split(".");
+    const [whole, rest] = rounded(value, Math.max(digits, 0)).split(".");
     const grouped = whole.replace(/\B(?=(\d{3})+$)/g, ",");
     return (rest === undefined ? grouped : `${grouped}.${rest}`).replace("-", MINUS);
+  }
+
+  // An exact half goes to the even digit, as in Python.
+  function rounded(value, digits) {
+    const exact = value.toFixed(digits + 40);
+    const isHalf = /^50*$/.test(exact.slice(exact.indexOf(".") + 1 + digits));
+    const isEven = /[02468]$/.test(exact.slice(0, exact.indexOf(".") + 1 + digits).replace(".", ""));
+    if (!isHalf || !isEven) return value.toFixed(digits);
+    return exact.slice(0, exact.indexOf(".") + (digits ? 1 + digits : 0));
   }
 
   // Below 0.001: an exponent of two digits where there are four zeros.
