@@ -227,3 +227,17 @@ def test_a_report_imports_no_model(folders: list[RunFolder], tmp_path: Path) -> 
     text = out.read_text(encoding="utf-8")
     assert "<link" not in text
     assert "src=" not in text.partition("plotly.js v")[0]
+
+
+def test_the_scripts_of_the_page_make_no_markup_from_text() -> None:
+    page = Path(__file__).parents[2] / "mlffbench" / "report" / "page"
+    for path in page.glob("*.js"):
+        text = path.read_text(encoding="utf-8")
+        for word in (
+            "innerHTML",
+            "outerHTML",
+            "insertAdjacentHTML",
+            "document.write",
+            "eval(",
+        ):
+            assert word not in text, f"{word} in {path.name}"
