@@ -87,15 +87,22 @@ class Opened:
         return [" ".join(text.split()) for text in found]
 
 
+@pytest.fixture(scope="module")
+def written(
+    shared_suite_file: Path, shared_springs: str, tmp_path_factory: pytest.TempPathFactory
+) -> tuple[Path, Report]:
+    """Return a page and the same numbers as JSON."""
+    folder = tmp_path_factory.mktemp("report")
+    run_small(shared_suite_file, shared_springs, folder / "runs")
+    write_report([folder / "runs"], folder / "report.html")
+    content = compose([folder / "runs"], "json").text
+    return folder / "report.html", Report.model_validate_json(content)
+
+
 @pytest.fixture
-def page(
-    browser: Any, folders: list[RunFolder], tmp_path: Path
-) -> Iterator[tuple[Opened, Report]]:
-    out = tmp_path / "report.html"
-    write_report([tmp_path / "runs"], out)
-    opened = Opened(browser, out)
-    content = compose([tmp_path / "runs"], "json").text
-    yield opened, Report.model_validate_json(content)
+def page(browser: Any, written: tuple[Path, Report]) -> Iterator[tuple[Opened, Report]]:
+    opened = Opened(browser, written[0])
+    yield opened, written[1]
     opened.context.close()
 
 
@@ -261,11 +268,9 @@ def test_the_page_computes_what_python_computed(page: tuple[Opened, Report]) -> 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_colours_follow_the_system_and_the_button(
-    browser: Any, folders: list[RunFolder], tmp_path: Path, scheme: str
+    browser: Any, written: tuple[Path, Report], scheme: str
 ) -> None:
-    out = tmp_path / "report.html"
-    write_report([tmp_path / "runs"], out)
-    opened = Opened(browser, out, color_scheme=scheme)
+    opened = Opened(browser, written[0], color_scheme=scheme)
     ground = "getComputedStyle(document.body).backgroundColor"
     at_first = opened.page.evaluate(ground)
     brightness = sum(map(int, re.findall(r"\d+", at_first)[:3]))
@@ -279,11 +284,9 @@ def test_colours_follow_the_system_and_the_button(
 
 
 def test_nothing_is_wider_than_a_telephone(
-    browser: Any, folders: list[RunFolder], tmp_path: Path
+    browser: Any, written: tuple[Path, Report]
 ) -> None:
-    out = tmp_path / "report.html"
-    write_report([tmp_path / "runs"], out)
-    opened = Opened(browser, out, viewport={"width": 375, "height": 740})
+    opened = Opened(browser, written[0], viewport={"width": 375, "height": 740})
     opened.see_everything()
     assert opened.page.evaluate("document.documentElement.scrollWidth") == 375
     assert opened.faults == []
