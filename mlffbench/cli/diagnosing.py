@@ -127,8 +127,9 @@ def diagnose(
             raise BenchError(msg)
         _ask_oracle(console, suite, model, runs, trust=trust)
         return
-    if suite and model and cutoff is None and prior is None and limit is None:
-        stored = _stored(suite, model, runs)
+    plain = cutoff is None and prior is None and limit is None and out == OUT
+    if suite and model and plain:
+        stored = _stored(console, suite, model, runs)
         if stored is not None:
             _print_suite(console, stored)
             return
@@ -246,8 +247,8 @@ def _suite(
     return write_diagnosis(out, found, predictions, model=model, seed=seed)
 
 
-def _stored(suite: str, model: str, runs: Path) -> "Diagnosis | None":
-    """Return the diagnosis beside a finished baseline run, if there is one."""
+def _stored(console: "Console", suite: str, model: str, runs: Path) -> "Diagnosis | None":
+    """Return the diagnosis beside a finished baseline run and say so, if there is one."""
     from mlffbench.core.errors import StoreError
     from mlffbench.diagnostics.document import Diagnosis
     from mlffbench.run.diagnose import DIAGNOSIS, is_diagnosed
@@ -262,7 +263,10 @@ def _stored(suite: str, model: str, runs: Path) -> "Diagnosis | None":
         run = StoredRun.read(folder)
     except StoreError:
         return None  # it is computed anew, which needs no run
-    return Diagnosis.read(folder.path / DIAGNOSIS) if is_diagnosed(run) else None
+    if not is_diagnosed(run):
+        return None
+    console.print(f"read {folder.path}", markup=False, soft_wrap=True)
+    return Diagnosis.read(folder.path / DIAGNOSIS)
 
 
 def _ask_oracle(

@@ -49,11 +49,13 @@ class Graphs:
         spectra: Of the structures that have a graph, in order; one radius.
         rows: Which structures of the sample these are.
         reasons: Index of a structure -> why it has none.
+        collapsed: Index of a structure -> which of its atoms are on top of each other.
     """
 
     spectra: Spectra
     rows: tuple[int, ...]
     reasons: Mapping[int, str] = field(default_factory=dict)
+    collapsed: Mapping[int, str] = field(default_factory=dict)
 
     @property
     def cutoff(self) -> float:

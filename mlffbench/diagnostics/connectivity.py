@@ -15,6 +15,9 @@ from mlffbench.diagnostics.base import (
     alone,
 )
 
+DIGITS = 12
+"""Decimals of a value: equal graphs have spectra equal to about 1e-15, and what is left
+of that must not be ranked."""
 _NO_EDGE = "a graph without an edge has no spectral gap"
 
 
@@ -64,15 +67,25 @@ def _measure(
     if graphs is None:
         return Measured.nothing(sample, sample.why_absent("graphs"))
     values = np.full(sample.structures.n_systems, np.nan)
-    values[list(graphs.rows)] = number(graphs.spectra)[0].double().cpu().numpy()
+    found = number(graphs.spectra)[0].double().cpu().numpy()
+    values[list(graphs.rows)] = np.round(found, DIGITS)
     missing = np.flatnonzero(np.isnan(values)).tolist()
     reasons = {row: graphs.reasons.get(row, why_missing) for row in missing}
     return Measured(values, reasons, _notes(graphs))
 
 
 def _notes(graphs: Graphs) -> tuple[str, ...]:
+    notes: tuple[str, ...] = ()
     pieces = graphs.spectra.components()[0]
     broken = int((pieces > 1).sum())
-    if not broken:
-        return ()
-    return (f"{broken} of {len(pieces)} graphs are disconnected at {graphs.cutoff:g} Å",)
+    if broken:
+        notes = (
+            f"{broken} of {len(pieces)} graphs are disconnected at {graphs.cutoff:g} Å",
+        )
+    if graphs.collapsed:
+        row, reason = min(graphs.collapsed.items())
+        notes += (
+            f"{len(graphs.collapsed)} of {len(pieces)} structures have atoms on top of "
+            f"each other, the first is structure {row} ({reason})",
+        )
+    return notes

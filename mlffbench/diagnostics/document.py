@@ -228,15 +228,18 @@ class Diagnosis(_Closed):
 
         Args:
             sample: Name of the sample.
-            alarms: Among the alarms, instead of the kinds of shift.
+            alarms: Among the alarms, instead of the kinds of shift. An alarm is a
+                distance: it is heard only where the sample is further out than training.
 
         Returns:
             None where nothing differs.
         """
+        train = self.samples[0].name
         sized = [
             (effect_size(one, sample), one)
             for one in self.diagnostics
             if (one.kind is None) == alarms
+            and (not alarms or _is_further(one, sample, train))
         ]
         effect, result = max(sized, key=lambda pair: pair[0], default=(0.0, None))
         return result if effect > 0 else None
@@ -248,3 +251,11 @@ def effect_size(result: DiagnosticResult, sample: str) -> float:
     if found is None or found.to_train is None:
         return 0.0
     return math.inf if found.to_train.effect is None else found.to_train.effect
+
+
+def _is_further(result: DiagnosticResult, sample: str, train: str) -> bool:
+    """Return whether a sample has larger values than training, by the mean."""
+    if not {sample, train} <= set(result.samples):
+        return False
+    mine, other = (result.samples[name].summary.mean for name in (sample, train))
+    return mine is not None and other is not None and mine > other

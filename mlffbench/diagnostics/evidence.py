@@ -20,6 +20,7 @@ from mlffbench.diagnostics.base import AtomFeatures, Graphs, Sample
 from mlffbench.diagnostics.descriptor import describe
 from mlffbench.diagnostics.facts import Evidence
 from mlffbench.priors.labels import LabelCache, key_of
+from mlffbench.priors.sanity import collapsed
 
 NOT_CACHED = "no prior label in the cache; `mlffbench label` puts them there"
 
@@ -28,7 +29,7 @@ def with_graphs(sample: Sample, cutoff: float) -> Sample:
     """Return a sample with its radius graphs.
 
     A structure without one, e.g. in a cell smaller than the cutoff, is named with its
-    reason.
+    reason; one with atoms on top of each other is measured and named.
 
     Raises:
         DataError: The cutoff is not positive and finite.
@@ -40,7 +41,9 @@ def with_graphs(sample: Sample, cutoff: float) -> Sample:
         graphs = Graphs(spectra(structures, [cutoff]), rows)
     except DataError:
         graphs = _graphs_one_by_one(structures, cutoff)
-    return replace(sample, graphs=graphs)
+    found = collapsed(structures.select(graphs.rows))
+    named = {graphs.rows[place]: why for place, why in found.items()}
+    return replace(sample, graphs=replace(graphs, collapsed=named))
 
 
 def _graphs_one_by_one(structures: Structures, cutoff: float) -> Graphs:

@@ -64,6 +64,16 @@ class Atoms:
         """Atomic numbers that occur, ascending."""
         return sorted(set(self.numbers.tolist()))
 
+    def where(self, chosen: Tensor) -> Self:
+        """Return some of the atoms.
+
+        Args:
+            chosen: Shape (n,), bool.
+        """
+        return type(self)(
+            self.features[chosen], self.numbers[chosen], self.system[chosen], self.origin
+        )
+
     def check_like(self, other: "Atoms") -> None:
         """Check that distances to the features of others mean something.
 

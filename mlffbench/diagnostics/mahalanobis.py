@@ -12,13 +12,17 @@ from mlffbench.diagnostics.features import Atoms, average
 
 LEAST_VARIANCE = 1e-6
 """Least variance of a direction, as a fraction of the mean one."""
+N_PARTS = 10
+"""Parts of training, each measured against the others."""
 
 
 def embedding_mahalanobis(train: Sample) -> Fitted:
     """Mean over the atoms of √((x − μ)ᵀ Σ⁻¹ (x − μ)) in the model's features x.
 
     μ and Σ are those of the training atoms of the element; Σ is shrunk towards a sphere
-    (OAS). Where training lacks the element: the least distance to any.
+    (OAS). Where training lacks the element: the least distance to any. A tenth of the
+    training structures at a time is compared with the other nine: against a fit that has
+    seen them they would lie too close, and every unseen structure would alarm.
     """
     atoms = Atoms.of(train, "embedding")
     clouds = _Clouds.of(atoms)
@@ -26,7 +30,7 @@ def embedding_mahalanobis(train: Sample) -> Fitted:
     def measure(sample: Sample) -> Measured:
         return average(sample, "embedding", atoms, clouds.distances)
 
-    return Fitted(measure(train), measure)
+    return Fitted(average(train, "embedding", atoms, _held_out), measure)
 
 
 def shrunk_covariance(centred: Tensor) -> Tensor:
@@ -93,6 +97,23 @@ class _Clouds:
             ]
             result[mine] = torch.stack(each).amin(0)
         return result
+
+
+def _held_out(atoms: Atoms) -> Tensor:
+    """Return the distance of each training atom to a fit without its part of training.
+
+    Raises:
+        NotMeasurableError: Nothing would be left to fit, or only equal features.
+    """
+    structures, place = torch.unique(atoms.system, return_inverse=True)
+    if len(structures) < 2:  # noqa: PLR2004 - one to measure and one to compare with
+        msg = "a single training structure has features, so there is nothing to compare "
+        raise NotMeasurableError(msg + "it with; give more training structures")
+    result = torch.full((len(place),), math.inf, dtype=torch.float64)
+    for part in range(min(N_PARTS, len(structures))):
+        mine = place % N_PARTS == part
+        result[mine] = _Clouds.of(atoms.where(~mine)).distances(atoms.where(mine))
+    return result
 
 
 def _inverse_root(covariance: Tensor) -> Tensor:

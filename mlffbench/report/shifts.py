@@ -37,6 +37,7 @@ def pair_table(diagnosis: Diagnosis) -> TextTable:
         "W1: Wasserstein-1 distance between test and training, in the unit of the row.",
         "effect: W1 over the root mean square of the two standard deviations.",
         "overlap: of the two histograms; AUROC: a test value above a training value.",
+        *_no_intervals(diagnosis),
         *_notes(diagnosis),
     )
     title = f"{test.n} test structures against {train.n} for training"
@@ -85,7 +86,11 @@ def ranking_table(diagnosis: Diagnosis) -> TextTable:
         "ρ: Spearman's correlation with the force MAE of each structure, ID and OOD "
         "together; below 0, low values warn.",
         f"AUROC worst tenth: errors above {_mev(worst)}; beyond ID: "
-        + (f"above {_mev(beyond)}, 95 % of ID." if beyond else "there is no ID split."),
+        + (
+            "there is no ID split."
+            if beyond is None
+            else f"above {_mev(beyond)}, 95 % of ID."
+        ),
         "explains: reads reference labels, so it cannot warn where there are none.",
         "Intervals: 95 %, bootstrap over molecules.",
     )
@@ -166,6 +171,17 @@ def _notes(diagnosis: Diagnosis) -> list[str]:
         if one.reason:
             told.setdefault(f"not computed: {one.reason}", []).append(one.name)
     return [f"{', '.join(names)}, {note}" for note, names in told.items()]
+
+
+def _no_intervals(diagnosis: Diagnosis) -> list[str]:
+    """Return why there are no intervals, where one of two samples allows none."""
+    single = [one.name for one in diagnosis.samples if one.n_molecules == 1]
+    if not single:
+        return []
+    what = " and ".join(single)
+    return [
+        f"no interval of an AUROC: {what} of one molecule, and molecules are resampled"
+    ]
 
 
 def _who(diagnosis: Diagnosis) -> str:

@@ -28,6 +28,7 @@ from mlffbench.core.labels import Labels
 from mlffbench.core.options import ModelOptions
 from mlffbench.core.split import Split
 from mlffbench.diagnostics.base import Sample
+from mlffbench.diagnostics.catalog import DIAGNOSTICS
 from mlffbench.diagnostics.document import Diagnosis
 from mlffbench.diagnostics.evidence import cached_labels, in_words
 from mlffbench.diagnostics.figures import draw
@@ -164,7 +165,8 @@ def write_diagnosis(
 ) -> Diagnosis:
     """Write the diagnosis, the values and the figures into a folder.
 
-    The JSON comes last: where it is, the rest is.
+    The JSON comes last: where it is, the rest is. What an earlier diagnosis left there
+    goes first.
 
     Args:
         path: The folder.
@@ -187,6 +189,7 @@ def write_diagnosis(
         fingerprint=str(facts["fingerprint"]) if facts else "",
     )
     make_folder(path / FIGURES)
+    _remove_diagnosis(path)
     for one in result.diagnostics:
         if len(one.edges) > 2:  # noqa: PLR2004 - in one bin there is nothing to see
             write_atomic(path / FIGURES / f"{one.name}.png", draw(result, one))
@@ -205,6 +208,21 @@ def is_diagnosed(run: StoredRun) -> bool:
     except StoreError:
         return False
     return stored.fingerprint == str(run.facts["fingerprint"])
+
+
+def _remove_diagnosis(path: Path) -> None:
+    """Remove a diagnosis from a folder, the JSON first, and nothing else.
+
+    Raises:
+        StoreError: A file cannot be removed.
+    """
+    figures = [path / FIGURES / f"{name}.png" for name in DIAGNOSTICS.names()]
+    for file in (path / DIAGNOSIS, path / VALUES, *figures):
+        try:
+            file.unlink(missing_ok=True)
+        except OSError as error:
+            msg = f"cannot replace {file}: {error.strerror}; choose another folder"
+            raise StoreError(msg) from error
 
 
 def _with_cached_prior(instruments: Instruments, name: str) -> Instruments:

@@ -92,13 +92,13 @@ class Instruments:
         """Return samples with all the evidence that can be had.
 
         Predictions that a sample brings along stay. The descriptor is for models without
-        an embedding.
+        an embedding, or with one that a sample does not get.
 
         Raises:
             DataError: The cutoff is not positive and finite.
         """
         examined = [self._examine(sample) for sample in samples]
-        if any(sample.embedding is not None for sample in examined):
+        if all(sample.embedding is not None for sample in examined):
             return [
                 replace(sample, absent={**sample.absent, "descriptor": NOT_WANTED})
                 for sample in examined

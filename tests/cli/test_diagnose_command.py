@@ -82,6 +82,18 @@ def test_a_suite_without_a_run_is_computed(suite_file: Path, springs: str) -> No
     assert [sample.name for sample in stored.samples] == ["train", "id", "ood"]
 
 
+def test_a_finished_run_is_read_unless_a_folder_is_named(
+    suite_file: Path, springs: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(suite_file.parent)
+    words = ["--suite", suite_file.name, "--model", springs]
+    app(["run", *words, "--mode", "baseline"], standalone_mode=False)
+    app(["diagnose", *words], standalone_mode=False)
+    assert not Path("diagnose").exists()
+    app(["diagnose", *words, "--out", "there"], standalone_mode=False)
+    assert Path("there", "diagnostics.json").exists()
+
+
 @pytest.mark.parametrize(
     ("words", "sentence"),
     [

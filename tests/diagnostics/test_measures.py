@@ -3,6 +3,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+from ase.build import molecule
 from diagnostic_samples import shaken, shuffled, with_features
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -11,7 +12,7 @@ from scipy.spatial.distance import cdist
 from mlffbench.core.errors import DataError
 from mlffbench.core.labels import Labels
 from mlffbench.core.structures import Structures
-from mlffbench.diagnostics.base import Sample, only
+from mlffbench.diagnostics.base import AtomFeatures, Sample, only
 from mlffbench.diagnostics.catalog import DIAGNOSTICS
 from mlffbench.diagnostics.composition import (
     charge_distance,
@@ -133,7 +134,27 @@ def test_atoms_on_top_of_each_other_are_measured() -> None:
         [torch.zeros(2, 3).double()], [torch.tensor([1, 1])], ids=["twins"]
     )
     sample = with_graphs(Sample(name="twins", structures=twins), 2.0)
-    assert spectral_gap(sample).measure(sample).values == pytest.approx([2])
+    found = spectral_gap(sample).measure(sample)
+    assert found.values == pytest.approx([2])
+    assert found.notes == (
+        "1 of 1 structures have atoms on top of each other, the first is structure 0 "
+        "(collapsed: H–H at 0.00 Å)",
+    )
+
+
+def test_equal_graphs_have_equal_numbers_whatever_the_order_of_atoms() -> None:
+    rng = np.random.default_rng(0)
+    rings = [molecule("C6H6") for _ in range(12)]
+    orders = [rng.permutation(len(ring)) for ring in rings]
+    pairs = list(zip(rings, orders, strict=True))
+    benzenes = Structures.build(
+        [torch.tensor(ring.positions[order]) for ring, order in pairs],
+        [torch.tensor(ring.numbers[order]) for ring, order in pairs],
+        ids=[str(place) for place in range(12)],
+    )
+    sample = with_graphs(Sample(name="benzenes", structures=benzenes), 3.0)
+    for fit in (spectral_gap, padded_distance, quantile_distance, mean_degree):
+        assert len(set(fit(sample).train.values.tolist())) == 1
 
 
 def neighbours_by_hand(train: Sample, test: Sample, *, own: bool) -> list[float]:
@@ -197,6 +218,38 @@ def test_mahalanobis_of_one_element_in_closed_form() -> None:
     inverse = torch.linalg.inv(shrunk_covariance(train.embedding.values - mean))
     away = test.embedding.values - mean
     assert found == pytest.approx((((away @ inverse) * away).sum(1) ** 0.5).numpy())
+
+
+def test_mahalanobis_does_not_alarm_where_nothing_differs() -> None:
+    """60 features, 40 atoms: a fit finds its own atoms near, and any other far."""
+    rng = np.random.default_rng(3)
+    train, test = (cloud(rng, n) for n in (40, 2000))
+    train, test = (
+        replace(
+            one,
+            embedding=AtomFeatures(
+                torch.from_numpy(rng.normal(size=(one.structures.n_atoms, 60))), "noise"
+            ),
+        )
+        for one in (train, test)
+    )
+    fitted = embedding_mahalanobis(train)
+    same, own = fitted.measure(train).values, fitted.train.values
+    unseen = fitted.measure(test).values
+    assert own.mean() == pytest.approx(unseen.mean(), rel=0.03)
+    assert same.mean() < 0.95 * unseen.mean()
+
+
+def test_mahalanobis_of_training_leaves_its_own_part_out() -> None:
+    train = cloud(np.random.default_rng(4), 7)
+    found = embedding_mahalanobis(train).train.values
+    assert train.embedding is not None
+    features = train.embedding.values
+    for row in range(7):
+        others = features[torch.arange(7) != row]
+        away = features[row] - others.mean(0)
+        inverse = torch.linalg.inv(shrunk_covariance(others - others.mean(0)))
+        assert found[row] == pytest.approx(float(away @ inverse @ away) ** 0.5)
 
 
 def cloud(rng: np.random.Generator, n: int) -> Sample:

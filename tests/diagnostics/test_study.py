@@ -52,6 +52,20 @@ def test_the_shift_that_was_made_is_the_largest(diagnosis: Diagnosis) -> None:
     assert any(line.startswith("hot: largest shift: force norm") for line in lines)
 
 
+def test_an_alarm_is_heard_only_further_out_than_training() -> None:
+    """Training met once more: its nearest neighbours are itself."""
+    train = replace(shaken(TRAIN), name="train")
+    again = replace(train, name="again")
+    found = diagnose(study(train, [Probe(sample=again)], 3.0), [None])
+    nearest = {one.name: one for one in found.diagnostics}["embedding_knn"]
+    difference = nearest.samples["again"].to_train
+    assert difference is not None
+    assert difference.effect is not None
+    assert difference.effect > 0
+    assert found.largest("again", alarms=True) is None
+    assert sentences(found)[0] == "again: no shift was found."
+
+
 def test_errors_that_follow_forces_rank_force_norms_first(
     diagnosis: Diagnosis, found: Study
 ) -> None:

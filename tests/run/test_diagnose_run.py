@@ -6,10 +6,17 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+import torch
+from ase.build import molecule
 
+from mlffbench.core.options import ModelOptions
+from mlffbench.core.structures import Structures
+from mlffbench.diagnostics.base import Sample
 from mlffbench.diagnostics.document import Diagnosis
+from mlffbench.models.load import load_model
 from mlffbench.run.campaign import Done, Request, prepare, run_campaign
 from mlffbench.run.diagnose import DIAGNOSIS, FIGURES, VALUES, diagnose_runs
+from mlffbench.run.instruments import Instruments
 from mlffbench.run.store import RunFolder, read_arrays, write_arrays
 from mlffbench.run.stored import StoredRun
 
@@ -93,12 +100,41 @@ def test_a_diagnosis_is_made_once_and_again_after_a_loss(
     assert (path.read_bytes(), (folder.path / VALUES).read_bytes()) == before
 
 
+def test_figures_of_an_earlier_diagnosis_go(folder: RunFolder, springs: str) -> None:
+    figures = folder.path / FIGURES
+    (figures / "embedding_knn.png").write_bytes(b"of another model")
+    (figures / "mine.png").write_bytes(b"of the user")
+    (folder.path / DIAGNOSIS).unlink()
+    model = load_model(springs, ModelOptions())
+    diagnose_runs([folder], model, device="cpu", dtype=None, advance=lambda _: None)
+    assert (folder.path / DIAGNOSIS).exists()
+    assert not (figures / "embedding_knn.png").exists()
+    assert (figures / "mine.png").exists()
+
+
+def test_a_diagnosis_that_breaks_off_leaves_none_of_an_earlier_one(
+    folder: RunFolder, springs: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object) -> bytes:
+        raise OSError("no space left on device")
+
+    monkeypatch.setattr("mlffbench.run.diagnose.draw", full)
+    facts = folder.path / DIAGNOSIS
+    facts.write_text(facts.read_text().replace('"fingerprint":"', '"fingerprint":"old'))
+    notes = diagnose_runs(
+        [folder],
+        load_model(springs, ModelOptions()),
+        device="cpu",
+        dtype=None,
+        advance=lambda _: None,
+    )
+    assert "no space left on device" in notes[0]
+    assert not facts.exists()
+
+
 def test_poisoned_labels_leave_label_free_columns_byte_for_byte(
     folder: RunFolder, springs: str
 ) -> None:
-    from mlffbench.core.options import ModelOptions
-    from mlffbench.models.load import load_model
-
     before = pd.read_parquet(folder.path / VALUES)
     reference = read_arrays(folder.path / "reference.npz")
     poisoned = {name: np.full_like(value, np.nan) for name, value in reference.items()}
@@ -124,9 +160,6 @@ def test_poisoned_labels_leave_label_free_columns_byte_for_byte(
 def test_a_broken_diagnosis_is_a_sentence_and_no_failure(
     folder: RunFolder, springs: str
 ) -> None:
-    from mlffbench.core.options import ModelOptions
-    from mlffbench.models.load import load_model
-
     (folder.path / "forces.npz").write_bytes(b"")
     notes = diagnose_runs(
         [folder],
@@ -156,6 +189,38 @@ def test_a_model_that_raises_in_embed_costs_only_the_embedding(
     expected = "the embedding of 'springs' failed: RuntimeError: not today"
     assert reasons["embedding_knn"] == expected
     assert not reasons["spectral_gap"]
+
+
+def test_a_split_that_the_model_cannot_embed_gets_the_descriptor(
+    suite_file: Path, springs: str, tmp_path: Path
+) -> None:
+    pytest.importorskip("dscribe")
+    path = Path(springs.rpartition(":")[0])
+    path.write_text(
+        path.read_text()
+        + "\n    def embed(self, structures):\n"
+        + "        return structures.positions.norm(dim=1, keepdim=True)\n"
+    )
+    model = load_model(springs, ModelOptions())
+    ammonia, water = (
+        Sample(
+            name=name,
+            structures=Structures.build(
+                [torch.tensor(molecule(name).positions)],
+                [torch.tensor(molecule(name).numbers)],
+                ids=[name],
+            ),
+        )
+        for name in ("NH3", "H2O")
+    )
+    instruments = Instruments.of(model)
+    first, second = instruments.examine([ammonia, water])
+    assert first.embedding is None
+    assert second.embedding is not None
+    assert first.descriptor is not None
+    assert second.descriptor is not None
+    (alone,) = instruments.examine([water])
+    assert alone.descriptor is None
 
 
 def test_modes_share_what_was_measured_and_keep_their_errors(tmp_path: Path) -> None:
