@@ -103,6 +103,17 @@ def test_paired_column_appears_with_a_refinement() -> None:
     assert "better" in table.rows[1]
 
 
+def test_csv_holds_every_number() -> None:
+    rows = list(csv.DictReader(io.StringIO(to_csv([record()]))))
+    assert float(rows[0]["value"]) == 0.2
+    assert rows[0]["metric"] == "forces_mae"
+    assert rows[0]["skipped"] == "1"
+    assert [row["what"] for row in rows] == ["value", "gap difference", "gap ratio"]
+    assert float(rows[2]["value"]) == 2.0
+    assert rows[2]["verdict"] == "worse"
+    assert rows[0]["reasons"] == "1 × why"
+
+
 def test_hostile_names_stay_text() -> None:
     table = force_table([record(model="[bold]|x|\n\\")])
     assert "\\|x\\|" in to_markdown(table)
@@ -192,4 +203,3 @@ def test_radii_survive_being_written_down() -> None:
     known = RADIUS.model_copy(update={"headroom": share(0.22, 0.1, 0.3)})
     one = record(mode="rr", radius=known)
     assert Record.model_validate_json(one.model_dump_json()) == one
-    assert Record.model_validate(json.loads(to_json([one]))["records"][0]) == one

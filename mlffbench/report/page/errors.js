@@ -35,6 +35,7 @@ const Errors = (() => {
     const { reach, bins } = row.parity[split.name];
     const N = 40;
     const width = (2 * reach) / N;
+    const height = Math.min(640, Math.max(330, window.innerWidth - 30));
     const middle = Array.from({ length: N }, (_, i) => -reach + (i + 0.5) * width);
     const counts = Array.from({ length: N }, () => new Array(N).fill(null));
     let total = 0;
@@ -44,13 +45,13 @@ const Errors = (() => {
     }
     const ramp = () => (Figure.isDark() ? [[0, "#24425a"], [0.5, "#4f9fd0"], [1, "#e8f4fb"]] : [[0, "#d5e6f1"], [0.5, "#4d93c0"], [1, "#0b2f4d"]]);
     return Figure.make({
-      title: `Parity of force components, ${Text.plain(split.name, 40)}`, words: `${total.toLocaleString("en")} components; colour: how many, logarithmic. The outer bins hold everything beyond.`, height: 640, shape: "tall",
+      title: `Parity of force components, ${Text.plain(split.name, 40)}`, words: `${total.toLocaleString("en")} components; colour: how many, logarithmic. The outer bins hold everything beyond.`, height, shape: "tall",
       data: () => ({
         traces: [
           { type: "heatmap", x: middle, y: middle, z: counts.map((line) => line.map((n) => (n ? Math.log10(n) : null))), customdata: counts, colorscale: ramp(), showscale: false, hovertemplate: "reference %{x:.2f}, predicted %{y:.2f} eV/Å: %{customdata}<extra></extra>" },
           { type: "scatter", mode: "lines", x: [-reach, reach], y: [-reach, reach], line: { color: Figure.variable("--ink"), width: 1, dash: "dot" }, hoverinfo: "skip", showlegend: false },
         ],
-        layout: { height: 640, xaxis: Figure.axis("reference (eV/Å)", { zeroline: false, constrain: "domain" }), yaxis: Figure.axis("predicted (eV/Å)", { zeroline: false, scaleanchor: "x" }) },
+        layout: { height, xaxis: Figure.axis("reference (eV/Å)", { zeroline: false, constrain: "domain" }), yaxis: Figure.axis("predicted (eV/Å)", { zeroline: false, scaleanchor: "x" }) },
       }),
       csv: () => [["reference_eV_per_A", "predicted_eV_per_A", "components"], ...bins.flatMap((bin, i) => (i % 2 ? [] : [[middle[Math.floor(bin / N)], middle[bin % N], bins[i + 1]]]))],
     });

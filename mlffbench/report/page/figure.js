@@ -67,7 +67,11 @@ const Figure = (() => {
     if (height) plot.style.minHeight = `${height}px`;
     plot.redraw = () => {
       const made = data();
-      library().react(plot, made.traces, layout({ height: height || 340, ...made.layout }), {
+      // where a legend takes a line per entry, the plot must not pay for it
+      const taller = window.innerWidth < 700 && made.traces.length > 4 ? 17 * made.traces.length : 0;
+      library().react(plot, made.traces, layout({
+        height: height || 340, ...made.layout, ...(taller ? { height: (made.layout.height || height || 340) + taller } : {}),
+      }), {
         responsive: true, displaylogo: false, displayModeBar: false,
       });
     };
