@@ -30,6 +30,7 @@ demo: $(VENV)/.demo
 	$(BIN)/mlffbench run --suite mini-ood --model $(ALONE) --mode baseline
 	$(BIN)/mlffbench run --suite mini-ood
 	$(BIN)/mlffbench score runs/mini-ood
+	$(BIN)/mlffbench report runs --out runs/report.html
 
 test: $(VENV)/.dev
 	PATH="$(CURDIR)/$(BIN):$$PATH" $(MAKE) check

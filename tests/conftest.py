@@ -60,15 +60,14 @@ def labelled(name: str, seed: int, *, group: str | None = None) -> Atoms:
     return atoms
 
 
-@pytest.fixture
-def suite_file(tmp_path: Path) -> Path:
-    """Return a suite over three extxyz files: train, ID test, OOD with a foreign N."""
-    write(tmp_path / "train.xyz", [labelled("CH3OH", i) for i in range(6)])
+def write_suite(folder: Path) -> Path:
+    """Write the three files and the suite over them into a folder."""
+    write(folder / "train.xyz", [labelled("CH3OH", i) for i in range(6)])
     id_test = [labelled(n, i) for n in ("H2O", "CH4", "C2H6") for i in range(4)]
-    write(tmp_path / "id.xyz", id_test)
+    write(folder / "id.xyz", id_test)
     ood = [labelled(n, i) for n in ("NH3", "CO2", "H2CO") for i in range(3)]
-    write(tmp_path / "ood.xyz", ood)
-    path = tmp_path / "toy.yaml"
+    write(folder / "ood.xyz", ood)
+    path = folder / "toy.yaml"
     path.write_text(
         """
 name: toy
@@ -83,3 +82,23 @@ models: [zero]
 """
     )
     return path
+
+
+@pytest.fixture
+def suite_file(tmp_path: Path) -> Path:
+    """Return a suite over three extxyz files: train, ID test, OOD with a foreign N."""
+    return write_suite(tmp_path)
+
+
+@pytest.fixture(scope="session")
+def shared_suite_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return the same suite, for tests that only read what was made of it."""
+    return write_suite(tmp_path_factory.mktemp("suite"))
+
+
+@pytest.fixture(scope="session")
+def shared_springs(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """Return the name of the user's model file, for the same tests."""
+    path = tmp_path_factory.mktemp("model") / "springs.py"
+    path.write_text(SPRINGS)
+    return f"{path}:Springs"

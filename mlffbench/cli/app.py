@@ -15,6 +15,7 @@ from mlffbench.cli import (
     labelling,
     leakchecking,
     looking,
+    reporting,
     running,
     simulating,
     training,
@@ -55,7 +56,7 @@ app.command()(downloading.download)
 app.command()(running.plan)
 app.command()(running.run)
 app.command()(running.score)
-app.command()(running.report)
+app.command()(reporting.report)
 app.command()(diagnosing.diagnose)
 app.command()(labelling.label)
 app.command()(training.train)

@@ -1,6 +1,5 @@
-"""``plan``, ``run``, ``score`` and ``report``: from a suite to a table."""
+"""``plan``, ``run`` and ``score``: from a suite to a table."""
 
-from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -27,6 +26,7 @@ from mlffbench.cli.options import (
     Units,
     UnitsOption,
 )
+from mlffbench.cli.reporting import RUNS, leave_report
 from mlffbench.core.errors import BenchError
 
 if TYPE_CHECKING:
@@ -34,16 +34,6 @@ if TYPE_CHECKING:
 
     from mlffbench.run.campaign import Campaign
     from mlffbench.run.store import RunFolder
-
-RUNS = Path("runs")
-
-
-class Format(StrEnum):
-    """Formats of a report."""
-
-    md = "md"
-    csv = "csv"
-    json = "json"
 
 
 def plan(
@@ -133,6 +123,8 @@ def run(
     for note in done.notes:
         console.print(f"left out: {note}", style="dim", markup=False)
     faults = [*done.faults, *_score_and_print(console, done.folders, units)]
+    if done.folders:
+        leave_report(console, out, done.folders)
     for fault in faults:
         print_error(fault)
     if faults:
@@ -153,46 +145,6 @@ def score(
         print_error(fault)
     if faults:
         raise typer.Exit(1)
-
-
-def report(
-    runs: Annotated[
-        list[Path] | None, typer.Argument(help="Run folders; left out: all under runs/.")
-    ] = None,
-    form: Annotated[
-        Format, typer.Option("--format", help="md for people, csv and json for programs.")
-    ] = Format.md,
-    out: Annotated[
-        Path | None, typer.Option("--out", help="A file; left out: printed.")
-    ] = None,
-    units: UnitsOption = Units.mev,
-) -> None:
-    """Write what stored runs say, without computing anything."""
-    from mlffbench.core.files import make_folder, write_atomic
-    from mlffbench.report.document import readable_runs, write_report
-    from mlffbench.run.curves import find_curves
-    from mlffbench.run.simulations import find_simulations
-    from mlffbench.run.store import find_runs
-
-    roots = runs or [RUNS]
-    further = {"simulations": find_simulations(roots), "curves": find_curves(roots)}
-    alone = any(further.values()) and not any(
-        path for one in roots for path in one.rglob("run.json")
-    )
-    folders, unread = ([], []) if alone else readable_runs(find_runs(roots))
-    kept = {}
-    for kind, found in further.items():
-        kept[kind], lost = readable_runs(found) if found else ([], [])
-        unread += lost
-    for sentence in unread:
-        print_error(sentence)
-    text = write_report(folders, form.value, units.value, **kept)
-    if out is None:
-        typer.echo(text, nl=False)
-        return
-    make_folder(out.parent)
-    write_atomic(out, text.encode())
-    make_console().print(f"wrote {out}")
 
 
 def _names(values: list[str] | None) -> tuple[str, ...]:

@@ -1,16 +1,112 @@
-"""Runs on disk -> one document."""
+"""Runs on disk -> one document: HTML, Markdown, CSV or JSON."""
 
+import json
 from collections import Counter
 from collections.abc import Sequence
-from typing import Literal
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
 
+from mlffbench import __version__
 from mlffbench.core.errors import StoreError
+from mlffbench.core.files import make_folder, write_atomic
 from mlffbench.core.record import Record
-from mlffbench.report.render import to_csv, to_json, to_markdown, worst_markdown
-from mlffbench.report.simulated import dynamics_and_data, further_records
+from mlffbench.report.inventory import ReadRun, take_inventory
+from mlffbench.report.published import Board, Report, ReportRun
+from mlffbench.report.render import to_csv, to_markdown, worst_markdown
+from mlffbench.report.separation import Group, separate
+from mlffbench.report.simulated import Further, find_further
 from mlffbench.report.tables import energy_table, force_table, radius_table
 from mlffbench.report.units import UnitSystem
 from mlffbench.run.store import RunFolder
+
+if TYPE_CHECKING:
+    from mlffbench.report.measured import Measured
+
+Form = Literal["html", "md", "csv", "json"]
+
+
+@dataclass(frozen=True, slots=True)
+class Written:
+    """A document.
+
+    Attributes:
+        text: All of it.
+        boards: What it says of runs that may be compared; only HTML and JSON have them.
+        left_out: Runs that are listed without a number.
+    """
+
+    text: str
+    boards: tuple[Board, ...]
+    left_out: tuple[ReportRun, ...]
+
+
+def compose(folders: Sequence[Path], form: Form, system: UnitSystem = "meV") -> Written:
+    """Return what every run under some folders says.
+
+    Args:
+        folders: Folders of runs, or with runs below them.
+        form: Format.
+        system: Units of the Markdown tables; the page shows meV, CSV and JSON keep the
+            stored units.
+
+    Raises:
+        StoreError: There is no run, or none that can be read in a text format.
+    """
+    further = find_further(folders)
+    inventory = take_inventory(folders, or_none=bool(further.folders))
+    left_out = (*inventory.left_out, *further.left_out)
+    if form in {"md", "csv"}:
+        if not inventory.runs and not further.folders:
+            msg = f"{left_out[0].path}: {left_out[0].reason}"
+            raise StoreError(msg)
+        return Written(_tables(inventory.runs, further, form, system), (), left_out)
+    from mlffbench.report.boards import make_board
+    from mlffbench.report.summary import summarise
+
+    usable, unusable, everything = [], list(left_out), []
+    separated = separate(inventory.runs)
+    boards: list[Board] = []
+    for group in separated.groups:
+        kept, measured = _measure_all(group, unusable)
+        if not kept.runs:
+            continue
+        board = make_board(kept, measured)
+        boards.append(board.model_copy(update={"sentences": summarise(board)}))
+        usable.append(kept)
+        everything.append(measured)
+    runs = dict.fromkeys(run.told for group in usable for run in group.runs)
+    records = {id(r): r for group in usable for run in group.runs for r in run.records}
+    report = Report(
+        mlffbench=__version__,
+        runs=(*runs, *unusable),
+        separated=separated.sentences,
+        boards=tuple(boards),
+        records=tuple(records.values()),
+        further=further.records(),
+    )
+    if form == "json":
+        text = json.dumps(report.model_dump(mode="json"), indent=2, ensure_ascii=False)
+        return Written(text + "\n", report.boards, tuple(unusable))
+    from mlffbench.report.page import render
+
+    page = render(report, usable, everything, further.tables())
+    return Written(page, report.boards, tuple(unusable))
+
+
+def write_report(
+    folders: Sequence[Path], out: Path, form: Form = "html", system: UnitSystem = "meV"
+) -> Written:
+    """Write a document; the file is whole or not there.
+
+    Raises:
+        StoreError: There is no run, or the file cannot be written.
+    """
+    made = compose(folders, form, system)
+    make_folder(out.parent)
+    # a lone surrogate, which no encoding knows, can only come from a hostile name
+    write_atomic(out, made.text.encode("utf-8", errors="replace"))
+    return made
 
 
 def records_by_suite(
@@ -49,55 +145,16 @@ def _tell_apart(records: list[Record]) -> list[Record]:
     ]
 
 
-def readable_runs(
-    folders: Sequence[RunFolder],
-) -> tuple[list[RunFolder], list[str]]:
-    """Return the runs with records, and a sentence for each of the others.
-
-    Raises:
-        StoreError: None of them has any.
-    """
-    found, unread = [], []
-    for folder in folders:
-        try:
-            folder.read_records()
-        except StoreError as error:
-            unread.append(str(error))
-        else:
-            found.append(folder)
-    if not found:
-        raise StoreError(unread[0])
-    return found, unread
-
-
-def write_report(
-    folders: Sequence[RunFolder],
-    form: Literal["md", "csv", "json"],
-    system: UnitSystem,
-    *,
-    simulations: Sequence[RunFolder] = (),
-    curves: Sequence[RunFolder] = (),
+def _tables(
+    runs: Sequence[ReadRun], further: Further, form: Form, system: UnitSystem
 ) -> str:
-    """Return what runs say, as a text.
-
-    Args:
-        folders: Run folders, scored.
-        form: Format.
-        system: Units of the Markdown tables; CSV and JSON keep the stored units.
-        simulations: Folders of simulations, scored.
-        curves: Folders of fine-tuning curves, scored.
-
-    Raises:
-        StoreError: A run is missing its records or they are broken.
-    """
-    tables = records_by_suite(folders)
-    everything = [record for records in tables.values() for record in records]
-    everything += further_records([*simulations, *curves])
+    """Return the records as Markdown or CSV."""
+    tables = records_by_suite([run.folder for run in runs])
     if form == "csv":
-        return to_csv(everything)
-    if form == "json":
-        return to_json(everything)
+        everything = [record for records in tables.values() for record in records]
+        return to_csv([*everything, *further.records()])
     parts = ["# mlffbench report", ""]
+    parts += [f"- {sentence}" for sentence in separate(runs).sentences]
     for records in tables.values():
         parts += [to_markdown(force_table(records, system))]
         if any(record.radius for record in records):
@@ -106,6 +163,29 @@ def write_report(
             to_markdown(energy_table(records, system)),
             worst_markdown(records, system),
         ]
-    if simulations or curves:
-        parts.append(dynamics_and_data(simulations, curves, system))
+    parts += [to_markdown(table) for table in further.tables(system)]
     return "\n".join(parts)
+
+
+def _measure_all(
+    group: Group, unusable: list[ReportRun]
+) -> "tuple[Group, list[Measured]]":
+    """Measure the runs of a group; one with broken files joins the unusable."""
+    from mlffbench.report.measured import measure
+
+    runs = list(group.runs)
+    while runs:
+        measured: list[Measured] = []
+        try:
+            for one in measure(tuple(runs)):
+                measured.append(one)
+        except StoreError as error:
+            broken = runs.pop(len(measured))
+            told = broken.told.model_copy(
+                update={"status": "left out", "reason": str(error)}
+            )
+            if told not in unusable:
+                unusable.append(told)
+        else:
+            return Group(tuple(runs), group.aside), measured
+    return Group((), group.aside), []

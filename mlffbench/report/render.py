@@ -1,14 +1,13 @@
-"""Tables -> Markdown, CSV, JSON, and the terminal."""
+"""Tables -> Markdown, CSV and the terminal."""
 
 import csv
 import io
-import json
 from collections.abc import Iterator, Sequence
 
 from rich.table import Table
 from rich.text import Text
 
-from mlffbench.core.record import SCHEMA_VERSION, MetricValue, Record
+from mlffbench.core.record import MetricValue, Record
 from mlffbench.report.tables import TextTable
 from mlffbench.report.units import UnitSystem, number, shown_unit
 
@@ -108,15 +107,6 @@ def _numbers(r: Record) -> Iterator[tuple[str, str, MetricValue, str]]:
             yield name, f"{kind} difference", comparison.difference, verdict
             if comparison.ratio is not None:
                 yield name, f"{kind} ratio", comparison.ratio, verdict
-
-
-def to_json(records: Sequence[Record]) -> str:
-    """Return every record as one JSON document."""
-    content = {
-        "schema_version": SCHEMA_VERSION,
-        "records": [record.model_dump(mode="json") for record in records],
-    }
-    return json.dumps(content, indent=2, ensure_ascii=False) + "\n"
 
 
 def _line(cells: Sequence[str]) -> str:

@@ -1,29 +1,80 @@
-"""Simulations and curves on disk -> their part of a document."""
+"""Simulations and fine-tuning curves on disk -> their part of a document."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
 
+from mlffbench.core.errors import StoreError
 from mlffbench.core.record import Record
 from mlffbench.report.curve import curve_table, saved_table
 from mlffbench.report.dynamics import dynamics_table
-from mlffbench.report.render import to_markdown
+from mlffbench.report.published import ReportRun
 from mlffbench.report.tables import TextTable
 from mlffbench.report.units import UnitSystem
 from mlffbench.run.curve_score import score_curve
-from mlffbench.run.store import RunFolder
+from mlffbench.run.store import CURVE, SIMULATION, RunFolder, find_others
 
 
-def dynamics_tables(
-    folders: Sequence[RunFolder], system: UnitSystem = "meV"
-) -> list[TextTable]:
-    """Return one table per suite and protocol; what may not be compared stands apart.
+@dataclass(frozen=True, slots=True)
+class Further:
+    """What a report shows beside runs.
 
-    Args:
-        folders: Folders of scored simulations.
-        system: Units shown.
-
-    Raises:
-        StoreError: Records are missing or broken.
+    Attributes:
+        simulations: Folders of scored simulations.
+        curves: Folders of scored fine-tuning curves.
+        left_out: Those that cannot be read, with the reason.
     """
+
+    simulations: tuple[RunFolder, ...]
+    curves: tuple[RunFolder, ...]
+    left_out: tuple[ReportRun, ...]
+
+    @property
+    def folders(self) -> tuple[RunFolder, ...]:
+        """Every folder that can be read."""
+        return (*self.simulations, *self.curves)
+
+    def records(self) -> tuple[Record, ...]:
+        """Return the records of all of them."""
+        return tuple(one for folder in self.folders for one in folder.read_records())
+
+    def tables(self, system: UnitSystem = "meV") -> list[TextTable]:
+        """Return what they say; simulations of different protocols stand apart."""
+        tables = dynamics_tables(self.simulations, system)
+        for folder in self.curves:
+            records, saved = score_curve(folder)
+            tables.append(curve_table(records, system))
+            if saved:
+                tables.append(saved_table(saved, records[0].model))
+        return tables
+
+
+def find_further(folders: Sequence[Path]) -> Further:
+    """Return every simulation and curve under some folders."""
+    left_out: list[ReportRun] = []
+    simulations = _readable(find_others(folders, SIMULATION), left_out)
+    curves = _readable(find_others(folders, CURVE), left_out)
+    return Further(simulations, curves, tuple(left_out))
+
+
+def _readable(
+    folders: Sequence[RunFolder], left_out: list[ReportRun]
+) -> tuple[RunFolder, ...]:
+    """Return the folders with records; the others join those left out."""
+    found = []
+    for folder in folders:
+        try:
+            folder.read_records()
+        except StoreError as error:
+            told = ReportRun(path=str(folder.path), status="left out", reason=str(error))
+            left_out.append(told)
+        else:
+            found.append(folder)
+    return tuple(found)
+
+
+def dynamics_tables(folders: Sequence[RunFolder], system: UnitSystem) -> list[TextTable]:
+    """Return one table per suite and protocol."""
     tables: dict[tuple[str, ...], list[Record]] = {}
     for folder in folders:
         for record in folder.read_records():
@@ -35,31 +86,3 @@ def dynamics_tables(
             )
             tables.setdefault(key, []).append(record)
     return [dynamics_table(records, system) for records in tables.values()]
-
-
-def further_records(folders: Sequence[RunFolder]) -> list[Record]:
-    """Return the records of scored simulations and curves.
-
-    Raises:
-        StoreError: Records are missing or broken.
-    """
-    return [record for folder in folders for record in folder.read_records()]
-
-
-def dynamics_and_data(
-    simulations: Sequence[RunFolder],
-    curves: Sequence[RunFolder],
-    system: UnitSystem = "meV",
-) -> str:
-    """Return what simulations and curves say, as Markdown; empty without any.
-
-    Raises:
-        StoreError: Records or errors are missing or broken.
-    """
-    tables = dynamics_tables(simulations, system)
-    for folder in curves:
-        records, saved = score_curve(folder)
-        tables.append(curve_table(records, system))
-        if saved:
-            tables.append(saved_table(saved, records[0].model))
-    return "\n".join(to_markdown(table) for table in tables)

@@ -32,7 +32,6 @@ from mlffbench.training.examples import Examples
 from mlffbench.training.finetune import FineTuning, draw_order, fine_tune
 from mlffbench.training.loop import Trainable
 
-FACTS_NAME = "curve.json"
 MODES = ("baseline", "ttt")
 AdaptsTo = Literal["pool", "tests", "both"]
 POOL_STEPS = 200

@@ -10,9 +10,9 @@ from mlffbench.core.split import Split
 from mlffbench.models.catalog import MODELS
 from mlffbench.models.load import load_model, parse_spec
 from mlffbench.run.campaign import Done, one_thread
-from mlffbench.run.curve import FACTS_NAME, AdaptsTo, CurveJob, CurveWork, trace_curve
+from mlffbench.run.curve import AdaptsTo, CurveJob, CurveWork, trace_curve
 from mlffbench.run.execute import Progress
-from mlffbench.run.store import RunFolder, run_folder
+from mlffbench.run.store import CURVE, RunFolder, run_folder
 from mlffbench.run.suite import Suite, load_splits, load_suite
 from mlffbench.training.finetune import FineTuning
 
@@ -77,13 +77,7 @@ class Curves:
     def folder(self, job: CurveJob) -> RunFolder:
         """Return where a job's results belong: beside the runs of its model."""
         path = run_folder(self.request.out, job.suite, job.model, "finetune-curve").path
-        return RunFolder(path, FACTS_NAME)
-
-
-def find_curves(folders: list[Path]) -> list[RunFolder]:
-    """Return every curve under some folders, in order of their paths."""
-    found = {path.parent for folder in folders for path in folder.rglob(FACTS_NAME)}
-    return [RunFolder(path, FACTS_NAME) for path in sorted(found)]
+        return RunFolder(path, CURVE)
 
 
 def prepare_curves(request: CurveRequest) -> Curves:

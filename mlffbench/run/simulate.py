@@ -51,7 +51,6 @@ from mlffbench.run.trajectories import (
 )
 
 EngineName = Literal["batched", "ase"]
-FACTS_NAME = "dynamics.json"
 LEAST_CHECKPOINT = 200
 """Steps at least between two points a killed run goes on from."""
 MOST_CHECKPOINTS = 500

@@ -15,13 +15,12 @@ from mlffbench.run.campaign import Done, make_refiner, one_thread
 from mlffbench.run.execute import Progress, training_of
 from mlffbench.run.plan import BATCH_ATOMS
 from mlffbench.run.simulate import (
-    FACTS_NAME,
     EngineName,
     SimulationJob,
     SimulationWork,
     simulate,
 )
-from mlffbench.run.store import RunFolder, run_folder, slug
+from mlffbench.run.store import SIMULATION, RunFolder, run_folder, slug
 from mlffbench.run.subjects import Subject, find_subjects
 from mlffbench.run.suite import Setting, Suite, load_splits, load_suite
 from mlffbench.run.trajectories import Format
@@ -98,13 +97,7 @@ def simulation_folder(
 ) -> RunFolder:
     """Return the folder of a simulation."""
     beside = run_folder(out, suite, model, mode).path
-    return RunFolder(beside / "dynamics" / slug(preset), FACTS_NAME)
-
-
-def find_simulations(folders: list[Path]) -> list[RunFolder]:
-    """Return every simulation under some folders, in order of their paths."""
-    found = {path.parent for folder in folders for path in folder.rglob(FACTS_NAME)}
-    return [RunFolder(path, FACTS_NAME) for path in sorted(found)]
+    return RunFolder(beside / "dynamics" / slug(preset), SIMULATION)
 
 
 def prepare_simulations(

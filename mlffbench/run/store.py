@@ -16,7 +16,7 @@ import io
 import json
 import re
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from hashlib import sha256
@@ -37,6 +37,8 @@ from mlffbench.core.files import make_folder, write_atomic
 from mlffbench.core.record import SCHEMA_VERSION, Record
 
 Arrays = dict[str, NDArray[Any]]
+SIMULATION, CURVE = "dynamics.json", "curve.json"
+"""What stands in place of ``run.json`` in the folder of a simulation or of a curve."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -249,6 +251,12 @@ def find_runs(folders: list[Path]) -> list[RunFolder]:
         raise StoreError(msg)
     runs = [RunFolder(path) for path in sorted(found)]
     return sorted(runs, key=lambda run: str(run.read_facts().get("started", "")))
+
+
+def find_others(folders: Sequence[Path], facts_name: str) -> list[RunFolder]:
+    """Return every simulation (`SIMULATION`) or curve (`CURVE`) under some folders."""
+    found = {path.parent for folder in folders for path in folder.rglob(facts_name)}
+    return [RunFolder(path, facts_name) for path in sorted(found)]
 
 
 def write_arrays(path: Path, arrays: Arrays) -> None:

@@ -90,8 +90,16 @@ def test_run_prints_a_table_and_report_repeats_it(
     assert "skipped: element not supported: N" in " ".join(done.stdout.split())
     again = mlffbench("score", cwd=tmp_path)
     table = done.stdout[done.stdout.index("toy v1") :]
-    assert again.stdout == table
-    for form, start in (("md", "# mlffbench report"), ("csv", "suite,"), ("json", "{")):
+    assert table.startswith(again.stdout)
+    assert "On unseen elements (ood) the force error" in table
+    assert table.rstrip().endswith("wrote runs/report.html")
+    assert (tmp_path / "runs" / "report.html").exists()
+    for form, start in (
+        ("html", "<!doctype html>"),
+        ("md", "# mlffbench report"),
+        ("csv", "suite,"),
+        ("json", "{"),
+    ):
         report = mlffbench("report", "--format", form, "--out", f"r.{form}", cwd=tmp_path)
         assert report.returncode == 0, report.stderr
         assert (tmp_path / f"r.{form}").read_text().startswith(start)

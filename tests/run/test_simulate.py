@@ -24,11 +24,10 @@ from mlffbench.run.simulation_score import read_trajectories, write_scores
 from mlffbench.run.simulations import (
     SimulationRequest,
     Simulations,
-    find_simulations,
     prepare_simulations,
     run_simulations,
 )
-from mlffbench.run.store import RunFolder
+from mlffbench.run.store import SIMULATION, RunFolder, find_others
 
 BRITTLE = '''
 import torch
@@ -335,7 +334,7 @@ def test_an_unfinished_simulation_is_not_scored(suite: Path) -> None:
     folder.write_facts({**facts, "status": "running"})
     with pytest.raises(StoreError, match="has not finished"):
         write_scores(folder)
-    assert find_simulations([suite.parent / "runs"]) == [folder]
+    assert find_others([suite.parent / "runs"], SIMULATION) == [folder]
     assert RunFolder(folder.path, "dynamics.json") == folder
 
 

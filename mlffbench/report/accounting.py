@@ -1,0 +1,164 @@
+"""Accounting: where every number comes from, and everything that may not be trusted."""
+
+import inspect
+import re
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from mlffbench.core.record import Record
+from mlffbench.metrics.catalog import METRICS
+from mlffbench.report.inventory import ReadRun
+from mlffbench.report.units import number, with_interval
+
+FLOOR = "zero"
+"""The model without forces."""
+_HASH = 12
+
+
+@dataclass(frozen=True, slots=True)
+class Level:
+    """The level of theory of a run's model beside that of its data.
+
+    Attributes:
+        run: Model and mode.
+        model: Level of theory of the model, as its card says.
+        data: Level of theory of the reference labels.
+        verdict: ``same``, ``differs`` or ``not stated``.
+        words: What that means for the reader.
+    """
+
+    run: str
+    model: str
+    data: str
+    verdict: str
+    words: str
+
+
+def levels(runs: Sequence[ReadRun]) -> list[Level]:
+    """Return one line per model: does it speak of the same reference as the data?"""
+    found: dict[str, Level] = {}
+    for run in runs:
+        if run.model == FLOOR:
+            continue  # it follows no method
+        card = (run.facts.get("model") or {}).get("card") or {}
+        ours = str(card.get("level of theory", "not stated"))
+        theirs = sorted(
+            {str(s.get("level_of_theory") or "not stated") for s in run.facts["splits"]}
+        )
+        data = ", ".join(theirs)
+        found.setdefault(run.model, _level(run.model, ours, data))
+    return list(found.values())
+
+
+def _level(who: str, ours: str, data: str) -> Level:
+    if "not stated" in (ours, data):
+        words = "cannot be judged; a constant offset of energies may be part of the error"
+        return Level(who, ours, data, "not stated", words)
+    if _plain(ours) == _plain(data):
+        return Level(who, ours, data, "same", "errors are errors of the model alone")
+    words = (
+        "its errors hold the difference between the two methods as well, and its raw "
+        "energies have another zero"
+    )
+    return Level(who, ours, data, "differs", words)
+
+
+def _plain(level: str) -> str:
+    """Return a level of theory without the spellings that mean nothing."""
+    return re.sub(r"[\s_]+", "", level.lower().replace("ω", "w"))
+
+
+def counts(records: Sequence[Record]) -> list[dict[str, Any]]:
+    """Return one row per model, mode and split with the denominators and reasons."""
+    return [
+        {
+            "model": r.model,
+            "mode": r.mode,
+            "split": r.split,
+            "total": r.counts.total,
+            "evaluated": r.counts.evaluated,
+            "skipped": r.counts.skipped,
+            "failed": r.counts.failed,
+            "reasons": [f"{n} × {why}" for why, n in r.counts.reasons.items()],
+        }
+        for r in records
+    ]
+
+
+def energies(
+    runs: Sequence[ReadRun], refused: Sequence[str]
+) -> list[dict[str, str | list[str]]]:
+    """Return one row per model, mode and split with the three energy errors as text.
+
+    Args:
+        runs: Runs of a board.
+        refused: Paths of runs whose aligned energies rest on another fit.
+    """
+    names = ("energy_mae_raw", "energy_mae_aligned", "energy_mae_relative")
+    rows: list[dict[str, str | list[str]]] = []
+    for run in runs:
+        for r in run.records:
+            cells = [with_interval(r.metrics.get(name)) for name in names]
+            if run.path in refused:
+                cells[1] = "refused: another E0 fit"
+            row: dict[str, str | list[str]] = {"split": r.split, "model": r.model}
+            rows.append({**row, "mode": r.mode, "cells": cells, "notes": list(r.notes)})
+    return rows
+
+
+def provenance(run: ReadRun) -> list[tuple[str, str]]:
+    """Return what made a run's numbers as (fact, value) pairs."""
+    facts = run.facts
+    model, git = facts.get("model") or {}, facts.get("git") or {}
+    hardware, mode = facts.get("hardware") or {}, facts["mode"]
+    versions = facts.get("versions") or {}
+    settings = mode.get("settings") or {}
+    sources = {str(s.get("source_sha256", ""))[:_HASH] for s in facts["splits"]}
+    memory = facts.get("peak_memory_mb")
+    pairs = [
+        ("command", str(facts.get("command", ""))),
+        ("started, finished", f"{facts.get('started')}, {facts.get('finished')}"),
+        ("device, dtype", f"{hardware.get('device')}, {facts.get('dtype')}"),
+        ("platform", str(hardware.get("platform", ""))),
+        ("seed", str(facts["job"].get("seed"))),
+        ("sees", str(mode.get("sees", ""))),
+        ("settings", ", ".join(f"{k} = {v}" for k, v in settings.items()) or "none"),
+        ("weights sha256", str(model.get("weights_sha256", "")) or "none"),
+        ("data sha256", ", ".join(sorted(sources))),
+        ("git", _commit(git)),
+        ("peak memory", f"{number(float(memory))} MB" if memory else "not measured"),
+        ("versions", ", ".join(f"{k} {v}" for k, v in versions.items())),
+    ]
+    return [(name, value) for name, value in pairs if value]
+
+
+def _commit(git: dict[str, Any]) -> str:
+    if not git.get("commit"):
+        return "not a git checkout"
+    changed = " with uncommitted changes" if git.get("dirty") else ""
+    return f"{str(git['commit'])[:_HASH]}{changed}"
+
+
+def what_modes_saw(runs: Sequence[ReadRun]) -> list[tuple[str, str, str]]:
+    """Return mode, unit and what it saw, once for each that differs."""
+    seen = Counter(
+        (run.mode, run.unit, str(run.facts["mode"].get("sees", ""))) for run in runs
+    )
+    return list(seen)
+
+
+def commands(runs: Sequence[ReadRun]) -> list[str]:
+    """Return the commands that made the runs, each once, in order."""
+    return list(dict.fromkeys(str(run.facts.get("command", "")) for run in runs))
+
+
+def definitions() -> list[tuple[str, str, str]]:
+    """Return name, unit and definition of every metric, from the catalogue."""
+    rows = []
+    for name, entry in METRICS.rows().items():
+        unit = getattr(entry.facts, "unit", "1")
+        text = inspect.getdoc(METRICS.load(name)) or entry.summary
+        rows.append((name, "none" if unit == "1" else unit, text))
+    return rows

@@ -1,0 +1,203 @@
+"""The page: boards and their figures -> one HTML file that needs nothing else."""
+
+import json
+import math
+import re
+from collections.abc import Sequence
+from importlib.resources import files
+from typing import Any
+
+import numpy as np
+from jinja2 import Environment, StrictUndefined
+from markupsafe import Markup
+from scipy.special import ndtr
+
+from mlffbench import __version__
+from mlffbench.metrics.interval import expanded_spread
+from mlffbench.report import accounting
+from mlffbench.report.cells import MOST_SUMS, make_cells
+from mlffbench.report.distances import histograms, read_diagnosis, warnings_of
+from mlffbench.report.measured import Measured
+from mlffbench.report.published import Board, Report
+from mlffbench.report.separation import Group, baseline_of, same_fit, same_weights
+from mlffbench.report.tables import TextTable
+from mlffbench.report.traces import prior_losses
+from mlffbench.report.worst import N_WORST, Room, find_worst
+
+_SCRIPTS = (
+    *("text", "statistics", "interval", "recompute", "figure", "leaderboard"),
+    *("modes", "shifts", "errors", "molecule", "main"),
+)
+_TABLE_N = 200
+"""Numbers of molecules for which the page looks its interval up."""
+_DIGITS = 6
+_UNSEEN = re.compile(
+    "[\u0000-\u001f\u007f-\u009f\u200b-\u200f\u2028-\u202f\u2060-\u206f\ud800-\udfff\ufeff]"
+)
+
+
+def render(
+    report: Report,
+    groups: Sequence[Group],
+    measured: Sequence[Sequence[Measured]],
+    further: Sequence[TextTable] = (),
+) -> str:
+    """Return the page.
+
+    Args:
+        report: The document that the page shows.
+        groups: The runs behind each board.
+        measured: What each run of each board got wrong.
+        further: Tables of simulations and fine-tuning curves.
+    """
+    room = Room()
+    share = MOST_SUMS // max(1, len(groups))
+    boards = [
+        _board(board, group, list(them), share, room)
+        for board, group, them in zip(report.boards, groups, measured, strict=True)
+    ]
+    payload = {"boards": boards, "spreads": _spreads(), "n_worst": N_WORST}
+    environment = Environment(autoescape=True, undefined=StrictUndefined)
+    environment.filters["plain"] = plain
+    environment.trim_blocks = environment.lstrip_blocks = True
+    template = environment.from_string(_read("report.html.j2"))
+    return template.render(
+        report=report,
+        version=__version__,
+        accounts=[_account(group) for group in groups],
+        definitions=accounting.definitions(),
+        further=further,
+        payload=as_script_json(payload),
+        style=Markup(_read("report.css")),
+        plotly=Markup(_plotly()),
+        script=Markup("\n".join(_read(f"{name}.js") for name in _SCRIPTS)),
+    )
+
+
+def plain(text: object, longest: int = 300) -> str:
+    """Return a name as text that cannot reach beyond itself, cut where it is too long.
+
+    Control characters and marks that turn the direction of writing become �.
+
+    Example:
+        >>> plain("a" * 4, 3), plain("x\u202ey")
+        ('aaa… (4 characters)', 'x�y')
+    """
+    whole = str(text)
+    shown = _UNSEEN.sub("\ufffd", whole[:longest])
+    return shown if len(whole) <= longest else f"{shown}… ({len(whole):,} characters)"
+
+
+def as_script_json(content: Any) -> Markup:
+    """Return JSON that may stand in a script element: nothing in it can end that."""
+    text = json.dumps(content, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
+    for character, escape in (("<", "\\u003c"), (">", "\\u003e"), ("&", "\\u0026")):
+        text = text.replace(character, escape)
+    text = text.replace("\u2028", "\\u2028").replace("\u2029", "\\u2029")
+    return Markup(text)
+
+
+def _board(
+    board: Board, group: Group, measured: list[Measured], share: int, room: Room
+) -> dict[str, Any]:
+    """Return what the page draws of a board."""
+    shown = board.model_dump(mode="json", exclude={"sentences"})
+    for row, run, one in zip(shown["rows"], group.runs, measured, strict=True):
+        base = baseline_of(run, group.runs)
+        comparable = base is not None and same_weights(run, base)
+        row["baseline"] = group.runs.index(base) if base and comparable else None
+        row["parity"] = {n: _rounded(_sparse(p)) for n, p in one.parity.items()}
+        row["breakdown"] = _rounded(_breakdown(run.records))
+        row["traces"] = _rounded(prior_losses(run))
+    shown["cells"] = make_cells(measured, board.splits, share)
+    shown["worst"] = _rounded(find_worst(group.runs, measured, room))
+    shown["shifts"] = _rounded(_shifts(group, board))
+    return shown
+
+
+def _shifts(group: Group, board: Board) -> dict[str, Any]:
+    """Return histograms once per model, curves and rankings once per run."""
+    models: dict[str, Any] = {}
+    runs: list[dict[str, Any] | None] = []
+    missing: list[str] = []
+    for run, row in zip(group.runs, board.rows, strict=True):
+        found = read_diagnosis(run)
+        if isinstance(found, str):
+            missing.append(found)
+            runs.append(None)
+            continue
+        if row.label not in models:
+            models[row.label] = histograms(found)
+        runs.append(warnings_of(found))
+    return {"models": models, "runs": runs, "missing": missing}
+
+
+def _breakdown(records: Sequence[Any]) -> dict[str, Any]:
+    """Return the errors by element and by |F|: split -> kind -> part -> numbers."""
+    found: dict[str, Any] = {}
+    for record in records:
+        kinds: dict[str, Any] = {"element": {}, "norm": {}}
+        for name, metric in record.metrics.items():
+            start, _, part = name.partition("[")
+            kind = start.removeprefix("forces_mae_by_")
+            if kind in kinds and part:
+                ends = [metric.value, metric.low, metric.high, metric.n]
+                kinds[kind][part.rstrip("]")] = ends
+        found[record.split] = kinds
+    return found
+
+
+def _sparse(parity: Any) -> dict[str, Any]:
+    """Return a parity plot as its reach and the bins that hold anything."""
+    flat = parity.counts.ravel()
+    there = np.flatnonzero(flat)
+    pairs = np.stack([there, flat[there]], axis=1).ravel()
+    return {"reach": float(parity.edges[-1]), "bins": pairs.tolist()}
+
+
+def _account(group: Group) -> dict[str, Any]:
+    """Return everything that stands behind a board's numbers."""
+    refused = [
+        run.path
+        for run in group.runs
+        if (base := baseline_of(run, group.runs)) and not same_fit(run, base)
+    ]
+    return {
+        "counts": accounting.counts([r for run in group.runs for r in run.records]),
+        "energies": accounting.energies(group.runs, refused),
+        "levels": accounting.levels(group.runs),
+        "saw": accounting.what_modes_saw(group.runs),
+        "commands": accounting.commands(group.runs),
+        "provenance": [
+            (f"{run.model} {run.mode}", run.path, accounting.provenance(run))
+            for run in group.runs
+        ],
+    }
+
+
+def _spreads() -> list[tuple[float, float]]:
+    """Return half-width in standard errors and level of an interval, from 2 molecules."""
+    spreads = [expanded_spread(n) for n in range(2, _TABLE_N + 1)]
+    return [(spread, float(ndtr(-spread))) for spread in spreads]
+
+
+def _plotly() -> str:
+    """Return plotly.js as the package plotly ships it."""
+    found = files("plotly").joinpath("package_data", "plotly.min.js")
+    return found.read_text(encoding="utf-8").replace("</script", "<\\/script")
+
+
+def _read(name: str) -> str:
+    found = files("mlffbench.report").joinpath("page", name)
+    return found.read_text(encoding="utf-8")
+
+
+def _rounded(content: Any) -> Any:
+    """Return content with floats of six digits; what is not finite becomes None."""
+    if isinstance(content, float):
+        return float(f"{content:.{_DIGITS}g}") if math.isfinite(content) else None
+    if isinstance(content, dict):
+        return {key: _rounded(value) for key, value in content.items()}
+    if isinstance(content, list | tuple):
+        return [_rounded(value) for value in content]
+    return content

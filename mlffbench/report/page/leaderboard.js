@@ -1,0 +1,248 @@
+// Leaderboard: models × modes, sortable, filtered, recomputed.
+const Leaderboard = (() => {
+  const { element, number, range, name } = Text;
+  const MEASURES = {
+    error: { title: "Error", unit: "meV/Å", factor: 1000, of: (cell) => cell.error },
+    gap: { title: "Gap to ID", unit: "meV/Å", factor: 1000, of: (cell) => cell.gap, linear: true },
+    ratio: { title: "Ratio to ID", unit: "×", factor: 1, of: (cell) => cell.ratio },
+    baseline: { title: "Against baseline", unit: "×", factor: 1, of: (cell) => cell.to_baseline },
+  };
+  let board;
+  let state;
+  let run = 0; // number of the newest recomputation
+
+  function show(chosen) {
+    board = chosen;
+    const elements = new Set(board.cells.elements);
+    state = {
+      measure: "error", all: elements, elements: new Set(elements), common: false,
+      hidden: new Set(), sort: null, rows: board.rows, n: total(), filtered: false,
+    };
+    drawControls();
+    draw();
+  }
+
+  const total = () => board.splits.reduce((sum, split) => sum + split.n, 0);
+  const labels = () => [...new Set(board.rows.map((row) => row.label))];
+  const visible = () => state.rows.filter((row) => !state.hidden.has(row.label));
+
+  function chip(text, checked, onchange, title) {
+    const input = element("input", { type: "checkbox", checked, "aria-label": title || text, onchange: () => onchange(input.checked) });
+    return element("label", { class: "chip" }, input, element("span", {}, text));
+  }
+
+  function drawControls() {
+    const form = document.getElementById("filters");
+    const measures = Object.entries(MEASURES).map(([key, measure]) => element("button", {
+      type: "button", "data-measure": key, "aria-pressed": String(key === state.measure),
+      onclick: () => { state.measure = key; drawPressed(); draw(); },
+    }, measure.title));
+    const chips = [...state.all].map((symbol) => chip(symbol, state.elements.has(symbol), (on) => {
+      if (on) state.elements.add(symbol); else state.elements.delete(symbol);
+      refresh();
+    }, `structures with ${symbol}`));
+    const rows = labels().map((label) => chip(Text.plain(label, 28), !state.hidden.has(label), (on) => {
+      if (on) state.hidden.delete(label); else state.hidden.add(label);
+      if (state.common) refresh(); else draw();
+    }, `show ${Text.plain(label, 60)}`));
+    form.replaceChildren(
+      element("fieldset", {}, element("legend", {}, "Show"), ...measures),
+      element("fieldset", {}, element("legend", {}, "Elements"), ...chips),
+      element("fieldset", {}, element("legend", {}, "Structures"), chip("only those every shown model evaluated", state.common, (on) => {
+        state.common = on;
+        refresh();
+      })),
+      element("fieldset", {}, element("legend", {}, "Models"), ...rows),
+      element("button", { type: "button", id: "reset", onclick: () => show(board) }, "Reset"),
+    );
+    form.onsubmit = (event) => event.preventDefault();
+  }
+
+  function drawPressed() {
+    for (const button of document.querySelectorAll("[data-measure]")) {
+      button.setAttribute("aria-pressed", String(button.dataset.measure === state.measure));
+    }
+  }
+
+  async function refresh() {
+    run += 1;
+    const mine = run;
+    const everything = state.elements.size === state.all.size && !state.common;
+    if (everything) {
+      Object.assign(state, { rows: board.rows, n: total(), filtered: false });
+      draw();
+      return;
+    }
+    status("Recomputing …", true);
+    const shown = board.rows.flatMap((row, place) => (state.hidden.has(row.label) ? [] : [place]));
+    const filter = { elements: new Set(state.elements), rows: state.common ? shown : null };
+    const pause = () => new Promise((go, stop) => {
+      setTimeout(() => (mine === run ? go() : stop(new Error("superseded"))), 0);
+    });
+    try {
+      Object.assign(state, await Recompute.compute(board, filter, pause), { filtered: true });
+      draw();
+    } catch (error) {
+      if (error.message !== "superseded") throw error;
+    }
+  }
+
+  function status(text, busy = false) {
+    const line = document.getElementById("board-status");
+    line.textContent = text;
+    line.classList.toggle("busy", busy);
+  }
+
+  function columns() {
+    const measure = MEASURES[state.measure];
+    const splits = board.splits
+      .filter((split) => state.measure !== "gap" && state.measure !== "ratio" ? true : split.role.startsWith("ood"))
+      .map((split) => ({ key: `split:${split.name}`, split, of: (row) => measure.of(row.cells[split.name]) }));
+    return [
+      ...splits,
+      { key: "gap", title: "Largest gap", sub: "meV/Å, OOD − ID", of: (row) => row.largest_gap, factor: 1000 },
+      { key: "ratio", title: "Largest ratio", sub: "OOD / ID", of: (row) => row.largest_ratio, factor: 1 },
+      { key: "worst", title: "Worst molecule", sub: "meV/Å", of: (row) => row.worst, factor: 1000 },
+      { key: "cost", title: "Cost", sub: "ms per structure", of: (row) => ({ value: row.seconds_per_structure }), factor: 1000 },
+    ];
+  }
+
+  function sorted(rows, all) {
+    if (!state.sort) return rows;
+    const { key, down } = state.sort;
+    const column = all.find((one) => one.key === key);
+    const value = (row) => {
+      if (key === "model") return `${row.label} ${row.mode}`;
+      const found = column && column.of(row);
+      return found && Number.isFinite(found.value) ? found.value : null;
+    };
+    // what is missing stays last in either direction
+    return [...rows].sort((a, b) => {
+      const [x, y] = [value(a), value(b)];
+      if (x === null || y === null) return (x === null) - (y === null);
+      const order = typeof x === "string" ? x.localeCompare(y) : x - y;
+      return down ? -order : order;
+    });
+  }
+
+  function heading(column) {
+    const on = state.sort && state.sort.key === column.key;
+    const turn = () => {
+      state.sort = { key: column.key, down: on ? !state.sort.down : false };
+      draw();
+      document.querySelector(`[data-sort="${CSS.escape(column.key)}"]`).focus();
+    };
+    const arrow = on ? (state.sort.down ? " ↓" : " ↑") : "";
+    const title = column.split ? Text.plain(column.split.name, 24) : column.title;
+    const sub = column.split ? column.split.shift : column.sub;
+    return element("th", {
+      scope: "col", class: column.edge ? "edge" : null, "aria-sort": on ? (state.sort.down ? "descending" : "ascending") : null,
+    }, element("button", { type: "button", "data-sort": column.key, onclick: turn, title: column.split ? Text.plain(column.split.shift_rule || column.split.rule, 300) : null }, element("bdi", {}, ...title.split("_").flatMap((part, i) => (i ? ["_", element("wbr"), part] : [part]))), arrow, sub ? element("small", {}, Text.plain(sub.replace("_", " "), 30)) : null));
+  }
+
+  // The place of a number on the scale of all numbers shown, from 0 to 1.
+  function scale(all, rows) {
+    const measure = MEASURES[state.measure];
+    const values = [];
+    for (const row of rows) {
+      for (const column of all) {
+        const found = column.split && column.of(row);
+        if (found) values.push(found.value, found.low, found.high);
+      }
+    }
+    const there = values.filter((x) => Number.isFinite(x) && (measure.linear || x > 0));
+    const bend = measure.linear ? (x) => x : (x) => Math.log(Math.max(x, low));
+    // outliers of intervals must not press everything else together
+    const ends = there.sort((a, b) => a - b);
+    let low = ends[Math.floor(0.02 * ends.length)];
+    const high = ends[Math.ceil(0.98 * ends.length) - 1];
+    if (!(low < high)) return () => 0.5;
+    return (x) => Math.min(1, Math.max(0, (bend(x) - bend(low)) / (bend(high) - bend(low))));
+  }
+
+  function bar(found, place) {
+    const percent = (x) => `${(100 * place(x)).toFixed(1)}%`;
+    const track = element("span", { class: "bar", "aria-hidden": "true" });
+    if (found.low !== null && found.low !== undefined) {
+      const line = element("i");
+      line.style.left = percent(found.low);
+      line.style.right = `${(100 - 100 * place(found.high)).toFixed(1)}%`;
+      track.append(line);
+    }
+    const dot = element("b");
+    dot.style.left = percent(found.value);
+    track.append(dot);
+    return track;
+  }
+
+  function splitCell(row, column, place) {
+    const cell = row.cells[column.split.name];
+    const measure = MEASURES[state.measure];
+    const found = column.of(row);
+    const made = element("td", { class: column.edge ? "edge" : null, "data-split": column.split.name });
+    if (!found) {
+      made.append(Text.DASH);
+      const why = row.cells[column.split.name];
+      if (!why.evaluated && why.skipped) made.append(element("span", { class: "range" }, `${why.skipped} skipped`));
+      return made;
+    }
+    const sign = state.measure === "ratio" || state.measure === "baseline" ? "×" : "";
+    const value = element("span", { class: "value" }, sign + number(found.value * measure.factor));
+    made.append(value);
+    if (state.measure === "error" && cell.leading) {
+      const best = visible().every((other) => !(other.cells[column.split.name].leading && other.cells[column.split.name].error.value < cell.error.value));
+      value.append(element("span", { class: "lead-mark", title: best ? "least error" : "not significantly different from the least" }, best ? "◆" : "◇"));
+    }
+    made.append(element("span", { class: "range" }, range(found.low, found.high, measure.factor)));
+    if (state.measure === "baseline") made.append(element("span", { class: `range ${cell.verdict}` }, cell.verdict));
+    made.append(bar(found, place));
+    made.title = `${found.n} structures, ${found.n_molecules} molecules`;
+    return made;
+  }
+
+  function otherCell(row, column) {
+    const found = column.of(row);
+    const made = element("td", { class: column.edge ? "edge" : null, "data-column": column.key });
+    if (!found || !Number.isFinite(found.value)) { made.append(Text.DASH); return made; }
+    made.append(element("span", { class: "value" }, (column.key === "ratio" ? "×" : "") + number(found.value * column.factor)));
+    if (column.key === "gap" || column.key === "ratio") made.append(element("span", { class: "range" }, range(found.low, found.high, column.factor)));
+    if (found.split) made.append(element("span", { class: "range" }, name(found.molecule || found.split.replace(/^ood_/, ""), 22)));
+    return made;
+  }
+
+  function line(row, all, place) {
+    const tag = { floor: "floor", prior: "prior" }[row.kind];
+    const who = element("th", { scope: "row" }, name(row.label, 60), tag ? element("span", { class: "kind" }, tag) : null, element("span", { class: "mode" }, name(row.mode, 40)));
+    const cells = all.map((column) => (column.split ? splitCell(row, column, place) : otherCell(row, column)));
+    return element("tr", { class: row.kind, "data-row": row.run }, who, ...cells);
+  }
+
+  function draw() {
+    const all = columns();
+    const splits = all.filter((column) => column.split);
+    const firstOod = splits.find((column) => column.split.role.startsWith("ood"));
+    if (firstOod && firstOod !== splits[0]) firstOod.edge = true;
+    all[splits.length].edge = true;
+    const rows = sorted(visible(), all);
+    const place = scale(all, rows);
+    const nId = splits.filter((column) => !column.split.role.startsWith("ood")).length;
+    const band = element("tr", { class: "band" }, element("th"),
+      nId ? element("th", { colspan: nId }, "ID") : null,
+      splits.length - nId ? element("th", { colspan: splits.length - nId, class: nId ? "edge" : null }, "OOD") : null,
+      element("th", { colspan: 4, class: "edge" }, "over all splits"));
+    const head = element("tr", {}, heading({ key: "model", title: "Model", sub: "mode" }), ...all.map(heading));
+    document.getElementById("board-table").replaceChildren(element("table", {},
+      element("thead", {}, band, head), element("tbody", {}, ...rows.map((row) => line(row, all, place)))));
+    const measure = MEASURES[state.measure];
+    const blocks = board.cells.blocks && state.filtered ? ` Intervals: bootstrap over ${board.cells.blocks} blocks of molecules.` : "";
+    const what = `Force MAE, ${measure.title.toLowerCase()} (${measure.unit}).`;
+    const none = state.filtered && !state.n ? " No structure is left: loosen the filter." : "";
+    status(state.filtered
+      ? `${what} Recomputed for ${number0(state.n)} of ${number0(total())} structures.${blocks}${none}`
+      : `${what} All ${number0(total())} test structures, numbers as stored.`);
+  }
+
+  const number0 = (n) => String(n).replace(/\B(?=(\d{3})+$)/g, ",");
+
+  return { show };
+})();

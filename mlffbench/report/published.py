@@ -1,0 +1,211 @@
+"""The report as JSON: what ``mlffbench report --format json`` writes and programs read.
+
+`docs/schema/report-v1.json` is made from these classes; a change of meaning raises
+`REPORT_VERSION` and writes a new schema beside the old one.
+"""
+
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict
+
+from mlffbench.core.record import MetricValue, RadiusSummary, Record
+
+REPORT_VERSION = 1
+"""Raised by one whenever the document changes its meaning."""
+
+RowKind = Literal["floor", "prior", "model"]
+
+
+class _Closed(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class ReportRun(_Closed):
+    """A run folder that was found.
+
+    Attributes:
+        path: Where, as given.
+        suite: Name of the suite; empty where it cannot be read, as the next two.
+        model: Model as typed.
+        mode: Mode.
+        status: Whether its numbers are in the document.
+        reason: Why not; empty where they are.
+    """
+
+    path: str
+    suite: str = ""
+    model: str = ""
+    mode: str = ""
+    status: Literal["read", "left out"]
+    reason: str = ""
+
+
+class BoardSplit(_Closed):
+    """A split that every row of a board saw.
+
+    Attributes:
+        name: Its name.
+        role: ``id_test``, ``ood_test`` …
+        shift: Kind of shift; None for an ID split.
+        shift_rule: The rule behind the shift, in words.
+        rule: How its structures were chosen.
+        control: The ID split the gap is measured against; empty for an ID split.
+        n: Structures.
+        sha256: Checksum of the list of structures.
+        level_of_theory: Of the reference labels.
+    """
+
+    name: str
+    role: str
+    shift: str | None
+    shift_rule: str
+    rule: str
+    control: str
+    n: int
+    sha256: str
+    level_of_theory: str
+
+
+class Cell(_Closed):
+    """One model and mode on one split. Errors are force MAE in eV/Å.
+
+    Attributes:
+        total: Structures of the split.
+        evaluated: Structures with a prediction.
+        skipped: Structures the model cannot treat.
+        failed: Structures that were tried in vain.
+        error: Force MAE; None where nothing was evaluated.
+        gap: The error minus that on the ID control; None on ID splits.
+        ratio: The error over that on the ID control.
+        difference: The error minus baseline's, paired; None for baseline.
+        to_baseline: The error over baseline's, paired.
+        verdict: What the difference says of this mode; empty for baseline.
+        leading: Whether the error is the least of the split, or not significantly
+            different from it on the structures both evaluated; None without an error.
+        worst_molecule: Molecule with the largest force MAE.
+        worst_error: That force MAE.
+        seconds_per_structure: Wall clock.
+        radius: What radius refinement chose; None for other modes.
+    """
+
+    total: int
+    evaluated: int
+    skipped: int
+    failed: int
+    error: MetricValue | None = None
+    gap: MetricValue | None = None
+    ratio: MetricValue | None = None
+    difference: MetricValue | None = None
+    to_baseline: MetricValue | None = None
+    verdict: str = ""
+    leading: bool | None = None
+    worst_molecule: str = ""
+    worst_error: float | None = None
+    seconds_per_structure: float | None = None
+    radius: RadiusSummary | None = None
+
+
+class Extreme(_Closed):
+    """A row's largest number of a kind over the splits.
+
+    Attributes:
+        split: Where.
+        value: The number, in eV/Å or, for a ratio, without unit.
+        low: Lower end of its 95 % interval.
+        high: Upper end.
+        molecule: The molecule, where the number belongs to one.
+    """
+
+    split: str
+    value: float
+    low: float | None = None
+    high: float | None = None
+    molecule: str = ""
+
+
+class BoardRow(_Closed):
+    """One run on a board.
+
+    Attributes:
+        run: Path of its folder.
+        label: What tells its model from others: the name, and more where it stands twice.
+        model: Model as typed.
+        mode: Mode.
+        unit: What a refinement sees at once: ``structure``, ``group``, ``split``.
+        kind: ``floor`` for no forces at all, ``prior`` for what refinements learn from.
+        cells: Split -> numbers.
+        largest_gap: Over the OOD splits.
+        largest_ratio: Over the OOD splits.
+        worst: Molecule with the largest force MAE of all splits.
+        seconds_per_structure: Wall clock over all splits.
+        gradient_steps: Over all splits.
+    """
+
+    run: str
+    label: str
+    model: str
+    mode: str
+    unit: str
+    kind: RowKind
+    cells: dict[str, Cell]
+    largest_gap: Extreme | None = None
+    largest_ratio: Extreme | None = None
+    worst: Extreme | None = None
+    seconds_per_structure: float | None = None
+    gradient_steps: int = 0
+
+
+class Board(_Closed):
+    """Runs that may stand in one table: one suite, the same structures, like with like.
+
+    Attributes:
+        name: Suite, version and half, and what sets this board apart.
+        suite: Name of the suite.
+        suite_version: Its version.
+        half: ``test`` or ``val``.
+        summary: The suite in one line.
+        sentences: What the board says, in words.
+        splits: ID first.
+        rows: Model by model as they were started, each model's baseline first.
+    """
+
+    name: str
+    suite: str
+    suite_version: int
+    half: str
+    summary: str
+    sentences: tuple[str, ...]
+    splits: tuple[BoardSplit, ...]
+    rows: tuple[BoardRow, ...]
+
+
+class Report(_Closed):
+    """The document.
+
+    Attributes:
+        schema_version: Version of this layout.
+        mlffbench: Version of the package that wrote it.
+        runs: Every run folder that was found.
+        separated: Comparisons that were refused, one sentence each.
+        boards: What may be compared, board by board.
+        records: Every number of every run, with interval.
+        further: Every number of every simulation and fine-tuning curve.
+    """
+
+    schema_version: int = REPORT_VERSION
+    mlffbench: str
+    runs: tuple[ReportRun, ...]
+    separated: tuple[str, ...]
+    boards: tuple[Board, ...]
+    records: tuple[Record, ...]
+    further: tuple[Record, ...] = ()
+
+
+def schema() -> dict[str, Any]:
+    """Return the JSON schema of the document."""
+    found = Report.model_json_schema(mode="serialization")
+    return {
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        "$id": f"report-v{REPORT_VERSION}.json",
+        **found,
+    }
