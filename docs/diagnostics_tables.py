@@ -45,9 +45,13 @@ def _telling(table: TextTable) -> TextTable:
 def _beside(found: list[Diagnosis]) -> TextTable:
     """Return the rankings of several models beside each other, as the first ranks."""
     made = [ranking_table(one) for one in found]
-    cells = [{row[0]: row[4:] for row in table.rows} for table in made]
+    cells = [{row[0]: row[2:] for row in table.rows} for table in made]
     rows = [
-        (*row[:3], *(cell for one in cells for cell in one[row[0]][:2]))
+        (
+            *row[:2],
+            " / ".join(dict.fromkeys(one[row[0]][0] for one in cells)),
+            *(cell for one in cells for cell in one[row[0]][2:4]),
+        )
         for row in made[0].rows
     ]
     models = [f"{what}, {one.model}" for one in found for what in ("ρ", "AUROC worst")]

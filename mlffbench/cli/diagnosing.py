@@ -15,7 +15,7 @@ from mlffbench.cli.options import (
     SeedOption,
     TrustOption,
 )
-from mlffbench.core.errors import BenchError
+from mlffbench.core.errors import BenchError, UnknownNameError
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -24,6 +24,8 @@ if TYPE_CHECKING:
     from mlffbench.run.instruments import Instruments
 
 OUT, RUNS = Path("diagnose"), Path("runs")
+COMPUTED_WITH = frozenset({"cutoff", "prior", "limit", "out", "seed", "device", "dtype"})
+"""Options that a stored diagnosis may not have been made with."""
 
 _WHAT, _WHERE = "What to compare", "Where results go"
 _SET = "A dataset, a file, or SUITE:SPLIT (SUITE:SPLIT/val for its val half)."
@@ -97,6 +99,7 @@ OutOption = Annotated[
 
 
 def diagnose(
+    context: typer.Context,
     *,
     train: TrainOption = None,
     test: TestOption = None,
@@ -127,8 +130,7 @@ def diagnose(
             raise BenchError(msg)
         _ask_oracle(console, suite, model, runs, trust=trust)
         return
-    plain = cutoff is None and prior is None and limit is None and out == OUT
-    if suite and model and plain:
+    if suite and model and not _is_any_given(context, COMPUTED_WITH):
         stored = _stored(console, suite, model, runs)
         if stored is not None:
             _print_suite(console, stored)
@@ -146,6 +148,12 @@ def diagnose(
             made = _pair(sets, instruments, who, out, limit=limit, seed=seed)
             _print_pair(console, made, sets)
     console.print(f"wrote {out}", markup=False, soft_wrap=True)
+
+
+def _is_any_given(context: typer.Context, names: frozenset[str]) -> bool:
+    """Return whether any of some options was typed, instead of left at its default."""
+    sources = [context.get_parameter_source(name) for name in names]
+    return any(source is not None and source.name != "DEFAULT" for source in sources)
 
 
 def _check(
@@ -176,7 +184,9 @@ def _instruments(
     from mlffbench.cli.sources import open_prior
     from mlffbench.core.labels import Labels
     from mlffbench.core.structures import Structures
+    from mlffbench.models.catalog import MODELS
     from mlffbench.models.load import load_model
+    from mlffbench.priors.catalog import PRIORS
     from mlffbench.priors.labels import label
     from mlffbench.run.instruments import Instruments
 
@@ -189,7 +199,11 @@ def _instruments(
         return Instruments.of(
             loaded, cutoff=cutoff, device=options.device, dtype=options.dtype
         )
-    force_field, cache = open_prior(prior, *labels)
+    try:
+        force_field, cache = open_prior(prior, *labels)
+    except UnknownNameError as error:
+        known = {*PRIORS.names(), *MODELS.names()}
+        raise UnknownNameError("prior", prior, known) from error
 
     def compute(structures: Structures) -> Labels:
         return label(structures, force_field, cache)
@@ -214,14 +228,14 @@ def _pair(
 ) -> "Diagnosis":
     """Return the diagnosis of two sets, written to a folder."""
     from mlffbench.cli.samples import sample_of
+    from mlffbench.diagnostics.measure import MIN_TRAIN
     from mlffbench.diagnostics.study import Probe, study
     from mlffbench.run.diagnose import write_diagnosis
 
-    samples = [
-        sample_of(target, name, limit=limit, seed=seed)
-        for target, name in zip(sets, ("train", "test"), strict=True)
-    ]
-    examined = instruments.examine(samples)
+    trained = sample_of(sets[0], "train", limit=limit, seed=seed, at_least=MIN_TRAIN)
+    examined = instruments.examine(
+        [trained, sample_of(sets[1], "test", limit=limit, seed=seed)]
+    )
     found = study(examined[0], [Probe(sample=examined[1])], instruments.cutoff)
     predictions = [examined[1].prediction]
     return write_diagnosis(out, found, predictions, model=model, seed=seed)

@@ -11,12 +11,13 @@ label             a structure carries it when
 ``charge``        no training structure has its total charge
 ================  ==============================================================
 
-A structure may carry several labels, or none.
+A structure may carry several labels, or none. What cannot be judged, such as the
+connectivity of a cell smaller than the cutoff, is no shift and is named.
 """
 
-from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Any, Self
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple, Self
 
 import numpy as np
 import torch
@@ -24,7 +25,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from mlffbench.core.errors import DataError
-from mlffbench.core.spectrum import SpectralReference, spectra
+from mlffbench.core.graph import check_cutoff
+from mlffbench.core.spectrum import Spectra, SpectralReference, spectra
 from mlffbench.core.split import ShiftKind
 from mlffbench.core.structures import Structures
 
@@ -36,6 +38,47 @@ ROUNDING = 1e-9
 """A value must exceed its limit by more than this share of it to count as above."""
 
 Scores = NDArray[np.float64]
+
+
+class KnownSpectra(NamedTuple):
+    """The spectra of those structures that have a graph, at one radius.
+
+    Attributes:
+        spectra: Theirs, in order.
+        rows: Which structures they are.
+        reasons: Index of a structure -> why it has none.
+    """
+
+    spectra: Spectra
+    rows: tuple[int, ...]
+    reasons: Mapping[int, str]
+
+
+def known_spectra(structures: Structures, cutoff: float) -> KnownSpectra:
+    """Return the spectra of structures, and why some have none, e.g. in a small cell.
+
+    Raises:
+        DataError: The cutoff is not positive and finite.
+    """
+    check_cutoff(cutoff)
+    every = tuple(range(structures.n_systems))
+    try:
+        return KnownSpectra(spectra(structures, [cutoff]), every, {})
+    except DataError:
+        reasons = _why_without(structures, cutoff)
+    rows = tuple(row for row in every if row not in reasons)
+    return KnownSpectra(spectra(structures.select(rows), [cutoff]), rows, reasons)
+
+
+def _why_without(structures: Structures, cutoff: float) -> dict[int, str]:
+    """Return why structures have no graph, asked one by one."""
+    reasons: dict[int, str] = {}
+    for row in range(structures.n_systems):
+        try:
+            spectra(structures.select([row]), [cutoff])
+        except DataError as error:
+            reasons[row] = str(error)
+    return reasons
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -77,9 +120,16 @@ class ShiftReference:
             cutoff: Radius of the graphs whose spectra are compared, in Å.
 
         Raises:
-            DataError: There is no structure, or ``forces`` has another shape.
+            DataError: There is no structure, or no graph of one, or ``forces`` has
+                another shape.
         """
-        spectral = SpectralReference.of(structures, cutoff)
+        known = known_spectra(structures, cutoff)
+        if known.reasons and not known.rows:
+            why = next(iter(known.reasons.values()))
+            msg = f"no training structure has a radius graph: {why}"
+            raise DataError(msg)
+        spectral = SpectralReference.of(structures.select(known.rows), cutoff)
+        distances: Scores = spectral.padded_l2(known.spectra)[0].cpu().numpy()
         return cls(
             n_structures=structures.n_systems,
             elements=frozenset(structures.numbers.tolist()),
@@ -87,7 +137,7 @@ class ShiftReference:
             max_atoms=int(structures.sizes.max()),
             force_norm_p99=percentile(mean_force_norm(structures, forces)),
             spectral=spectral,
-            spectral_p99=percentile(spectral_distance(structures, spectral)) or 0.0,
+            spectral_p99=percentile(distances) or 0.0,
         )
 
 
@@ -98,9 +148,11 @@ class ShiftScores:
     Attributes:
         new_elements: Shape (n_systems,): how many elements training does not have.
         force_norm: Shape (n_systems,): mean atomic |F| in eV/Å; NaN where not known.
-        spectral: Shape (n_systems,): ‖λ − λ̄‖₂ to the mean training spectrum.
+        spectral: Shape (n_systems,): ‖λ − λ̄‖₂ to the mean training spectrum; NaN for a
+            structure without a graph.
         n_atoms: Shape (n_systems,): atoms.
         new_charge: Shape (n_systems,): 1 where training does not have the charge, else 0.
+        reasons: Index of a structure -> why it has no graph.
     """
 
     new_elements: Scores
@@ -108,6 +160,7 @@ class ShiftScores:
     spectral: Scores
     n_atoms: Scores
     new_charge: Scores
+    reasons: Mapping[int, str] = field(default_factory=dict)
 
     def labels(self, reference: ShiftReference) -> list[frozenset[ShiftKind]]:
         """Return the labels of each structure."""
@@ -124,6 +177,16 @@ class ShiftScores:
             for i in range(len(self.n_atoms))
         ]
 
+    def unknown(self, reference: ShiftReference) -> dict[str, int]:
+        """Return how many structures could not be judged, by the rules that need more."""
+        without = int(np.isnan(self.force_norm).sum())
+        return {
+            "force_norm": (
+                len(self.n_atoms) if reference.force_norm_p99 is None else without
+            ),
+            "connectivity": int(np.isnan(self.spectral).sum()),
+        }
+
 
 def shift_scores(
     structures: Structures, reference: ShiftReference, forces: Tensor | None = None
@@ -136,8 +199,13 @@ def shift_scores(
         forces: Shape (n_atoms, 3), their reference forces in eV/Å, if known.
 
     Raises:
-        DataError: ``forces`` has another shape, or a position is not finite.
+        DataError: ``forces`` has another shape.
     """
+    known = known_spectra(structures, reference.spectral.cutoff)
+    spectral = np.full(structures.n_systems, np.nan)
+    spectral[list(known.rows)] = (
+        reference.spectral.padded_l2(known.spectra)[0].double().cpu().numpy()
+    )
     sizes = structures.sizes.tolist()
     ends = np.cumsum(sizes)[:-1].astype(np.int64)
     new = [
@@ -148,9 +216,10 @@ def shift_scores(
     return ShiftScores(
         new_elements=np.array(new, dtype=np.float64),
         force_norm=mean_force_norm(structures, forces),
-        spectral=spectral_distance(structures, reference.spectral),
+        spectral=spectral,
         n_atoms=np.array(sizes, dtype=np.float64),
         new_charge=np.array([c not in reference.charges for c in charges], np.float64),
+        reasons=known.reasons,
     )
 
 

@@ -172,6 +172,11 @@ def only(sample: Sample, needs: tuple[Evidence, ...]) -> Sample:
     )
 
 
+def share(part: int, whole: int, noun: str) -> str:
+    """Return some of many in words, e.g. ``"2 of 10 structures"``."""
+    return f"{part} of {whole} {noun}{'' if whole == 1 else 's'}"
+
+
 def alone(measure: Measure, train: Sample) -> Fitted:
     """Return a diagnostic that measures the training sample as any other."""
     return Fitted(measure(train), measure)

@@ -31,12 +31,16 @@ DIAGNOSTICS = Registry(
         "unseen_elements": Entry(
             f"{_HERE}.composition:unseen_elements",
             "fraction of atoms of elements that training lacks",
-            facts=DiagnosticFacts(label="atoms of unseen elements", kind="elements"),
+            facts=DiagnosticFacts(
+                label="atoms of unseen elements", kind="elements", distance=True
+            ),
         ),
         "composition": Entry(
             f"{_HERE}.composition:composition_distance",
             "distance of the element fractions to the mean ones of training",
-            facts=DiagnosticFacts(label="composition distance", kind="elements"),
+            facts=DiagnosticFacts(
+                label="composition distance", kind="elements", distance=True
+            ),
         ),
         "size": Entry(
             f"{_HERE}.composition:size",
@@ -46,7 +50,9 @@ DIAGNOSTICS = Registry(
         "charge": Entry(
             f"{_HERE}.composition:charge_distance",
             "distance of the total charge to the nearest one in training",
-            facts=DiagnosticFacts(label="charge distance", unit="e", kind="charge"),
+            facts=DiagnosticFacts(
+                label="charge distance", unit="e", kind="charge", distance=True
+            ),
         ),
         "spectral_gap": Entry(
             f"{_HERE}.connectivity:spectral_gap",
@@ -62,6 +68,7 @@ DIAGNOSTICS = Registry(
                 label="spectral distance, padded",
                 needs=("graphs",),
                 kind="connectivity",
+                distance=True,
             ),
         ),
         "spectral_quantile": Entry(
@@ -71,6 +78,7 @@ DIAGNOSTICS = Registry(
                 label="spectral distance, quantiles",
                 needs=("graphs",),
                 kind="connectivity",
+                distance=True,
             ),
         ),
         "mean_degree": Entry(
@@ -84,14 +92,18 @@ DIAGNOSTICS = Registry(
             f"{_HERE}.neighbours:embedding_distance",
             "distance of the model's atomic features to the nearest of training",
             facts=DiagnosticFacts(
-                label="embedding distance, nearest", needs=("embedding",)
+                label="embedding distance, nearest",
+                needs=("embedding",),
+                distance=True,
             ),
         ),
         "embedding_mahalanobis": Entry(
             f"{_HERE}.mahalanobis:embedding_mahalanobis",
             "Mahalanobis distance of the model's atomic features to training",
             facts=DiagnosticFacts(
-                label="embedding distance, Mahalanobis", needs=("embedding",)
+                label="embedding distance, Mahalanobis",
+                needs=("embedding",),
+                distance=True,
             ),
         ),
         "descriptor_knn": Entry(
@@ -100,7 +112,9 @@ DIAGNOSTICS = Registry(
             extra="descriptor",
             requires=("dscribe",),
             facts=DiagnosticFacts(
-                label="descriptor distance, nearest", needs=("descriptor",)
+                label="descriptor distance, nearest",
+                needs=("descriptor",),
+                distance=True,
             ),
         ),
         "prior_gap": Entry(
@@ -110,6 +124,7 @@ DIAGNOSTICS = Registry(
                 label="|F model − F prior|",
                 unit="eV/Å",
                 needs=("prediction", "prior"),
+                distance=True,
             ),
         ),
     },

@@ -5,7 +5,7 @@ from numpy.typing import NDArray
 
 from mlffbench.core.card import format_elements
 from mlffbench.core.structures import Structures
-from mlffbench.diagnostics.base import Fitted, Floats, Measured, Sample, alone
+from mlffbench.diagnostics.base import Fitted, Floats, Measured, Sample, alone, share
 from mlffbench.metrics.composition import composition
 
 _NO_ATOMS = "no atoms"
@@ -23,7 +23,7 @@ def unseen_elements(train: Sample) -> Fitted:
         if unseen.any():
             names = format_elements(frozenset(elements[unseen].tolist()))
             n_with = int(counts[:, unseen].any(axis=1).sum())
-            notes = (f"{n_with} of {len(counts)} structures contain {names}",)
+            notes = (f"{share(n_with, len(counts), 'structure')} contain {names}",)
             if unseen.all():
                 notes += ("no element of them occurs in training",)
         return _measured(_ratio(counts[:, unseen].sum(axis=1), counts), notes)

@@ -13,6 +13,7 @@ from mlffbench.diagnostics.base import (
     NotMeasurableError,
     Sample,
     alone,
+    share,
 )
 
 DIGITS = 12
@@ -80,12 +81,13 @@ def _notes(graphs: Graphs) -> tuple[str, ...]:
     broken = int((pieces > 1).sum())
     if broken:
         notes = (
-            f"{broken} of {len(pieces)} graphs are disconnected at {graphs.cutoff:g} Å",
+            f"{share(broken, len(pieces), 'graph')} are disconnected at "
+            f"{graphs.cutoff:g} Å",
         )
     if graphs.collapsed:
         row, reason = min(graphs.collapsed.items())
         notes += (
-            f"{len(graphs.collapsed)} of {len(pieces)} structures have atoms on top of "
-            f"each other, the first is structure {row} ({reason})",
+            f"{share(len(graphs.collapsed), len(pieces), 'structure')} have atoms on top "
+            f"of each other, the first is structure {row} ({reason})",
         )
     return notes

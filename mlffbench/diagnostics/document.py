@@ -2,7 +2,7 @@
 
 import math
 from pathlib import Path
-from typing import Self
+from typing import Literal, Self
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
@@ -10,8 +10,12 @@ from mlffbench.core.errors import StoreError
 from mlffbench.core.files import write_atomic
 from mlffbench.core.record import MetricValue
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 """Raised by one whenever ``diagnostics.json`` changes its meaning."""
+Use = Literal["warns", "explains", "misleads", "no evidence", "unknown"]
+"""What a diagnostic is good for where no error is known."""
+_CHANCE = 0.5
+"""AUROC of two samples that are alike."""
 
 
 class _Closed(BaseModel):
@@ -129,18 +133,40 @@ class Rank(_Closed):
     Attributes:
         name: The diagnostic.
         needs_labels: Whether it reads reference labels: an explanation, not an alarm.
+        is_distance: Whether it is a distance from training, whose large values are to
+            warn.
         n: Structures with a value and an error.
-        spearman: Rank correlation with the force MAE; negative: low values warn.
+        spearman: Rank correlation with the force MAE. Negative: low values warn, but a
+            distance misleads.
         auroc_worst: AUROC of the tenth with the largest errors against the rest.
         auroc_beyond_id: AUROC of errors above the ID splits' 95th percentile.
     """
 
     name: str
     needs_labels: bool
+    is_distance: bool
     n: int
     spearman: MetricValue | None
     auroc_worst: MetricValue | None
     auroc_beyond_id: MetricValue | None
+
+    @property
+    def use(self) -> Use:
+        """What it is good for, by the interval of ρ; unknown without one.
+
+        Resamples of very few molecules may all give one ρ: that interval without width
+        says nothing either, unless ρ is 1 or -1.
+        """
+        rho = self.spearman
+        if rho is None or rho.low is None or rho.high is None:
+            return "unknown"
+        if math.isclose(rho.low, rho.high) and not math.isclose(abs(rho.value), 1):
+            return "unknown"
+        if rho.low <= 0 <= rho.high:
+            return "no evidence"
+        if self.is_distance and rho.high < 0:
+            return "misleads"
+        return "explains" if self.needs_labels else "warns"
 
 
 class SampleFacts(_Closed):
@@ -152,8 +178,10 @@ class SampleFacts(_Closed):
         control: The sample it is compared with.
         n: Structures.
         n_molecules: Molecules.
-        shift_labels: Shift label -> structures that carry it.
+        shift_labels: Shift label -> structures that carry it; none for what no
+            structure could be judged by.
         unshifted: Structures that carry none.
+        shift_notes: What could not be judged, and why.
         shift_reason: Why there are no labels; empty when there are.
     """
 
@@ -164,6 +192,7 @@ class SampleFacts(_Closed):
     n_molecules: int
     shift_labels: dict[str, int] = {}
     unshifted: int = 0
+    shift_notes: tuple[str, ...] = ()
     shift_reason: str = ""
 
 
@@ -229,7 +258,9 @@ class Diagnosis(_Closed):
         Args:
             sample: Name of the sample.
             alarms: Among the alarms, instead of the kinds of shift. An alarm is a
-                distance: it is heard only where the sample is further out than training.
+                distance: it is heard only where the sample is further out than training,
+                and than its control beyond doubt: by the interval of the AUROC, where
+                there is one.
 
         Returns:
             None where nothing differs.
@@ -239,7 +270,7 @@ class Diagnosis(_Closed):
             (effect_size(one, sample), one)
             for one in self.diagnostics
             if (one.kind is None) == alarms
-            and (not alarms or _is_further(one, sample, train))
+            and (not alarms or _is_heard(one, sample, train))
         ]
         effect, result = max(sized, key=lambda pair: pair[0], default=(0.0, None))
         return result if effect > 0 else None
@@ -253,9 +284,20 @@ def effect_size(result: DiagnosticResult, sample: str) -> float:
     return math.inf if found.to_train.effect is None else found.to_train.effect
 
 
-def _is_further(result: DiagnosticResult, sample: str, train: str) -> bool:
-    """Return whether a sample has larger values than training, by the mean."""
+def separation(result: DiagnosticResult, sample: str) -> MetricValue | None:
+    """Return the AUROC of a sample against its control; None where not known."""
+    found = result.samples.get(sample)
+    return found.to_control.auroc if found and found.to_control else None
+
+
+def _is_heard(result: DiagnosticResult, sample: str, train: str) -> bool:
+    """Return whether a sample is further out than training, by the mean, and control."""
     if not {sample, train} <= set(result.samples):
         return False
     mine, other = (result.samples[name].summary.mean for name in (sample, train))
-    return mine is not None and other is not None and mine > other
+    if mine is None or other is None or mine <= other:
+        return False
+    auroc = separation(result, sample)
+    if auroc is None:
+        return False
+    return (auroc.value if auroc.low is None else auroc.low) > _CHANCE

@@ -11,11 +11,10 @@ from mlffbench.core.assembly import from_outcomes, refusals, singles
 from mlffbench.core.card import ModelCard
 from mlffbench.core.errors import BenchError, DataError
 from mlffbench.core.forcefield import ForceField, HasEmbedding
-from mlffbench.core.graph import check_cutoff
 from mlffbench.core.labels import Labels
 from mlffbench.core.single import Outcome
-from mlffbench.core.spectrum import Spectra, spectra
 from mlffbench.core.structures import Structures
+from mlffbench.datasets.shifts import known_spectra
 from mlffbench.diagnostics.base import AtomFeatures, Graphs, Sample
 from mlffbench.diagnostics.descriptor import describe
 from mlffbench.diagnostics.facts import Evidence
@@ -34,29 +33,11 @@ def with_graphs(sample: Sample, cutoff: float) -> Sample:
     Raises:
         DataError: The cutoff is not positive and finite.
     """
-    check_cutoff(cutoff)
     structures = sample.structures
-    try:
-        rows = tuple(range(structures.n_systems))
-        graphs = Graphs(spectra(structures, [cutoff]), rows)
-    except DataError:
-        graphs = _graphs_one_by_one(structures, cutoff)
+    graphs = Graphs(*known_spectra(structures, cutoff))
     found = collapsed(structures.select(graphs.rows))
     named = {graphs.rows[place]: why for place, why in found.items()}
     return replace(sample, graphs=replace(graphs, collapsed=named))
-
-
-def _graphs_one_by_one(structures: Structures, cutoff: float) -> Graphs:
-    """Return the graphs of the structures that have one."""
-    reasons: dict[int, str] = {}
-    for row in range(structures.n_systems):
-        try:
-            spectra(structures.select([row]), [cutoff])
-        except DataError as error:
-            reasons[row] = str(error)
-    rows = tuple(row for row in range(structures.n_systems) if row not in reasons)
-    found: Spectra = spectra(structures.select(rows), [cutoff])
-    return Graphs(found, rows, reasons)
 
 
 def with_embedding(

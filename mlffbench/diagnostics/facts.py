@@ -28,12 +28,15 @@ class DiagnosticFacts:
         unit: ``"eV/Å"``, ``"e"`` or ``"1"``.
         needs: What it looks at beside the structures.
         kind: The kind of shift it measures; None for an alarm, which reacts to several.
+        distance: Whether it is a distance from training, so that larger values are to
+            warn; others, such as the number of atoms, may warn with low values too.
     """
 
     label: str
     unit: str = "1"
     needs: tuple[Evidence, ...] = ()
     kind: Shifted | None = None
+    distance: bool = False
 
     @property
     def axis(self) -> str:

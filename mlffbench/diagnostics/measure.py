@@ -62,8 +62,9 @@ def measure_all(train: Sample, tests: Sequence[Sample]) -> Measurements:
             has none.
     """
     if train.structures.n_systems < MIN_TRAIN:
-        msg = f"{train.name} holds {train.structures.n_systems} structure(s); a training "
-        raise DataError(msg + f"set needs at least {MIN_TRAIN} to have a spread")
+        held = "one structure" if train.structures.n_systems else "no structure"
+        msg = f"{train.name} holds {held}; a training set needs at least {MIN_TRAIN} to "
+        raise DataError(msg + "have a spread")
     for sample in tests:
         if not sample.structures.n_systems:
             msg = f"{sample.name} holds no structure, so there is nothing to compare"

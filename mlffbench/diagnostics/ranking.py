@@ -1,5 +1,6 @@
 """Ranking: which diagnostic should a user trust to warn of a large error?"""
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -41,8 +42,9 @@ class Errors:
 def rank(columns: Sequence[Column], errors: Errors, *, seed: int) -> tuple[Rank, ...]:
     """Return how well each diagnostic predicts the error, the best first.
 
-    Sorted by the size of Spearman's ρ over all test structures, ID and OOD; its sign
-    says whether high or low values warn. What cannot be ranked comes last.
+    Sorted by Spearman's ρ over all test structures, ID and OOD. A distance from training
+    is to grow with the error, so its sign counts; of the others the size of ρ does, and
+    the sign says whether high or low values warn. What cannot be ranked comes last.
 
     Args:
         columns: The diagnostics of the test samples.
@@ -66,6 +68,7 @@ def _rank(column: Column, errors: Errors, seed: int) -> Rank:
     return Rank(
         name=column.name,
         needs_labels="reference" in column.facts.needs,
+        is_distance=column.facts.distance,
         n=int(both.sum()),
         spearman=spearman(values, errors.values, errors.groups, seed=seed),
         auroc_worst=warned[0],
@@ -78,6 +81,7 @@ def _unranked(column: Column, n: int) -> Rank:
     return Rank(
         name=column.name,
         needs_labels="reference" in column.facts.needs,
+        is_distance=column.facts.distance,
         n=n,
         spearman=None,
         auroc_worst=None,
@@ -101,4 +105,7 @@ def _warns(
 
 
 def _strength(row: Rank) -> float:
-    return -1.0 if row.spearman is None else abs(row.spearman.value)
+    if row.spearman is None:
+        return -math.inf
+    rho = row.spearman.value
+    return rho if row.is_distance else abs(rho)

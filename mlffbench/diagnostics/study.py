@@ -2,15 +2,15 @@
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 import pandas as pd
 
 from mlffbench.core.errors import BenchError
 from mlffbench.core.labels import Labels
-from mlffbench.datasets.shifts import ShiftReference, shift_labels
-from mlffbench.diagnostics.base import Floats, Sample
+from mlffbench.datasets.shifts import ShiftReference, ShiftScores, shift_scores
+from mlffbench.diagnostics.base import Floats, Sample, share
 from mlffbench.diagnostics.compare import (
     contrast,
     count,
@@ -54,11 +54,15 @@ class Shifts:
         rules: Label -> its rule, with the limits found in training.
         labels: Sample -> the labels of each structure.
         reasons: Sample -> why it has none.
+        unknown: Sample -> label -> structures that could not be judged.
+        notes: Sample -> what could not be judged and why, in words.
     """
 
     rules: Mapping[str, str]
     labels: Mapping[str, list[str]]
     reasons: Mapping[str, str]
+    unknown: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
+    notes: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -185,15 +189,39 @@ def label_shifts(samples: Sequence[Sample], cutoff: float) -> Shifts:
         return Shifts({}, {}, {sample.name: str(error) for sample in samples})
     labels: dict[str, list[str]] = {}
     reasons: dict[str, str] = {}
+    unknown: dict[str, Mapping[str, int]] = {}
+    notes: dict[str, tuple[str, ...]] = {}
     for sample in samples:
         forces = sample.reference.forces if sample.reference else None
         try:
-            found = shift_labels(sample.structures, reference, forces)
+            scores = shift_scores(sample.structures, reference, forces)
         except BenchError as error:
             reasons[sample.name] = str(error)
             continue
+        found = scores.labels(reference)
         labels[sample.name] = [" ".join(sorted(kinds)) for kinds in found]
-    return Shifts(_rules(reference), labels, reasons)
+        unknown[sample.name] = scores.unknown(reference)
+        notes[sample.name] = _shift_notes(sample, scores, reference)
+    return Shifts(_rules(reference), labels, reasons, unknown, notes)
+
+
+def _shift_notes(
+    sample: Sample, scores: ShiftScores, reference: ShiftReference
+) -> tuple[str, ...]:
+    """Return what could not be judged, and why."""
+    whys = {"force_norm": "no reference forces", "connectivity": "no radius graph"}
+    if reference.force_norm_p99 is None:
+        whys["force_norm"] = "training has no reference forces"
+    elif sample.reference is None:
+        whys["force_norm"] = sample.why_absent("reference")
+    if scores.reasons:
+        whys["connectivity"] = next(iter(scores.reasons.values()))
+    total = sample.structures.n_systems
+    return tuple(
+        f"whether {share(n, total, 'structure')} carry {kind} is unknown ({whys[kind]})"
+        for kind, n in scores.unknown(reference).items()
+        if n
+    )
 
 
 def _rules(reference: ShiftReference) -> dict[str, str]:
@@ -214,16 +242,23 @@ def _rules(reference: ShiftReference) -> dict[str, str]:
 
 def _facts(sample: Sample, role: str, control: str, shifts: Shifts) -> SampleFacts:
     labels = shifts.labels.get(sample.name)
+    unknown = shifts.unknown.get(sample.name, {})
+    n_systems = sample.structures.n_systems
     counts = Counter(kind for text in labels or [] for kind in text.split())
     return SampleFacts(
         name=sample.name,
         role=role,
         control=control,
-        n=sample.structures.n_systems,
+        n=n_systems,
         n_molecules=len(set(sample.structures.group)),
-        shift_labels={kind: counts.get(kind, 0) for kind in shifts.rules},
+        shift_labels={
+            kind: counts.get(kind, 0)
+            for kind in shifts.rules
+            if unknown.get(kind) != n_systems
+        },
         unshifted=sum(not text for text in labels or []),
         shift_reason=shifts.reasons.get(sample.name, ""),
+        shift_notes=shifts.notes.get(sample.name, ()),
     )
 
 

@@ -5,8 +5,8 @@ from mlffbench.diagnostics.document import (
     Contrast,
     Diagnosis,
     DiagnosticResult,
-    SampleResult,
     effect_size,
+    separation,
 )
 from mlffbench.report.tables import TextTable
 from mlffbench.report.units import number, with_interval
@@ -40,7 +40,7 @@ def pair_table(diagnosis: Diagnosis) -> TextTable:
         *_no_intervals(diagnosis),
         *_notes(diagnosis),
     )
-    title = f"{test.n} test structures against {train.n} for training"
+    title = f"{_structures(test.n, 'test ')} against {train.n} for training"
     return TextTable(title, columns, rows, frozenset({last}), notes)
 
 
@@ -52,7 +52,7 @@ def shift_table(diagnosis: Diagnosis) -> TextTable:
             one.name,
             one.kind.replace("_", " ") if one.kind else "alarm",
             one.unit,
-            *(_cell(one.samples.get(test.name)) for test in tests),
+            *(_cell(one, test.name) for test in tests),
         )
         for one in diagnosis.diagnostics
         if one.samples
@@ -75,7 +75,7 @@ def ranking_table(diagnosis: Diagnosis) -> TextTable:
         (
             row.name,
             kinds[row.name].needs,
-            "explains" if row.needs_labels else "warns",
+            row.use,
             str(row.n),
             *map(with_interval, (row.spearman, row.auroc_worst, row.auroc_beyond_id)),
         )
@@ -84,14 +84,17 @@ def ranking_table(diagnosis: Diagnosis) -> TextTable:
     worst, beyond = diagnosis.worst_error, diagnosis.id_error
     notes = (
         "ρ: Spearman's correlation with the force MAE of each structure, ID and OOD "
-        "together; below 0, low values warn.",
+        "together; below 0, low values warn. A distance is ranked by ρ, others by its "
+        "size.",
         f"AUROC worst tenth: errors above {_mev(worst)}; beyond ID: "
         + (
             "there is no ID split."
             if beyond is None
             else f"above {_mev(beyond)}, 95 % of ID."
         ),
-        "explains: reads reference labels, so it cannot warn where there are none.",
+        "explains: reads reference labels, so it cannot warn where there are none; "
+        "misleads: a distance that is smaller where errors are larger; no evidence: the "
+        "interval of ρ contains 0; unknown: ρ has no interval with a width.",
         "Intervals: 95 %, bootstrap over molecules.",
     )
     columns = (
@@ -117,9 +120,10 @@ def sentences(diagnosis: Diagnosis) -> list[str]:
             continue
         counts = ", ".join(f"{kind} {n}" for kind, n in sample.shift_labels.items())
         lines.append(
-            f"{sample.name}, shift labels of {sample.n} structures: {counts}; "
+            f"{sample.name}, shift labels of {_structures(sample.n)}: {counts}; "
             f"none {sample.unshifted}."
         )
+        lines += [f"{sample.name}: {note}." for note in sample.shift_notes]
     return lines
 
 
@@ -129,7 +133,6 @@ def _pair_row(
     of_train, of_test = one.samples[train].summary, one.samples[test]
     against = of_test.to_train
     kind = one.kind.replace("_", " ") if one.kind else "alarm"
-    separation = of_test.to_control.auroc if of_test.to_control else None
     correlation = (with_interval(of_test.error_correlation),) if knows_errors else ()
     return (
         *(kind, one.name, one.unit),
@@ -137,17 +140,17 @@ def _pair_row(
         _DASH if against is None else number(against.wasserstein),
         _effect(against),
         _DASH if against is None else f"{against.overlap:.2f}",
-        _auroc(separation),
+        _auroc(separation(one, test)),
         *correlation,
         str(of_test.summary.n_missing),
     )
 
 
-def _cell(found: SampleResult | None) -> str:
+def _cell(one: DiagnosticResult, test: str) -> str:
+    found = one.samples.get(test)
     if found is None or found.to_train is None:
         return _DASH
-    control = found.to_control
-    return f"{_effect(found.to_train)} / {_auroc(control.auroc if control else None, 0)}"
+    return f"{_effect(found.to_train)} / {_auroc(separation(one, test), 0)}"
 
 
 def _in_words(one: DiagnosticResult, diagnosis: Diagnosis, test: str) -> str:
@@ -157,8 +160,14 @@ def _in_words(one: DiagnosticResult, diagnosis: Diagnosis, test: str) -> str:
     ]
     kind = f"{one.kind.replace('_', ' ')}, " if one.kind else ""
     unit = "" if one.unit == "1" else f" {one.unit}"
-    effect = _effect(one.samples[test].to_train)
-    return f"{kind}{one.name} (median {medians[0]} → {medians[1]}{unit}, effect {effect})"
+    said = [
+        f"median {medians[0]} → {medians[1]}{unit}",
+        f"effect {_effect(one.samples[test].to_train)}",
+    ]
+    against = one.samples[test].to_control
+    if against is not None and against.auroc is not None:
+        said.append(f"AUROC {_auroc(against.auroc)} against {against.other}")
+    return f"{kind}{one.name} ({', '.join(said)})"
 
 
 def _notes(diagnosis: Diagnosis) -> list[str]:
@@ -201,6 +210,10 @@ def _effect(found: Contrast | None) -> str:
     if found is None:
         return _DASH
     return "∞" if found.effect is None else f"{found.effect:.2f}"
+
+
+def _structures(n: int, what: str = "") -> str:
+    return f"{n} {what}structure{'' if n == 1 else 's'}"
 
 
 def _number(value: float | None) -> str:

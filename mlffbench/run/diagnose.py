@@ -38,6 +38,7 @@ from mlffbench.priors.labels import LabelCache
 from mlffbench.priors.load import load_prior
 from mlffbench.run.instruments import NOT_WANTED, Instruments
 from mlffbench.run.plan import choose_rows
+from mlffbench.run.radius import identity_of
 from mlffbench.run.store import RunFolder
 from mlffbench.run.stored import StoredRun, StoredSplit
 
@@ -64,36 +65,29 @@ def diagnose_runs(
 
     Returns:
         A sentence for everything that could not be computed. Nothing is raised: a
-        diagnosis never makes a run fail.
+        diagnosis never makes a run fail, nor the diagnosis of another mode.
     """
-    try:
-        return _diagnose_runs(folders, model, device, dtype, advance)
-    except Exception as error:  # noqa: BLE001 - a diagnosis never makes a run fail
-        why = str(error) if isinstance(error, BenchError) else in_words(error)
-        return [f"no diagnosis of {model.name!r}: {why}"]
-
-
-def _diagnose_runs(
-    folders: Sequence[RunFolder],
-    model: ForceField,
-    device: str,
-    dtype: str | None,
-    advance: Callable[[int], None],
-) -> list[str]:
     found: Study | None = None
+    failed: dict[str, list[str]] = {}
     for folder in folders:
-        run = StoredRun.read(folder)
-        if not is_diagnosed(run):
-            if found is None or not _fits(found, run):
-                instruments = Instruments.of(model, device=device, dtype=dtype)
-                cached = _with_cached_prior(instruments, _prior_of(run))
-                found = study_of(run, cached)
-            predictions = [split.prediction for split in _tested(run)]
-            write_diagnosis(folder.path, found, predictions, run)
+        try:
+            run = StoredRun.read(folder)
+            if not is_diagnosed(run):
+                if found is None or not _fits(found, run):
+                    instruments = Instruments.of(model, device=device, dtype=dtype)
+                    cached = _with_cached_prior(instruments, _prior_of(run))
+                    found = study_of(run, cached)
+                predictions = [split.prediction for split in _tested(run)]
+                write_diagnosis(folder.path, found, predictions, run)
+        except Exception as error:  # noqa: BLE001 - a diagnosis never makes a run fail
+            why = str(error) if isinstance(error, BenchError) else in_words(error)
+            failed.setdefault(why, []).append(folder.path.name)
         advance(1)
-    if found is None:
-        return []
-    return unavailable_in_words(found, model.name)
+    notes = [
+        f"no diagnosis of {model.name!r} ({', '.join(modes)}): {why}"
+        for why, modes in failed.items()
+    ]
+    return notes + (unavailable_in_words(found, model.name) if found else [])
 
 
 def study_of(run: StoredRun, instruments: Instruments) -> Study:
@@ -101,11 +95,11 @@ def study_of(run: StoredRun, instruments: Instruments) -> Study:
 
     Args:
         run: The run. The unrefined predictions come from it, where it is a baseline, or
-            from the baseline beside it; else the model predicts once more.
+            from the baseline of the same model and files beside it; else the model
+            predicts once more.
         instruments: The model and the rest.
 
     Raises:
-        StoreError: A file of the baseline is broken.
         DataError: The run has fewer than two training structures.
     """
     unrefined = _unrefined(run)
@@ -116,7 +110,7 @@ def study_of(run: StoredRun, instruments: Instruments) -> Study:
             name=name,
             structures=split.structures,
             reference=split.reference,
-            prediction=unrefined.get(str(split.facts["sha256"])),
+            prediction=unrefined.get(_content_of(split)),
         )
         for split, name in zip(run.splits, names, strict=True)
     ]
@@ -306,16 +300,34 @@ def _fits(found: Study, run: StoredRun) -> bool:
     return len(samples) == len(splits) and all(same)
 
 
-def _unrefined(run: StoredRun) -> dict[str, Labels]:
-    """Return the stored predictions of the unrefined model, by checksum of the split."""
+def _unrefined(run: StoredRun) -> dict[tuple[str, str], Labels]:
+    """Return the stored predictions of the unrefined model, by content of the split.
+
+    The baseline beside a run counts only where it is of the same model, and its splits
+    where they are of the same files: names and ids alone may stay when both change.
+    """
     splits = [split for split in run.splits if split.facts["role"] == "train"]
     if run.facts["mode"]["name"] == "baseline":
         splits = list(run.splits)
     else:
-        beside = RunFolder(run.folder.path.parent / "baseline")
-        if (beside.path / "predictions.parquet").exists():
-            splits += StoredRun.read(beside).splits
-    return {str(split.facts["sha256"]): _with_failures(split) for split in splits}
+        baseline = _baseline_beside(run)
+        splits += baseline.splits if baseline else []
+    return {_content_of(split): _with_failures(split) for split in splits}
+
+
+def _baseline_beside(run: StoredRun) -> StoredRun | None:
+    """Return the finished baseline run of the same model, if there is one."""
+    try:
+        other = StoredRun.read(RunFolder(run.folder.path.parent / "baseline"))
+    except StoreError:
+        return None  # the model predicts once more; its own diagnosis says what is wrong
+    same = identity_of(other.facts["model"]) == identity_of(run.facts["model"])
+    return other if same else None
+
+
+def _content_of(split: StoredSplit) -> tuple[str, str]:
+    """Return the checksums of the file of a split and of its ids."""
+    return str(split.facts["source_sha256"]), str(split.facts["sha256"])
 
 
 def _with_failures(split: StoredSplit) -> Labels:

@@ -5,11 +5,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from ase import Atoms
 from ase.build import molecule
 from ase.io import write
 
 from mlffbench.cli.app import app
+from mlffbench.cli.samples import sample_of
 from mlffbench.core.errors import BenchError
 from mlffbench.diagnostics.document import Diagnosis
 
@@ -46,6 +48,10 @@ def files(tmp_path: Path) -> Path:
     write(tmp_path / "cold.xyz", frames("CH3OH", 12, pull=1, seed=0))
     write(tmp_path / "hot.xyz", frames("CH3OH", 12, pull=3, seed=1))
     write(tmp_path / "one.xyz", frames("CH3OH", 1, pull=1, seed=2))
+    bare = frames("C2H6", 6, pull=1, seed=3)
+    for atoms in bare:
+        del atoms.info["REF_energy"], atoms.arrays["REF_forces"]
+    write(tmp_path / "bare.xyz", bare)
     (tmp_path / "empty.xyz").write_text("")
     return tmp_path
 
@@ -58,6 +64,37 @@ def test_two_files_name_the_force_norm_shift(files: Path) -> None:
     stored = Diagnosis.read(files / "diagnose" / "diagnostics.json")
     assert stored.cutoff == 5
     assert (files / "diagnose" / "figures" / "force_norm_mean.png").exists()
+
+
+def test_a_file_without_labels_is_measured_by_what_needs_none(
+    files: Path, springs: str
+) -> None:
+    words = ("--train", "cold.xyz", "--test", "bare.xyz", "--model", springs)
+    done = diagnose(*words, cwd=files)
+    assert done.returncode == 0, done.stderr
+    stored = Diagnosis.read(files / "diagnose" / "diagnostics.json")
+    results = {one.name: one for one in stored.diagnostics}
+    assert results["composition"].samples["test"].summary.n == 6
+    assert results["spectral_gap"].samples["test"].summary.n == 6
+    assert results["force_norm_mean"].reason == "bare.xyz has no reference forces"
+    assert stored.ranking == ()
+    test = stored.samples[1]
+    assert test.shift_labels.keys() == {"elements", "connectivity", "size", "charge"}
+    told = "6 of 6 structures carry force_norm is unknown (bare.xyz has no reference"
+    assert told in done.stdout
+
+
+def test_a_file_with_some_labels_keeps_them(files: Path) -> None:
+    text = (files / "bare.xyz").read_text() + (files / "cold.xyz").read_text()
+    (files / "some").write_text(text)
+    some = sample_of(str(files / "some"), "test", limit=None, seed=0)
+    assert some.reference is not None
+    known = torch.isfinite(some.reference.forces).all(dim=1)
+    assert known.tolist() == [False] * 6 * 8 + [True] * 12 * 6
+    assert some.absent == {}
+    bare = sample_of(str(files / "bare.xyz"), "test", limit=None, seed=0)
+    assert bare.reference is None
+    assert bare.why_absent("reference").endswith("bare.xyz has no reference forces")
 
 
 def test_a_split_of_a_suite_and_a_model(files: Path) -> None:
@@ -95,11 +132,30 @@ def test_a_finished_run_is_read_unless_a_folder_is_named(
 
 
 @pytest.mark.parametrize(
+    "option", [("--seed", "0"), ("--seed", "3"), ("--dtype", "float32")]
+)
+def test_an_option_that_changes_numbers_is_not_answered_from_a_stored_run(
+    option: tuple[str, str],
+    suite_file: Path,
+    springs: str,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.chdir(suite_file.parent)
+    words = ["--suite", suite_file.name, "--model", springs]
+    app(["run", *words, "--mode", "baseline"], standalone_mode=False)
+    app(["diagnose", *words, *option], standalone_mode=False)
+    assert Path("diagnose", "diagnostics.json").exists()
+
+
+@pytest.mark.parametrize(
     ("words", "sentence"),
     [
         (("--train", "cold.xyz"), "give --train and --test, or --suite"),
         (("--train", "empty.xyz", "--test", "hot.xyz"), "empty.xyz"),
-        (("--train", "one.xyz", "--test", "hot.xyz"), "at least 2"),
+        (
+            ("--train", "one.xyz", "--test", "hot.xyz"),
+            "one.xyz holds 1 structure; a training set needs at least 2",
+        ),
         (("--train", "cold.xyz", "--test", "gone.xyz"), "gone.xyz"),
         (("--train", "cold.xyz", "--test", "minni"), "Did you mean 'mini'"),
         (("--train", "cold.xyz", "--test", "mini-ood"), "say which split"),
@@ -109,6 +165,13 @@ def test_a_finished_run_is_read_unless_a_folder_is_named(
         (
             ("--train", "cold.xyz", "--test", "hot.xyz", "--prior", "gfn2-xtb"),
             "name the model",
+        ),
+        (
+            (
+                *("--train", "cold.xyz", "--test", "hot.xyz"),
+                *("--model", "zero", "--prior", "nope"),
+            ),
+            "unknown prior 'nope'",
         ),
         (
             (

@@ -134,6 +134,33 @@ def test_hardly_a_training_structure_is_shifted(sizes: list[int], step: float) -
     assert shift_labels(same, again) == [frozenset()] * len(sizes)
 
 
+def test_a_cell_without_a_graph_costs_only_its_own_connectivity() -> None:
+    one = torch.zeros((1, 3), dtype=torch.float64), torch.tensor([6])
+    crystal = Structures.build(
+        [one[0]],
+        [one[1]],
+        ids=["crystal"],
+        cell=1.5 * torch.eye(3, dtype=torch.float64)[None],
+        pbc=torch.ones(1, 3, dtype=torch.bool),
+    )
+    train = Structures.concatenate([TRAIN, crystal])
+    reference = ShiftReference.of(train, cutoff=2.0)
+    alone = ShiftReference.of(TRAIN, cutoff=2.0)
+    assert reference.spectral == alone.spectral
+    assert reference.spectral_p99 == alone.spectral_p99
+    assert reference.n_structures == 5
+    tested = Structures.concatenate([batch(chain(9)), crystal])
+    scores = shift_scores(tested, reference)
+    assert np.isnan(scores.spectral).tolist() == [False, True]
+    assert list(scores.reasons) == [1]
+    assert "'crystal' has its own images 1.5 Å away" in scores.reasons[1]
+    assert scores.labels(reference)[1] == frozenset()
+    assert "size" in scores.labels(reference)[0]
+    assert scores.unknown(reference) == {"force_norm": 2, "connectivity": 1}
+    with pytest.raises(DataError, match="no training structure has a radius graph"):
+        ShiftReference.of(crystal, cutoff=2.0)
+
+
 def test_the_percentile_of_nothing_is_none() -> None:
     assert percentile([]) is None
     assert percentile([float("nan")]) is None

@@ -137,7 +137,7 @@ def test_atoms_on_top_of_each_other_are_measured() -> None:
     found = spectral_gap(sample).measure(sample)
     assert found.values == pytest.approx([2])
     assert found.notes == (
-        "1 of 1 structures have atoms on top of each other, the first is structure 0 "
+        "1 of 1 structure have atoms on top of each other, the first is structure 0 "
         "(collapsed: H–H at 0.00 Å)",
     )
 

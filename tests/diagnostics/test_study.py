@@ -1,16 +1,24 @@
 from dataclasses import replace
 from pathlib import Path
+from typing import cast
 
 import numpy as np
 import pytest
+import torch
 from diagnostic_samples import shaken
 from scipy.stats import spearmanr
 
 from mlffbench.core.errors import StoreError
 from mlffbench.core.labels import Labels
-from mlffbench.diagnostics.base import Sample
+from mlffbench.core.structures import Structures
+from mlffbench.diagnostics.base import Measured, Sample
+from mlffbench.diagnostics.catalog import DIAGNOSTICS
 from mlffbench.diagnostics.document import Diagnosis
+from mlffbench.diagnostics.evidence import with_graphs
+from mlffbench.diagnostics.facts import DiagnosticFacts
 from mlffbench.diagnostics.figures import draw
+from mlffbench.diagnostics.measure import Column
+from mlffbench.diagnostics.ranking import Errors, rank
 from mlffbench.diagnostics.study import Probe, Study, diagnose, study, table
 from mlffbench.report.shifts import pair_table, ranking_table, sentences, shift_table
 
@@ -81,6 +89,103 @@ def test_errors_that_follow_forces_rank_force_norms_first(
     assert first.auroc_beyond_id.value > 0.95
     last = diagnosis.ranking[-1]
     assert (last.name, last.spearman, last.auroc_worst) == ("charge", None, None)
+
+
+def column(name: str, values: np.ndarray, *, distance: bool) -> Column:
+    facts = DiagnosticFacts(label=name, distance=distance)
+    return Column(name, facts, Measured(values), (Measured(values),))
+
+
+def test_a_distance_that_shrinks_with_the_error_misleads_and_comes_last() -> None:
+    generator = np.random.default_rng(0)
+    errors = generator.uniform(size=200)
+    noise = generator.normal(size=200)
+    columns = [
+        column("far", -errors + 0.1 * noise, distance=True),
+        column("few", -errors + 0.2 * noise, distance=False),
+        column("noise", noise, distance=True),
+        column("near", errors + 0.3 * noise, distance=True),
+        column("flat", np.zeros(200), distance=True),
+    ]
+    groups = [f"m{place % 50}" for place in range(200)]
+    pooled = Errors(values=errors, groups=groups, is_id=np.full(200, True))
+    found = rank(columns, pooled, seed=0)
+    assert [(row.name, row.use) for row in found] == [
+        ("few", "warns"),
+        ("near", "warns"),
+        ("noise", "no evidence"),
+        ("far", "misleads"),
+        ("flat", "unknown"),
+    ]
+    alone = Errors(values=errors, groups=["m"] * 200, is_id=np.full(200, True))
+    assert {row.use for row in rank(columns, alone, seed=0)} == {"unknown"}
+    flat = found[1].spearman
+    assert flat is not None
+    point = flat.model_copy(update={"value": 0.2, "low": 0.2, "high": 0.2})
+    assert found[1].model_copy(update={"spearman": point}).use == "unknown"
+    whole = flat.model_copy(update={"value": 1.0, "low": 1.0, "high": 1.0})
+    assert found[1].model_copy(update={"spearman": whole}).use == "warns"
+
+
+def test_distances_are_those_that_compare_with_training() -> None:
+    names = DIAGNOSTICS.names()
+    facts = {
+        name: cast("DiagnosticFacts", DIAGNOSTICS.entry(name).facts) for name in names
+    }
+    assert {name for name, one in facts.items() if not one.distance} == {
+        *("force_norm_mean", "force_norm_max", "size", "spectral_gap", "mean_degree")
+    }
+    assert all(one.distance for one in facts.values() if one.kind is None)
+
+
+def test_a_sentence_says_how_sure_it_is(diagnosis: Diagnosis) -> None:
+    (hot,) = (line for line in sentences(diagnosis) if line.startswith("hot: largest"))
+    assert "AUROC 1.00 [1.00, 1.00] against id" in hot.partition(";")[0]
+
+
+def test_an_alarm_is_not_called_where_chance_would_do(diagnosis: Diagnosis) -> None:
+    alarm = diagnosis.largest("new", alarms=True)
+    assert alarm is not None
+    sample = alarm.samples["new"]
+    assert sample.to_control is not None
+    assert sample.to_control.auroc is not None
+
+    def heard(**ends: float | None) -> str | None:
+        auroc = sample.to_control.auroc.model_copy(update=ends)  # type: ignore[union-attr]
+        control = sample.to_control.model_copy(update={"auroc": auroc})  # type: ignore[union-attr]
+        changed = sample.model_copy(update={"to_control": control})
+        one = alarm.model_copy(update={"samples": {**alarm.samples, "new": changed}})
+        found = diagnosis.model_copy(update={"diagnostics": (one,)})
+        loudest = found.largest("new", alarms=True)
+        return loudest and loudest.name
+
+    assert heard(value=0.8, low=0.51, high=0.9) == alarm.name
+    assert heard(value=0.8, low=0.49, high=0.9) is None
+    assert heard(value=0.8, low=None, high=None) == alarm.name
+    assert heard(value=0.4, low=None, high=None) is None
+
+
+def test_a_structure_without_graph_is_named_and_the_labels_stay() -> None:
+    train = replace(shaken(TRAIN), name="train")
+    cell = Structures.build(
+        [torch.zeros(1, 3).double()],
+        [torch.tensor([7])],
+        ids=["cell"],
+        cell=torch.eye(3).double()[None],
+        pbc=torch.ones(1, 3, dtype=torch.bool),
+    )
+    water = shaken(["H2O"]).structures
+    both = Structures.concatenate([water, cell])
+    test = with_graphs(Sample(name="test", structures=both), 3.0)
+    found = diagnose(study(train, [Probe(sample=test)], 3.0), [None])
+    facts = found.samples[1]
+    assert facts.shift_reason == ""
+    assert facts.shift_labels["elements"] == 1
+    assert facts.shift_labels["connectivity"] == 0
+    assert "force_norm" not in facts.shift_labels
+    told = " ".join(sentences(found))
+    assert "1 of 2 structures carry connectivity is unknown (structure 'cell'" in told
+    assert "2 of 2 structures carry force_norm is unknown" in told
 
 
 def test_auroc_is_against_the_control_and_distance_against_training(

@@ -1,7 +1,11 @@
 """What is written beside a run, and that it never makes a run fail."""
 
+import json
+import shutil
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -15,7 +19,13 @@ from mlffbench.diagnostics.base import Sample
 from mlffbench.diagnostics.document import Diagnosis
 from mlffbench.models.load import load_model
 from mlffbench.run.campaign import Done, Request, prepare, run_campaign
-from mlffbench.run.diagnose import DIAGNOSIS, FIGURES, VALUES, diagnose_runs
+from mlffbench.run.diagnose import (
+    DIAGNOSIS,
+    FIGURES,
+    VALUES,
+    diagnose_runs,
+    study_of,
+)
 from mlffbench.run.instruments import Instruments
 from mlffbench.run.store import RunFolder, read_arrays, write_arrays
 from mlffbench.run.stored import StoredRun
@@ -170,6 +180,50 @@ def test_a_broken_diagnosis_is_a_sentence_and_no_failure(
     )
     assert len(notes) == 1
     assert "forces.npz is missing or broken" in notes[0]
+
+
+def refined(folder: RunFolder) -> RunFolder:
+    """Return a run of another mode beside a baseline, without a diagnosis."""
+    path = folder.path.parent / "rr"
+    shutil.copytree(folder.path, path)
+    (path / DIAGNOSIS).unlink()
+    change(path, lambda facts: facts["mode"].update(name="rr"))
+    return RunFolder(path)
+
+
+def change(path: Path, how: Callable[[dict[str, Any]], None]) -> None:
+    facts = json.loads((path / "run.json").read_text())
+    how(facts)
+    (path / "run.json").write_text(json.dumps(facts))
+
+
+def test_a_broken_mode_does_not_cost_the_others(folder: RunFolder, springs: str) -> None:
+    other = refined(folder)
+    (folder.path / "forces.npz").write_bytes(b"")
+    notes = diagnose_runs(
+        [folder, other],
+        load_model(springs, ModelOptions()),
+        device="cpu",
+        dtype=None,
+        advance=lambda _: None,
+    )
+    assert notes[0].startswith("no diagnosis of 'springs' (baseline): ")
+    assert not any("(rr)" in note for note in notes)
+    assert Diagnosis.read(other.path / DIAGNOSIS).mode == "rr"
+
+
+def test_a_baseline_of_the_same_model_and_files_is_read(folder: RunFolder) -> None:
+    other = refined(folder)
+
+    def read() -> list[bool]:
+        found = study_of(StoredRun.read(other), Instruments())
+        return [probe.sample.prediction is not None for probe in found.tests]
+
+    assert read() == [True, True]
+    change(other.path, lambda facts: facts["splits"][1].update(source_sha256="new"))
+    assert read() == [False, True]
+    change(other.path, lambda facts: facts["model"].update(weights_sha256="new"))
+    assert read() == [False, False]
 
 
 def test_a_model_that_raises_in_embed_costs_only_the_embedding(
