@@ -71,7 +71,7 @@ def warnings_of(diagnosis: Diagnosis) -> dict[str, Any]:
         "ranking": [
             {
                 "name": one.name,
-                "explains": one.needs_labels,
+                "use": one.use,
                 "n": one.n,
                 "spearman": _interval(one.spearman),
                 "worst": _interval(one.auroc_worst),

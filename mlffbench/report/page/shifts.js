@@ -98,8 +98,8 @@ const Shifts = (() => {
     const found = rows.find(({ row }) => row.mode === "baseline") || rows[0];
     if (!found || !found.run.ranking.length) return [];
     const known = new Map(model.diagnostics.map((one) => [one.name, one.label]));
-    const lines = found.run.ranking.map((one) => [known.get(one.name) || one.name, one.explains ? "explains" : "warns", String(one.n), interval(one.spearman), interval(one.worst), interval(one.beyond)]);
-    const save = element("button", { type: "button", class: "csv", onclick: () => Figure.save("alarm ranking", [["distance", "use", "n", "spearman", "auroc_worst_tenth", "auroc_beyond_id"], ...found.run.ranking.map((one) => [one.name, one.explains ? "explains" : "warns", one.n, one.spearman && one.spearman[0], one.worst && one.worst[0], one.beyond && one.beyond[0]])]) }, "CSV");
+    const lines = found.run.ranking.map((one) => [known.get(one.name) || one.name, one.use, String(one.n), interval(one.spearman), interval(one.worst), interval(one.beyond)]);
+    const save = element("button", { type: "button", class: "csv", onclick: () => Figure.save("alarm ranking", [["distance", "use", "n", "spearman", "auroc_worst_tenth", "auroc_beyond_id"], ...found.run.ranking.map((one) => [one.name, one.use, one.n, one.spearman && one.spearman[0], one.worst && one.worst[0], one.beyond && one.beyond[0]])]) }, "CSV");
     return [
       element("h3", {}, `Which distance warns of error (${Text.plain(found.row.label, 50)}, ${Text.plain(found.row.mode, 30)}) `, save),
       element("p", { class: "what" }, "ρ: rank correlation with each structure's error. AUROC: how well it tells the worst tenth, and errors beyond the ID splits' 95th percentile, from the rest; 0.5 is chance. “Explains” needs reference labels and cannot warn where there are none."),
