@@ -4,11 +4,16 @@ from pathlib import Path
 import pytest
 from pair_fields import line
 
+import mlffbench
 from mlffbench.core.errors import DataError, StoreError
 from mlffbench.core.spectrum import SpectralReference
 from mlffbench.core.structures import Structures
+from mlffbench.datasets.mini.splits import splits
+from mlffbench.models.twoheaded.checkpoint import read_manifest
 from mlffbench.refine.base import Training
 from mlffbench.refine.reference import reference_of, remembered
+
+CHECKPOINTS = Path(mlffbench.__file__).parent / "models" / "twoheaded" / "shipped"
 
 
 class Book:
@@ -89,3 +94,15 @@ def test_a_model_that_remembers_is_believed() -> None:
     Model.training_spectrum = None
     assert remembered(Model()) is None
     assert remembered(object()) is None
+
+
+@pytest.mark.parametrize("name", ["mini-mace", "mini-mace-scratch", "mini-schnet"])
+def test_a_shipped_model_remembers_the_graphs_of_its_training_split(name: str) -> None:
+    manifest = read_manifest(CHECKPOINTS / name)
+    [train] = [split for split in splits() if split.role == "train"]
+    known = SpectralReference.from_facts(manifest.facts["spectral_reference"])
+    assert known is not None
+    assert (known.cutoff, known.n_structures) == (4.5, len(train.rows))
+    computed = SpectralReference.of(train.structures, known.cutoff)
+    assert known.mean == pytest.approx(computed.mean, abs=1e-9)
+    assert known.quantiles == pytest.approx(computed.quantiles, abs=1e-9)
