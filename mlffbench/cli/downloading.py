@@ -189,6 +189,9 @@ def _verify(target: "Target", folder: Path, progress: "TransferProgress") -> Non
 
     if target.download.repository:
         target = target._replace(files=noted_files(folder))
+        if not target.files:
+            msg = f"nothing of {target.key} is in {folder}; type: mlffbench download "
+            raise DataError(msg + f"{target.key} --file PATTERN")
     verify(target, folder, progress)
     progress.note(f"{target.key}: every byte in {folder} is as it was verified")
 

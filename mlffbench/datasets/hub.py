@@ -7,9 +7,12 @@ from pathlib import Path
 
 from mlffbench.core.errors import DataError, MissingExtraError
 from mlffbench.datasets.downloads import Target
+from mlffbench.datasets.lockfile import NAME
 from mlffbench.datasets.remote import RemoteFile, safe_parts
 
 _SKIPPED = {".gitattributes", "README.md"}
+_OURS = {NAME, ".lock"}
+"""What lies beside the files of a folder that was downloaded on another computer."""
 
 
 def listed(target: Target) -> Target:
@@ -86,6 +89,7 @@ def of_user(target: Target, origin: Path, patterns: list[str] | None) -> Target:
     folder = origin if origin.is_dir() else origin.parent
     paths = sorted(origin.rglob("*")) if origin.is_dir() else [origin]
     names = [path.relative_to(folder).as_posix() for path in paths if path.is_file()]
+    names = [name for name in names if name not in _SKIPPED | _OURS]
     if patterns:
         names = [n for n in names if any(fnmatchcase(n, p) for p in patterns)]
     if not names:

@@ -254,7 +254,7 @@ def _download(
             part.finish()
             return _sealed(found, file, origin.url)
         part.discard()
-        others = left.urls[left.urls.index(origin.url) + 1 :] if origin.url else ()
+        others = _urls_after(origin.url, left)
         if not others:
             msg = (
                 f"{file.name} from {origin.url} {fault}; it was removed: repeat the "
@@ -263,6 +263,13 @@ def _download(
             raise DataError(msg)
         watcher.note(f"{file.name} from {origin.url} {fault}; trying the next address")
         left = replace(left, urls=others)
+
+
+def _urls_after(url: str, file: RemoteFile) -> tuple[str, ...]:
+    """Return the addresses after one; all, if the part was begun from elsewhere."""
+    if not url:
+        return ()
+    return file.urls[file.urls.index(url) + 1 :] if url in file.urls else file.urls
 
 
 def _find(origin: Path, file: RemoteFile, target: Target) -> Path | None:
@@ -314,6 +321,9 @@ def _link_or_copy(
     source: Path, path: Path, file: RemoteFile, found: FileLock, watcher: Watcher
 ) -> None:
     part = PartialFile(path)
+    if part.path.exists() and part.path.samefile(source):  # the user names our own part
+        part.finish()
+        return
     part.discard()
     try:
         os.link(source, part.path)

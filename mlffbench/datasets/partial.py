@@ -76,6 +76,7 @@ class PartialFile:
         """
         with self._writing():
             self._note.unlink(missing_ok=True)  # never an old note with new bytes
+            self.path.unlink(missing_ok=True)  # it may be a link to a file of the user's
             self.path.write_bytes(b"")
         write_atomic(self._note, json.dumps(asdict(origin)).encode())
 

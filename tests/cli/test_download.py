@@ -384,6 +384,11 @@ def test_files_of_a_repository_are_listed_chosen_and_recognised(
     assert checked.returncode == 0, checked.stderr
 
 
+def test_nothing_is_not_verified(server: FileServer, tmp_path: Path) -> None:
+    checked = hub(server, tmp_path, "--verify-only")
+    assert "nothing of mlff-distribution-shifts is in data/" in sentence(checked)
+
+
 def test_a_repository_that_cannot_be_listed_is_one_sentence(
     server: FileServer, tmp_path: Path
 ) -> None:
