@@ -136,7 +136,10 @@ class BatchedEngine:
             state = start.state
             live = _Live(self, state)
             if live.members:
-                live.record(state, recorder, {})
+                faults: dict[int, str] = {}
+                live.record(state, recorder, faults)
+                for place, reason in sorted(faults.items()):
+                    state.stop(live.members[place], 0, reason)
             yield {**recorder.take(), **state.arrays()}
         every = self.course.checkpoint_every
         while state.running():

@@ -136,11 +136,13 @@ def _in_order(records: Sequence[Record]) -> list[Record]:
 def _title(ordered: Sequence[Record]) -> str:
     first = ordered[0]
     told = first.provenance
+    mass = told["hydrogen_mass"]
+    hydrogens = "" if mass == "None" else f", hydrogens of {mass} amu"
     bath = "Langevin" if told["thermostat"] == "True" else "no thermostat"
     return (
         f"{first.suite} v{first.suite_version}: dynamics, {told['preset']}, {bath}, "
         f"{told['temperature']} K, {told['time_step']} fs, {told['duration']} ps, "
-        f"{told['engine']} engine"
+        f"{told['engine']} engine{hydrogens}"
     )
 
 

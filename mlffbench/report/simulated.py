@@ -11,7 +11,7 @@ from mlffbench.report.dynamics import dynamics_table
 from mlffbench.report.published import ReportRun
 from mlffbench.report.tables import TextTable
 from mlffbench.report.units import UnitSystem
-from mlffbench.run.curve_score import score_curve
+from mlffbench.run.curve_score import read_curve, score_curve
 from mlffbench.run.store import CURVE, SIMULATION, RunFolder, find_others
 
 
@@ -65,6 +65,8 @@ def _readable(
     for folder in folders:
         try:
             folder.read_records()
+            if folder.facts_name == CURVE:
+                read_curve(folder)
         except StoreError as error:
             told = ReportRun(path=str(folder.path), status="left out", reason=str(error))
             left_out.append(told)
@@ -83,6 +85,8 @@ def dynamics_tables(folders: Sequence[RunFolder], system: UnitSystem) -> list[Te
                 *(record.suite, str(record.suite_version), record.split_sha256),
                 *(told["preset"], told["temperature"], told["time_step"]),
                 *(told["duration"], told["engine"], told["friction"], str(record.seed)),
+                *(told["thermostat"], told["criterion"], told["record_every"]),
+                *(told["hydrogen_mass"], told["repartition"], told["seeds"]),
             )
             tables.setdefault(key, []).append(record)
     return [dynamics_table(records, system) for records in tables.values()]

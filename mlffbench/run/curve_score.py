@@ -180,7 +180,9 @@ def labels_saved(curve: _Curve, split: str, seed: int) -> list[Saved]:
             )
             note = ""
             if mine[0] <= base[place]:
-                note = "at least: met without a label"
+                fewest = curve.sizes[0]
+                how = f"with the fewest labels, {fewest}" if fewest else "without a label"
+                note = f"at least: met {how}"
             elif mine.min() > base[place]:
                 note = "at most: not met with the most labels"
             found.append(

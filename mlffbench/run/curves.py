@@ -168,7 +168,21 @@ def _halves(
     wanted = {test[name].control for name in chosen} - {""}
     used = [split for split in controls if split.name in wanted] or controls[:1]
     tests = [test[name] for name in chosen]
+    _check_molecules([val[name] for name in chosen], tests)
     return tuple(val[name] for name in chosen), (*tests, *used)
+
+
+def _check_molecules(pool: Sequence[Split], tests: Sequence[Split]) -> None:
+    """A label of one split may not be of a molecule that another split tests on."""
+    labelled = {group for split in pool for group in split.groups}
+    for split in tests:
+        shared = labelled & set(split.groups)
+        if shared:
+            msg = (
+                f"{len(shared)} molecules of the test half of {split.name!r} are in a "
+                f"val half that labels are drawn from, e.g. {min(shared)!r}; name splits "
+            )
+            raise SuiteError(msg + "that share none with --split")
 
 
 def _possible(

@@ -122,6 +122,22 @@ def test_a_broken_bond_stops_its_system_only(kind: type) -> None:
     assert (np.abs(lengths - 1) <= 0.5).all()
 
 
+@pytest.mark.parametrize("kind", [BatchedEngine, AseEngine])
+def test_a_start_out_of_order_never_moves(kind: type) -> None:
+    structures = chains(2, 2)
+    sound, stretched = find_bonds(structures)
+    stretched = replace(stretched, reference=stretched.reference + 0.6)
+    criterion = BondCriterion([sound, stretched], [2, 2])
+    systems = systems_of(structures, n_steps=20)
+    found, state = last(
+        kind(asked(Springs()), systems, criterion, course(thermostat=True))
+    )
+    assert state.status.tolist() == [FINISHED, STOPPED]
+    assert state.stop_step.tolist() == [-1, 0]
+    assert state.reasons[1].startswith("bond C1–C2 is 1.00 Å, its mean 1.60 Å")
+    assert len(found[1].step) == 0
+
+
 def test_too_hot_is_stopped_between_frames() -> None:
     systems = systems_of(chains(3), n_steps=100, temperature=5000)
     plan = course(thermostat=True, record_every=50, sane_kelvin=(0.1, 1000))

@@ -3,11 +3,14 @@
 from dataclasses import replace
 from pathlib import Path
 
+import ase.io
 import numpy as np
 import pytest
+from ase.build import molecule
 
 from mlffbench.core.errors import BenchError, SuiteError
 from mlffbench.metrics.molecules import Molecules
+from mlffbench.report.simulated import find_further
 from mlffbench.run.curve_score import _Curve, labels_needed, labels_saved, score_curve
 from mlffbench.run.curves import CurveRequest, Curves, prepare_curves, run_curves
 from mlffbench.training.finetune import FineTuning
@@ -89,6 +92,14 @@ def test_savings_beyond_the_curve_say_so() -> None:
     assert second.note == "at most: not met with the most labels"
 
 
+def test_savings_without_a_size_of_zero_do_not_claim_it() -> None:
+    known = curve(baseline=[8, 6, 4], ttt=[5, 5, 5])
+    later = {(mode, size + 5): e for (mode, size), e in known.errors.items()}
+    first = labels_saved(replace(known, sizes=(5, 15, 25), errors=later), "ood", 0)[0]
+    assert first.value.value == 0
+    assert first.note == "at least: met with the fewest labels, 5"
+
+
 def digest(curves: Curves) -> bytes:
     return (curves.folder(curves.jobs[0]).path / "errors.npz").read_bytes()
 
@@ -111,6 +122,12 @@ def test_a_curve_stopped_and_resumed_ends_the_same(tmp_path: Path) -> None:
     assert 1000 * untouched.value == pytest.approx(555, abs=1)
     assert untouched.n == 20
     assert "forces_mae" in records[4].paired
+    score = whole.folder(whole.jobs[0])
+    score.write_records(records)
+    (score.path / "errors.npz").write_bytes(b"half")
+    further = find_further([tmp_path / "whole"])
+    assert further.curves == ()
+    assert "errors.npz" in further.left_out[0].reason
 
 
 def test_sizes_beyond_the_pool_leave_the_others_standing() -> None:
@@ -124,6 +141,43 @@ def test_sizes_beyond_the_pool_leave_the_others_standing() -> None:
         prepare_curves(replace(SMALL, sizes=(100,)))
     with pytest.raises(BenchError, match="at -1 labels"):
         prepare_curves(replace(SMALL, sizes=(-1, 5)))
+
+
+def test_no_split_is_tested_on_molecules_another_is_labelled_with(
+    tmp_path: Path,
+) -> None:
+    def write_frames(name: str, *molecules: str) -> None:
+        frames = [molecule(one) for one in molecules]
+        for one, atoms in zip(molecules, frames, strict=True):
+            atoms.info |= {"REF_energy": 0.0, "group": one}
+            atoms.arrays["REF_forces"] = np.zeros((len(atoms), 3))
+        ase.io.write(tmp_path / name, frames)
+
+    write_frames("train.xyz", "CH3OH")
+    write_frames("id.xyz", "CH4")
+    write_frames("water.xyz", "H2O")
+    write_frames("rest.xyz", "CO2", "NH3")
+    suite = tmp_path / "crossed.yaml"
+    suite.write_text(
+        """
+name: crossed
+version: 1
+summary: water is labelled in one split and tested on in the other
+level_of_theory: none
+splits:
+  - {name: train, role: train, file: train.xyz}
+  - {name: id, role: id_test, file: id.xyz}
+  - {name: wet, role: ood_val, file: water.xyz, shift: {kind: size, rule: any}}
+  - {name: wet, role: ood_test, file: rest.xyz, shift: {kind: size, rule: any}}
+  - {name: dry, role: ood_val, file: rest.xyz, shift: {kind: size, rule: any}}
+  - {name: dry, role: ood_test, file: water.xyz, shift: {kind: size, rule: any}}
+models: [zero]
+"""
+    )
+    request = CurveRequest(suite=str(suite), sizes=(0, 1))
+    with pytest.raises(SuiteError, match="2 molecules of the test half of 'wet' are in"):
+        prepare_curves(request)
+    assert prepare_curves(replace(request, splits=("dry",))).jobs[0].splits == ("dry",)
 
 
 def test_an_unknown_split_is_told() -> None:

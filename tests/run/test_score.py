@@ -3,9 +3,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from mlffbench.core.record import Record
+from mlffbench.core.record import MetricValue, Record
+from mlffbench.metrics.facts import MetricFacts
 from mlffbench.run.campaign import Request, prepare, run_campaign
 from mlffbench.run.score import fit_shifts, score_run
+from mlffbench.run.simulation_score import _honest
 from mlffbench.run.store import RunFolder
 from mlffbench.run.stored import StoredRun
 
@@ -101,3 +103,12 @@ def test_scoring_twice_gives_the_same_records(folder: RunFolder) -> None:
     assert score_run(folder).records == score_run(folder).records
     folder.write_records(score_run(folder).records)
     assert folder.read_records() == score_run(folder).records
+
+
+def test_a_mean_of_equal_times_that_rounds_down_is_a_lower_bound() -> None:
+    facts = MetricFacts(unit="ps", better="higher", bounds=(0, 0.03))
+    below = float(np.nextafter(0.03, 0))
+    value = MetricValue(
+        value=below, unit="ps", n=15, n_molecules=5, low=below, high=below
+    )
+    assert _honest("stable_time", value, facts).low is None

@@ -19,6 +19,8 @@ from ase.io import read, write
 
 from mlffbench.core.errors import BenchError, StoreError, SuiteError
 from mlffbench.dynamics.presets import PRESETS
+from mlffbench.report.document import compose
+from mlffbench.report.simulated import dynamics_tables
 from mlffbench.run.campaign import Done
 from mlffbench.run.simulation_score import read_trajectories, write_scores
 from mlffbench.run.simulations import (
@@ -205,6 +207,32 @@ def test_all_alive_is_a_lower_bound_not_a_certainty(suite: Path) -> None:
     )
     ood = write_scores(done.folders[0])[1]
     assert ood.metrics["survival"].low == pytest.approx(0.025 ** (1 / 3))
+
+
+def test_two_lower_bounds_are_not_compared(suite: Path) -> None:
+    done = run(suite, modes=("baseline", "ttt"), models=("mini-schnet",), splits=("id",))
+    assert done.faults == []
+    base, tuned = (write_scores(folder)[0] for folder in done.folders)
+    assert base.metrics["survival"].value == tuned.metrics["survival"].value == 1
+    assert {"stable_time", "survival"}.isdisjoint(tuned.paired)
+
+
+def test_protocols_with_other_hydrogens_stand_apart(suite: Path) -> None:
+    folders = []
+    for name, mass in (("light", None), ("heavy", 3.0)):
+        preset = replace(FAST, duration=0.005, hydrogen_mass=mass)
+        out = suite.parent / name
+        done = run(suite, models=("zero",), preset=preset, splits=("id",), out=out)
+        write_scores(done.folders[0])
+        folders.append(done.folders[0])
+    titles = [table.title for table in dynamics_tables(folders, "meV")]
+    assert len(titles) == 2
+    assert titles[1].endswith("hydrogens of 3.0 amu")
+    # a page without a run of static errors says where to look
+    page = compose([folder.path for folder in folders], "html").text
+    assert "No run could be read" not in page
+    assert page.count('aria-labelledby="dynamics-') == 2
+    assert '<th scope="row"><bdi>id</bdi></th>' in page
 
 
 def test_the_ase_engine_agrees_on_who_lives(suite: Path) -> None:
