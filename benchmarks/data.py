@@ -176,9 +176,9 @@ def run_part(part: str, path: Path) -> None:
     elif part == "feed":
         result = feed_costs(path)
     else:
-        from mlffbench.datasets.canonical import canonical_smiles
-        from mlffbench.datasets.index import build_index
-        from mlffbench.datasets.reader import open_source
+        from mlffbench.datasets.files.open import open_source
+        from mlffbench.datasets.index.index import build_index
+        from mlffbench.datasets.molecules.smiles import canonical_smiles
 
         canonical_smiles("C")  # imports are no part of the cost
         target = path.with_suffix(f".{part}.parquet")
@@ -213,9 +213,9 @@ def feed_costs(path: Path) -> dict[str, float]:
     """Return the seconds of the same training steps from memory and from disk."""
     import torch
 
-    from mlffbench.core.options import ModelOptions
-    from mlffbench.datasets.indexed import IndexedFile
-    from mlffbench.datasets.prefetch import LabelledBatch, read_ahead
+    from mlffbench.core.model_options import ModelOptions
+    from mlffbench.datasets.files.prefetch import LabelledBatch, read_ahead
+    from mlffbench.datasets.index.indexed import IndexedFile
     from mlffbench.models.load import load_model
     from mlffbench.training.loss import LossWeights, labels_loss
 

@@ -30,7 +30,7 @@ import torch
 from ase import units
 from ase.md.langevin import Langevin
 
-from mlffbench.core.options import ModelOptions
+from mlffbench.core.model_options import ModelOptions
 from mlffbench.core.structures import Structures
 from mlffbench.dynamics.ase_engine import to_atoms
 from mlffbench.dynamics.engine import BatchedEngine, Course, _Live, prepare

@@ -89,7 +89,7 @@ def run_part(part: str, path: Path) -> None:
         start = time.perf_counter()
         walk(path)
     else:
-        from mlffbench.datasets.spice import SpiceFile
+        from mlffbench.datasets.files.spice_layout import SpiceFile
 
         start = time.perf_counter()
         if part != "imports":

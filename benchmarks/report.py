@@ -23,8 +23,8 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 import numpy as np
 import pandas as pd
 
-from mlffbench.run.score import score_run
-from mlffbench.run.store import RunFolder
+from mlffbench.run.evaluate.evaluation_score import score_run
+from mlffbench.run.folder import RunFolder
 
 SPLITS = {
     "train": ("train", 0.1),
@@ -86,9 +86,9 @@ def make_runs(out: Path, n_runs: int, n: int) -> None:
                 scale=share, size=len(sizes)
             )
             predicted = table.assign(energy=energy)
-            facts = facts_of(f"model-{number}", mode, table)
+            manifest = manifest_of(f"model-{number}", mode, table)
             content = {**arrays, "forces": {"forces": forces.astype(np.float32)}}
-            folder.finish(predicted, content, facts)
+            folder.finish(predicted, content, manifest)
             records, shifts = score_run(folder)
             folder.write_records(records)
             folder.write_alignment(shifts)
@@ -137,7 +137,7 @@ def make_structures(rng: Any, n: int) -> tuple[pd.DataFrame, dict[str, Any], Any
     return table, arrays, sizes
 
 
-def facts_of(model: str, mode: str, table: pd.DataFrame) -> dict[str, Any]:
+def manifest_of(model: str, mode: str, table: pd.DataFrame) -> dict[str, Any]:
     """Return what run.json holds."""
     counts = table["split"].value_counts()
     splits = [

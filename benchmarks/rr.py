@@ -26,11 +26,11 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 if __name__ != "__mp_main__":
     import torch
 
-    from mlffbench.core.options import ModelOptions
+    from mlffbench.core.model_options import ModelOptions
     from mlffbench.core.structures import Structures
     from mlffbench.models.load import load_model
-    from mlffbench.refine.radius import PublishedRadiusRefinement, RadiusRefinement
-    from mlffbench.run.plan import BATCH_ATOMS
+    from mlffbench.refine.radius.radius import PublishedRadiusRefinement, RadiusRefinement
+    from mlffbench.run.evaluate.evaluation_job import BATCH_ATOMS
     from mlffbench.run.suite import load_splits, load_suite
 
 ROUNDS = 5

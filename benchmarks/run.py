@@ -30,12 +30,12 @@ with warnings.catch_warnings():
 from ase import Atoms
 
 from mlffbench.core.card import ModelCard
-from mlffbench.core.options import ModelOptions
+from mlffbench.core.model_options import ModelOptions
 from mlffbench.core.structures import Structures
 from mlffbench.models.catalog import MODELS
 from mlffbench.models.load import load_model
 from mlffbench.run.campaign import Request, prepare, run_campaign
-from mlffbench.run.plan import choose_rows, plan_batches, why_skipped
+from mlffbench.run.evaluate.evaluation_job import choose_rows, plan_batches, why_skipped
 
 
 class Silent:
@@ -52,7 +52,7 @@ def main() -> None:
     repeats = int(sys.argv[1]) if len(sys.argv) > 1 else 3
     torch.set_num_threads(1)
     campaign = prepare(Request(suite="mini-ood", models=("ani-1x",)))
-    card = MODELS.entry("ani-1x").facts
+    card = MODELS.entry("ani-1x").card
     assert isinstance(card, ModelCard)
     batches: list[Structures] = []
     for number, split in enumerate(campaign.splits):

@@ -32,13 +32,13 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 if __name__ != "__mp_main__":
     import torch
 
-    from mlffbench.core.options import ModelOptions
+    from mlffbench.core.model_options import ModelOptions
     from mlffbench.core.structures import Structures
     from mlffbench.models.load import load_model
+    from mlffbench.models.physics.xtb import load_gfn2
     from mlffbench.models.twoheaded.model import TwoHeaded
-    from mlffbench.priors.labels import LabelCache, label
-    from mlffbench.priors.xtb import load_gfn2
-    from mlffbench.refine.base import Unit
+    from mlffbench.priors.prior_labels import LabelCache, label
+    from mlffbench.refine.refiner import Unit
     from mlffbench.refine.ttt import PriorTuning
     from mlffbench.run.suite import load_splits, load_suite
     from mlffbench.training.loss import l2_mae

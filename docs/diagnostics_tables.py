@@ -9,10 +9,10 @@ import sys
 from dataclasses import replace
 from pathlib import Path
 
-from mlffbench.diagnostics.document import Diagnosis
-from mlffbench.report.render import to_markdown
-from mlffbench.report.shifts import ranking_table, shift_table
-from mlffbench.report.tables import TextTable
+from mlffbench.diagnostics.diagnosis import Diagnosis
+from mlffbench.report.tables.record_tables import TextTable
+from mlffbench.report.tables.render import to_markdown
+from mlffbench.report.tables.shift_tables import ranking_table, shift_table
 
 HERE = Path(__file__).parent
 PAGE = HERE / "diagnostics.md"

@@ -10,9 +10,9 @@ from pathlib import Path
 
 from mlffbench.core.record import Record
 from mlffbench.report.document import records_by_suite
-from mlffbench.report.render import to_markdown
-from mlffbench.report.tables import energy_table, force_table, radius_table
-from mlffbench.run.store import find_runs
+from mlffbench.report.tables.record_tables import energy_table, force_table, radius_table
+from mlffbench.report.tables.render import to_markdown
+from mlffbench.run.folder import find_runs
 
 HERE = Path(__file__).parent
 README, RESULTS = HERE.parent / "README.md", HERE / "results.md"

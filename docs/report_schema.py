@@ -6,7 +6,7 @@ Usage: python docs/report_schema.py
 import json
 from pathlib import Path
 
-from mlffbench.report.published import REPORT_VERSION, schema
+from mlffbench.report.schema import REPORT_VERSION, schema
 
 FOLDER = Path(__file__).parent / "schema"
 

@@ -18,18 +18,18 @@ import numpy as np
 import pandas as pd
 import torch
 
-from mlffbench.core.options import ModelOptions
+from mlffbench.core.model_options import ModelOptions
 from mlffbench.core.record import MetricValue
 from mlffbench.core.spectrum import Spectra, SpectralReference, spectra
 from mlffbench.core.split import Split
 from mlffbench.core.structures import Structures
-from mlffbench.diagnostics.oracle import errors_by_cutoff
+from mlffbench.diagnostics.cutoff_errors import errors_by_cutoff
 from mlffbench.metrics.molecules import Molecules
 from mlffbench.metrics.share import share
 from mlffbench.models.cutoffs import candidates_of, radii_of
 from mlffbench.models.load import load_model
-from mlffbench.refine.criteria import mean_over_groups, prior_scores
 from mlffbench.refine.prior_head import PriorLabels
+from mlffbench.refine.radius.criteria import mean_over_groups, prior_scores
 from mlffbench.run.suite import load_splits, load_suite
 
 MODELS = ("mini-mace", "mini-schnet")

@@ -27,7 +27,7 @@ from ase.md.velocitydistribution import (
 from ase.md.verlet import VelocityVerlet
 
 from mlffbench.core.forcefield import ForceField
-from mlffbench.core.options import ModelOptions
+from mlffbench.core.model_options import ModelOptions
 from mlffbench.core.structures import Structures
 from mlffbench.models.load import load_model
 from mlffbench.run.suite import load_splits, load_suite

@@ -19,10 +19,10 @@ import torch
 from torch import Tensor, nn
 
 from mlffbench.core.forcefield import HasPriorHead
-from mlffbench.core.options import ModelOptions
+from mlffbench.core.model_options import ModelOptions
 from mlffbench.core.split import Split
 from mlffbench.core.structures import Structures
-from mlffbench.datasets.mini.splits import splits
+from mlffbench.datasets.sets.mini.splits import splits
 from mlffbench.models.load import load_model
 from mlffbench.refine.ttt import PriorTuning
 

@@ -11,12 +11,11 @@ from mlffbench.datasets.catalog import DATASETS
 from mlffbench.diagnostics.catalog import DIAGNOSTICS
 from mlffbench.metrics.catalog import METRICS
 from mlffbench.models.catalog import MODELS
-from mlffbench.priors.catalog import PRIORS
 from mlffbench.refine.catalog import REFINERS
 from mlffbench.run.catalog import suite_rows
 
 ROOT = Path(__file__).parent.parent
-REGISTRIES = [DATASETS, DIAGNOSTICS, METRICS, MODELS, PRIORS, REFINERS]
+REGISTRIES = [DATASETS, DIAGNOSTICS, METRICS, MODELS, REFINERS]
 ROWS = [(r, name, entry) for r in REGISTRIES for name, entry in r.rows().items()]
 PYPROJECT = (ROOT / "pyproject.toml").read_text(encoding="utf-8")
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -55,11 +54,10 @@ def test_every_suite_is_in_the_readme() -> None:
 
 
 def test_models_and_data_state_their_facts() -> None:
-    for registry in (MODELS, PRIORS):
-        for name, entry in registry.rows().items():
-            assert isinstance(entry.facts, ModelCard), name
+    for name, entry in MODELS.rows().items():
+        assert isinstance(entry.card, ModelCard), name
     for name, entry in DATASETS.rows().items():
-        assert isinstance(entry.facts, DataCard), name
+        assert isinstance(entry.card, DataCard), name
 
 
 def test_data_readme_and_catalogue_agree() -> None:

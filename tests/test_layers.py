@@ -1,6 +1,9 @@
 """The floors: an import may only point down. See CONTRIBUTING.md."""
 
 import ast
+import sys
+from collections import Counter
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -10,6 +13,7 @@ import mlffbench
 PACKAGE = Path(mlffbench.__file__).parent
 FLOORS = {
     "core": 1,
+    "contract": 2,
     "datasets": 2,
     "models": 2,
     "priors": 2,
@@ -22,13 +26,28 @@ FLOORS = {
     "report": 5,
     "cli": 6,
 }
+"""Packages of one floor do not know each other."""
+ROOMS = {
+    "datasets": {"molecules": 1, "files": 2, "index": 3, "download": 3, "sets": 4},
+    "models": {"physics": 1, "pretrained": 1, "twoheaded": 2},
+    "refine": {"radius": 1},
+    "diagnostics": {"distances": 1},
+    "report": {"tables": 1},
+    "run": {"evaluate": 1, "diagnose": 2, "simulate": 2, "curve": 2},
+    "cli": {"shared": 1},
+}
+"""Floors of the rooms inside a package; its own modules may be used by any of them."""
 CORE_MAY_IMPORT = {"torch", "numpy", "pydantic", "vesin"}
 MODULES = sorted(PACKAGE.rglob("*.py"))
 
 
+def tree_of(path: Path) -> ast.Module:
+    return ast.parse(path.read_text(encoding="utf-8"))
+
+
 def imports_of(path: Path) -> set[str]:
     found = set()
-    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+    for node in ast.walk(tree_of(path)):
         if isinstance(node, ast.Import):
             found |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom) and node.module:
@@ -42,15 +61,79 @@ def name_of(path: Path) -> str:
 
 @pytest.mark.parametrize("path", MODULES, ids=name_of)
 def test_imports_point_down(path: Path) -> None:
-    home = path.relative_to(PACKAGE).parts[0]
+    home, *rest = path.relative_to(PACKAGE).parts
     if home.endswith(".py"):
         return
+    rooms = ROOMS.get(home, {})
     for name in imports_of(path):
         if not name.startswith("mlffbench."):
             continue
-        target = name.split(".")[1]
+        _, target, *inside = name.split(".")
         allowed = target == home or FLOORS[target] < FLOORS[home]
         assert allowed, f"{name_of(path)} imports {name}, which is not on a lower floor"
+        if target == home and rest[0] in rooms and inside and inside[0] in rooms:
+            lower = rooms[inside[0]] < rooms[rest[0]]
+            assert lower or inside[0] == rest[0], f"{name_of(path)} imports {name}"
+
+
+def test_every_room_has_a_floor() -> None:
+    for home in FLOORS:
+        rooms = {p.parent.name for p in (PACKAGE / home).glob("*/__init__.py")}
+        assert rooms == set(ROOMS.get(home, {})), home
+
+
+def modules_by_name() -> dict[str, Path]:
+    return {
+        ".".join(("mlffbench", *path.relative_to(PACKAGE).with_suffix("").parts)): path
+        for path in MODULES
+    }
+
+
+def test_no_module_needs_itself() -> None:
+    modules = modules_by_name()
+    needs: dict[str, set[str]] = {}
+    for name, path in modules.items():
+        found = set()
+        for node in ast.walk(tree_of(path)):
+            if isinstance(node, ast.ImportFrom) and node.module:
+                whole = {f"{node.module}.{alias.name}" for alias in node.names}
+                found |= (whole & modules.keys()) or ({node.module} & modules.keys())
+        needs[name] = found
+    done: set[str] = set()
+
+    def visit(name: str, way: tuple[str, ...]) -> None:
+        assert name not in way, " -> ".join([*way[way.index(name) :], name])
+        if name not in done:
+            for other in sorted(needs[name]):
+                visit(other, (*way, name))
+            done.add(name)
+
+    for name in needs:
+        visit(name, ())
+
+
+def test_a_name_stands_for_one_module() -> None:
+    names = Counter(path.stem for path in MODULES)
+    twice = {name for name, n in names.items() if n > 1}
+    assert twice <= {"__init__", "catalog"}
+
+
+def commands() -> Iterator[str]:
+    import typer
+
+    from mlffbench.cli.app import app
+
+    yield from typer.main.get_command(app).commands  # type: ignore[attr-defined]
+
+
+def test_the_file_of_a_command_bears_its_name() -> None:
+    files = {path.stem for path in (PACKAGE / "cli").glob("*.py")}
+    assert files - {"__init__", "app"} == {name.replace("-", "_") for name in commands()}
+
+
+def test_no_folder_holds_more_than_eighteen_modules() -> None:
+    counts = Counter(path.parent for path in MODULES)
+    assert not {str(folder) for folder, n in counts.items() if n > 18}
 
 
 @pytest.mark.parametrize("path", MODULES, ids=name_of)
@@ -68,8 +151,6 @@ def test_half_of_the_modules_fit_on_150_lines() -> None:
 
 
 def test_core_stands_on_few_packages() -> None:
-    import sys
-
     for path in (PACKAGE / "core").glob("*.py"):
         for name in imports_of(path):
             top = name.split(".")[0]
@@ -80,6 +161,6 @@ def test_core_stands_on_few_packages() -> None:
 def test_init_files_are_docstrings() -> None:
     for path in MODULES:
         if path.name == "__init__.py" and path.parent != PACKAGE:
-            body = ast.parse(path.read_text(encoding="utf-8")).body
+            body = tree_of(path).body
             assert len(body) == 1, f"{name_of(path)} holds more than a docstring"
             assert isinstance(body[0], ast.Expr)

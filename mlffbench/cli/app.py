@@ -7,20 +7,22 @@ import typer
 from rich.console import Console
 
 from mlffbench import __version__
-from mlffbench.cli import (
-    checking,
-    curving,
-    diagnosing,
-    downloading,
-    labelling,
-    leakchecking,
-    looking,
-    reporting,
-    running,
-    simulating,
-    training,
-)
-from mlffbench.cli.console import print_error
+from mlffbench.cli.diagnose import diagnose
+from mlffbench.cli.doctor import doctor
+from mlffbench.cli.download import download
+from mlffbench.cli.finetune_curve import finetune_curve
+from mlffbench.cli.info import info
+from mlffbench.cli.label import label
+from mlffbench.cli.leakcheck import leakcheck
+from mlffbench.cli.list import list_rows
+from mlffbench.cli.plan import plan
+from mlffbench.cli.report import report
+from mlffbench.cli.run import run
+from mlffbench.cli.score import score
+from mlffbench.cli.shared.console import print_error
+from mlffbench.cli.simulate import simulate
+from mlffbench.cli.train import train
+from mlffbench.cli.validate import validate
 from mlffbench.core.errors import BenchError
 
 app = typer.Typer(
@@ -50,21 +52,21 @@ def _options(
     os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 
-app.command("list")(looking.list_rows)
-app.command()(looking.info)
-app.command()(downloading.download)
-app.command()(running.plan)
-app.command()(running.run)
-app.command()(running.score)
-app.command()(reporting.report)
-app.command()(diagnosing.diagnose)
-app.command()(labelling.label)
-app.command()(training.train)
-app.command()(simulating.simulate)
-app.command("finetune-curve")(curving.finetune_curve)
-app.command()(leakchecking.leakcheck)
-app.command()(checking.validate)
-app.command()(checking.doctor)
+app.command("list")(list_rows)
+app.command()(info)
+app.command()(download)
+app.command()(plan)
+app.command()(run)
+app.command()(score)
+app.command()(report)
+app.command()(diagnose)
+app.command()(label)
+app.command()(train)
+app.command()(simulate)
+app.command("finetune-curve")(finetune_curve)
+app.command()(leakcheck)
+app.command()(validate)
+app.command()(doctor)
 
 
 def main() -> None:

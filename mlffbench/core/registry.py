@@ -10,7 +10,7 @@ from typing import Any, Protocol
 from mlffbench.core.errors import BenchError, MissingExtraError, UnknownNameError
 
 
-class Facts(Protocol):
+class Card(Protocol):
     """Anything that can list itself as (fact, value) pairs."""
 
     def rows(self) -> list[tuple[str, str]]:
@@ -27,14 +27,16 @@ class Entry:
         summary: One line for people.
         extra: The extra of mlffbench it needs, if any.
         requires: Import names that tell whether the extra is installed.
-        facts: Everything else known without importing the target.
+        card: Everything else known without importing the target.
+        prior: Whether it is a force field cheap enough to guide a refinement.
     """
 
     target: str
     summary: str
     extra: str | None = None
     requires: tuple[str, ...] = ()
-    facts: Facts | None = None
+    card: Card | None = None
+    prior: bool = False
 
     def missing(self) -> str | None:
         """Return the first required import name that is not installed, else None."""
@@ -52,14 +54,20 @@ class Registry:
         rows: The table.
         group: Entry-point group through which other packages add rows. An entry point
             may point at an `Entry` object or straight at the thing itself.
+        prior_group: The same for rows that are priors.
     """
 
     def __init__(
-        self, kind: str, rows: Mapping[str, Entry], *, group: str | None = None
+        self,
+        kind: str,
+        rows: Mapping[str, Entry],
+        *,
+        group: str | None = None,
+        prior_group: str | None = None,
     ) -> None:
         self.kind = kind
         self._rows = dict(rows)
-        self._group = group
+        self._groups = {group: False, prior_group: True}
 
     def rows(self) -> dict[str, Entry]:
         """Return name -> entry: our own rows first, then those of other packages.
@@ -68,17 +76,19 @@ class Registry:
             BenchError: Another package claims a name that is taken.
         """
         rows = dict(self._rows)
-        if self._group is None:
-            return rows
-        for point in importlib.metadata.entry_points(group=self._group):
-            package = point.dist.name if point.dist else "an unknown package"
-            if point.name in rows:
-                msg = (
-                    f"{package} registers {self.kind} {point.name!r}, a name that is "
-                    f"taken; rename its entry point in group {self._group!r}"
-                )
-                raise BenchError(msg)
-            rows[point.name] = Entry(point.value, f"added by the package {package}")
+        for group, prior in self._groups.items():
+            if group is None:
+                continue
+            for point in importlib.metadata.entry_points(group=group):
+                package = point.dist.name if point.dist else "an unknown package"
+                if point.name in rows:
+                    msg = (
+                        f"{package} registers {self.kind} {point.name!r}, a name that is "
+                        f"taken; rename its entry point in group {group!r}"
+                    )
+                    raise BenchError(msg)
+                summary = f"added by the package {package}"
+                rows[point.name] = Entry(point.value, summary, prior=prior)
         return rows
 
     def names(self) -> list[str]:

@@ -9,10 +9,10 @@ from numpy.typing import NDArray
 from scipy.stats import wasserstein_distance
 
 from mlffbench.core.record import MetricValue
-from mlffbench.diagnostics.base import Floats, Measured
-from mlffbench.diagnostics.document import Contrast, CurveBin, Summary
+from mlffbench.diagnostics.diagnosis import Contrast, CurveBin, Summary
+from mlffbench.diagnostics.diagnostic import Floats, Measured
 from mlffbench.metrics.bootstrap import estimate
-from mlffbench.metrics.facts import MetricFacts
+from mlffbench.metrics.metric_card import MetricCard
 from mlffbench.metrics.molecules import Molecules
 from mlffbench.metrics.samples import Samples
 
@@ -22,7 +22,7 @@ OUTSIDE = 0.5
 """Percent of the pooled values that the first and the last bin catch on each side."""
 N_CURVE_BINS, MIN_IN_BIN = 8, 5
 """Bins of an error curve at most, and structures in each at least."""
-ERROR = MetricFacts(unit="eV/Å")
+ERROR = MetricCard(unit="eV/Å")
 _WHOLE = 60
 
 
@@ -154,7 +154,7 @@ def error_curve(
             errors[mine], weight=np.ones(len(mine)), evaluated=np.full(len(mine), True)
         )
         molecules = Molecules.of([groups[row] for row in mine.tolist()])
-        error = estimate(samples, molecules, facts=ERROR, seed=seed)
+        error = estimate(samples, molecules, card=ERROR, seed=seed)
         if error is not None:
             low, high = float(values[mine].min()), float(values[mine].max())
             bins.append(CurveBin(low=low, high=high, error=error))

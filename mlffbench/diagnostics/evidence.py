@@ -15,11 +15,11 @@ from mlffbench.core.labels import Labels
 from mlffbench.core.single import Outcome
 from mlffbench.core.structures import Structures
 from mlffbench.datasets.shifts import known_spectra
-from mlffbench.diagnostics.base import AtomFeatures, Graphs, Sample
-from mlffbench.diagnostics.descriptor import describe
-from mlffbench.diagnostics.facts import Evidence
-from mlffbench.priors.labels import LabelCache, key_of
-from mlffbench.priors.sanity import collapsed
+from mlffbench.diagnostics.diagnostic import AtomFeatures, Graphs, Sample
+from mlffbench.diagnostics.diagnostic_card import Evidence
+from mlffbench.diagnostics.distances.descriptor import describe
+from mlffbench.models.physics.sanity import collapsed
+from mlffbench.priors.prior_labels import LabelCache, key_of
 
 NOT_CACHED = "no prior label in the cache; `mlffbench label` puts them there"
 

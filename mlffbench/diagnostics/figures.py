@@ -10,7 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
-from mlffbench.diagnostics.document import Diagnosis, DiagnosticResult
+from mlffbench.diagnostics.diagnosis import Diagnosis, DiagnosticResult
 
 COLOURS = ("#0072B2", "#E69F00", "#009E73", "#D55E00", "#CC79A7", "#56B4E9", "#000000")
 """Okabe & Ito's colours, which colour-blind people can tell apart, without yellow."""

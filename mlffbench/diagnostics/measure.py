@@ -8,10 +8,10 @@ from typing import cast
 import numpy as np
 
 from mlffbench.core.errors import BenchError, DataError
-from mlffbench.diagnostics.base import Fit, Measured, Sample, only
 from mlffbench.diagnostics.catalog import DIAGNOSTICS
+from mlffbench.diagnostics.diagnostic import Fit, Measured, Sample, only
+from mlffbench.diagnostics.diagnostic_card import DiagnosticCard
 from mlffbench.diagnostics.evidence import in_words
-from mlffbench.diagnostics.facts import DiagnosticFacts
 
 MIN_TRAIN = 2
 """Structures below which a training sample has no spread."""
@@ -23,13 +23,13 @@ class Column:
 
     Attributes:
         name: Its name in the catalogue.
-        facts: How to read it.
+        card: How to read it.
         train: Its values for the training sample.
         tests: Its values for each other sample, in their order.
     """
 
     name: str
-    facts: DiagnosticFacts
+    card: DiagnosticCard
     train: Measured
     tests: tuple[Measured, ...]
 
@@ -39,7 +39,7 @@ class Unavailable:
     """A diagnostic without a single number, and why."""
 
     name: str
-    facts: DiagnosticFacts
+    card: DiagnosticCard
     reason: str
 
 
@@ -77,17 +77,17 @@ def measure_all(train: Sample, tests: Sequence[Sample]) -> Measurements:
 
 
 def _measure(name: str, train: Sample, tests: Sequence[Sample]) -> Column | Unavailable:
-    facts = cast("DiagnosticFacts", DIAGNOSTICS.entry(name).facts)
+    card = cast("DiagnosticCard", DIAGNOSTICS.entry(name).card)
     try:
         fit: Fit = DIAGNOSTICS.load(name)
-        fitted = fit(only(train, facts.needs))
-        measured = tuple(fitted.measure(only(one, facts.needs)) for one in tests)
+        fitted = fit(only(train, card.needs))
+        measured = tuple(fitted.measure(only(one, card.needs)) for one in tests)
     except BenchError as error:
-        return Unavailable(name, facts, str(error))
+        return Unavailable(name, card, str(error))
     except Exception as error:  # noqa: BLE001 - it must not take the others along
-        return Unavailable(name, facts, in_words(error))
+        return Unavailable(name, card, in_words(error))
     if all(np.isnan(one.values).all() for one in measured):
         reasons = Counter(why for one in measured for why in one.reasons.values())
         why = reasons.most_common(1)[0][0] if reasons else "it has no value"
-        return Unavailable(name, facts, why)
-    return Column(name, facts, fitted.train, measured)
+        return Unavailable(name, card, why)
+    return Column(name, card, fitted.train, measured)

@@ -8,8 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mlffbench.core.record import MetricValue
-from mlffbench.diagnostics.base import Floats
-from mlffbench.diagnostics.document import Rank
+from mlffbench.diagnostics.diagnosis import Rank
+from mlffbench.diagnostics.diagnostic import Floats
 from mlffbench.diagnostics.measure import Column
 from mlffbench.metrics.association import auroc, spearman
 
@@ -67,8 +67,8 @@ def _rank(column: Column, errors: Errors, seed: int) -> Rank:
     ]
     return Rank(
         name=column.name,
-        needs_labels="reference" in column.facts.needs,
-        is_distance=column.facts.distance,
+        needs_labels="reference" in column.card.needs,
+        is_distance=column.card.distance,
         n=int(both.sum()),
         spearman=spearman(values, errors.values, errors.groups, seed=seed),
         auroc_worst=warned[0],
@@ -80,8 +80,8 @@ def _unranked(column: Column, n: int) -> Rank:
     """Return the row of a diagnostic that is the same for every structure."""
     return Rank(
         name=column.name,
-        needs_labels="reference" in column.facts.needs,
-        is_distance=column.facts.distance,
+        needs_labels="reference" in column.card.needs,
+        is_distance=column.card.distance,
         n=n,
         spearman=None,
         auroc_worst=None,

@@ -10,7 +10,6 @@ import pandas as pd
 from mlffbench.core.errors import BenchError
 from mlffbench.core.labels import Labels
 from mlffbench.datasets.shifts import ShiftReference, ShiftScores, shift_scores
-from mlffbench.diagnostics.base import Floats, Sample, share
 from mlffbench.diagnostics.compare import (
     contrast,
     count,
@@ -18,13 +17,14 @@ from mlffbench.diagnostics.compare import (
     shared_edges,
     summarize,
 )
-from mlffbench.diagnostics.document import (
+from mlffbench.diagnostics.diagnosis import (
     Diagnosis,
     DiagnosticResult,
     SampleFacts,
     SampleResult,
 )
-from mlffbench.diagnostics.facts import DiagnosticFacts
+from mlffbench.diagnostics.diagnostic import Floats, Sample, share
+from mlffbench.diagnostics.diagnostic_card import DiagnosticCard
 from mlffbench.diagnostics.measure import Column, Measurements, measure_all
 from mlffbench.diagnostics.ranking import BEYOND, WORST, Errors, rank
 from mlffbench.metrics.association import auroc, spearman
@@ -131,7 +131,7 @@ def diagnose(
         column.name: _result(column, found, errors, pooled, seed) for column in columns
     }
     for one in found.measurements.unavailable:
-        results[one.name] = _blank(one.name, one.facts, one.reason)
+        results[one.name] = _blank(one.name, one.card, one.reason)
     known = bool(np.isfinite(pooled.values).any())
     return Diagnosis(
         fingerprint=fingerprint,
@@ -294,7 +294,7 @@ def _result(
             error_correlation=spearman(mine.values, error, groups[name], seed=seed),
         )
     joined = np.concatenate([one.values for one in column.tests])
-    return _blank(column.name, column.facts).model_copy(
+    return _blank(column.name, column.card).model_copy(
         update={
             "edges": tuple(edges.tolist()),
             "samples": samples,
@@ -303,13 +303,13 @@ def _result(
     )
 
 
-def _blank(name: str, facts: DiagnosticFacts, reason: str = "") -> DiagnosticResult:
+def _blank(name: str, card: DiagnosticCard, reason: str = "") -> DiagnosticResult:
     return DiagnosticResult(
         name=name,
-        label=facts.label,
-        unit=facts.unit,
-        needs=facts.needs_in_words,
-        kind=facts.kind,
+        label=card.label,
+        unit=card.unit,
+        needs=card.needs_in_words,
+        kind=card.kind,
         reason=reason,
     )
 

@@ -19,7 +19,7 @@ from mlffbench.dynamics.noise import draw_start
 from mlffbench.dynamics.recording import Arrays, Recorder
 from mlffbench.dynamics.stability import Criterion
 from mlffbench.dynamics.state import FINISHED, RUNNING, State, Systems, atoms_of
-from mlffbench.priors.sanity import collapsed
+from mlffbench.models.physics.sanity import collapsed
 
 SANE_KELVIN = (0.1, 100_000.0)
 """Temperatures outside of which a system is stopped at once, as MDsim does."""

@@ -18,8 +18,8 @@ from mlffbench.core.forcefield import ForceField
 from mlffbench.core.structures import Structures
 from mlffbench.dynamics.ase_engine import to_atoms
 from mlffbench.dynamics.evaluation import Evaluation
-from mlffbench.priors.labels import cache_folder, key_of, version_of
-from mlffbench.priors.sanity import collapsed
+from mlffbench.models.physics.sanity import collapsed
+from mlffbench.priors.prior_labels import cache_folder, key_of, version_of
 
 FORCE_TOLERANCE = 0.02
 """eV/Å below which every force must fall."""

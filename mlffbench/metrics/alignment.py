@@ -14,7 +14,7 @@ from mlffbench.core.card import SYMBOLS
 from mlffbench.core.errors import DataError
 from mlffbench.core.labels import Labels
 from mlffbench.core.structures import Structures
-from mlffbench.metrics.composition import composition
+from mlffbench.metrics.element_counts import composition
 from mlffbench.metrics.pairs import energy_errors
 
 RIDGE = 1e-18

@@ -13,8 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mlffbench.core.record import Comparison, MetricValue
-from mlffbench.metrics.facts import Better, MetricFacts
 from mlffbench.metrics.interval import Interval, find_interval
+from mlffbench.metrics.metric_card import Better, MetricCard
 from mlffbench.metrics.molecules import Molecules, Totals, sum_molecules
 from mlffbench.metrics.resampling import draw_counts, resample
 from mlffbench.metrics.samples import Samples
@@ -53,7 +53,7 @@ class _Basis(NamedTuple):
 
 
 def estimate(
-    samples: Samples, molecules: Molecules, *, facts: MetricFacts, seed: int = 0
+    samples: Samples, molecules: Molecules, *, card: MetricCard, seed: int = 0
 ) -> MetricValue | None:
     """Return the metric with its interval; None when no structure was evaluated.
 
@@ -62,7 +62,7 @@ def estimate(
     Args:
         samples: What the metric measured on each structure.
         molecules: The molecules of the same structures.
-        facts: How the samples become one number.
+        card: How the samples become one number.
         seed: Seed of the resampling.
 
     Raises:
@@ -72,14 +72,14 @@ def estimate(
     n_molecules = len(totals.keys)
     if n_molecules == 0:
         return None
-    value = float(_reduce(totals.sums.sum(axis=0), facts))
+    value = float(_reduce(totals.sums.sum(axis=0), card))
     interval = None
     if n_molecules > 1:
         counts = draw_counts(n_molecules, seed=seed)
-        resampled = _reduce(resample(counts, totals.sums), facts)
-        interval = find_interval(value, resampled, n_molecules, bounds=facts.bounds)
+        resampled = _reduce(resample(counts, totals.sums), card)
+        interval = find_interval(value, resampled, n_molecules, bounds=card.bounds)
     basis = _Basis(totals.n, n_molecules, n_molecules)
-    return _metric_value(value, facts.unit, basis, interval)
+    return _metric_value(value, card.unit, basis, interval)
 
 
 def paired(
@@ -87,7 +87,7 @@ def paired(
     b: Samples,
     molecules: Molecules,
     *,
-    facts: MetricFacts,
+    card: MetricCard,
     seed: int = 0,
 ) -> Comparison | None:
     """Return a against b on the structures both evaluated; None when there are none.
@@ -102,7 +102,7 @@ def paired(
         a: Samples of one mode.
         b: Samples of the other on the same structures, in the same order.
         molecules: The molecules of these structures.
-        facts: How the samples become one number.
+        card: How the samples become one number.
         seed: Seed of the resampling.
 
     Raises:
@@ -115,12 +115,12 @@ def paired(
         return None
     counts = draw_counts(n_molecules, seed=seed)
     pair = _Pair(
-        float(_reduce(totals_a.sums.sum(axis=0), facts)),
-        float(_reduce(totals_b.sums.sum(axis=0), facts)),
-        _reduce(resample(counts, totals_a.sums), facts),
-        _reduce(resample(counts, totals_b.sums), facts),
+        float(_reduce(totals_a.sums.sum(axis=0), card)),
+        float(_reduce(totals_b.sums.sum(axis=0), card)),
+        _reduce(resample(counts, totals_a.sums), card),
+        _reduce(resample(counts, totals_b.sums), card),
     )
-    return _compare(pair, _Basis(totals_a.n, n_molecules, n_molecules), facts)
+    return _compare(pair, _Basis(totals_a.n, n_molecules, n_molecules), card)
 
 
 def gap(
@@ -129,7 +129,7 @@ def gap(
     control: Samples,
     control_molecules: Molecules,
     *,
-    facts: MetricFacts,
+    card: MetricCard,
     seed: int = 0,
 ) -> Comparison | None:
     """Return an OOD split against its ID control; None when either has nothing.
@@ -145,7 +145,7 @@ def gap(
         ood_molecules: Its molecules.
         control: Samples of the ID control.
         control_molecules: Its molecules.
-        facts: How the samples become one number.
+        card: How the samples become one number.
         seed: Seed of the resampling.
 
     Raises:
@@ -167,17 +167,17 @@ def gap(
         both = (sums_this[:, 1] > 0) & (sums_other[:, 1] > 0)
         sums_this, sums_other = sums_this[both], sums_other[both]
     pair = _Pair(
-        float(_reduce(this.sums.sum(axis=0), facts)),
-        float(_reduce(other.sums.sum(axis=0), facts)),
-        _reduce(sums_this, facts),
-        _reduce(sums_other, facts),
+        float(_reduce(this.sums.sum(axis=0), card)),
+        float(_reduce(other.sums.sum(axis=0), card)),
+        _reduce(sums_this, card),
+        _reduce(sums_other, card),
     )
     smallest = min(len(this.keys), len(other.keys))
-    return _compare(pair, _Basis(this.n + other.n, len(union), smallest), facts)
+    return _compare(pair, _Basis(this.n + other.n, len(union), smallest), card)
 
 
 def worst_group(
-    samples: Samples, molecules: Molecules, *, facts: MetricFacts
+    samples: Samples, molecules: Molecules, *, card: MetricCard
 ) -> WorstGroup | None:
     """Return the molecule with the worst value, the first by key among equals.
 
@@ -189,15 +189,15 @@ def worst_group(
     totals = sum_molecules(samples, molecules)
     if not totals.keys:
         return None
-    values = _reduce(totals.sums, facts)
-    worst = int(values.argmax() if facts.better == "lower" else values.argmin())
+    values = _reduce(totals.sums, card)
+    worst = int(values.argmax() if card.better == "lower" else values.argmin())
     return WorstGroup(totals.keys[worst], float(values[worst]))
 
 
-def _reduce(sums: Floats, facts: MetricFacts) -> Floats:
+def _reduce(sums: Floats, card: MetricCard) -> Floats:
     """Return the metric from Σ w·v and Σ w in the last axis."""
     mean: Floats = sums[..., 0] / sums[..., 1]
-    return mean if facts.reduce == "mean" else np.sqrt(mean)
+    return mean if card.reduce == "mean" else np.sqrt(mean)
 
 
 def _spread_over(union: tuple[str, ...], totals: Totals) -> Floats:
@@ -208,16 +208,16 @@ def _spread_over(union: tuple[str, ...], totals: Totals) -> Floats:
     return sums
 
 
-def _compare(pair: _Pair, basis: _Basis, facts: MetricFacts) -> Comparison:
+def _compare(pair: _Pair, basis: _Basis, card: MetricCard) -> Comparison:
     difference = pair.this - pair.other
     interval = None
     if basis.smallest > 1:
         resampled = pair.resampled_this - pair.resampled_other
         interval = find_interval(difference, resampled, basis.smallest)
     return Comparison(
-        difference=_metric_value(difference, facts.unit, basis, interval),
-        ratio=_ratio(pair, basis) if facts.has_ratio and pair.other > 0 else None,
-        verdict=_judge(interval, facts.better),
+        difference=_metric_value(difference, card.unit, basis, interval),
+        ratio=_ratio(pair, basis) if card.has_ratio and pair.other > 0 else None,
+        verdict=_judge(interval, card.better),
     )
 
 

@@ -1,7 +1,7 @@
 """Every metric by name; the docstring of each target defines its number."""
 
 from mlffbench.core.registry import Entry, Registry
-from mlffbench.metrics.facts import MetricFacts
+from mlffbench.metrics.metric_card import MetricCard
 
 _FORCES = "mlffbench.metrics.forces"
 _PARTS = "mlffbench.metrics.breakdown"
@@ -13,52 +13,52 @@ METRICS = Registry(
         "forces_mae": Entry(
             f"{_FORCES}:forces_mae",
             "force MAE, pooled over all 3N components",
-            facts=MetricFacts(unit="eV/Å", headline=True),
+            card=MetricCard(unit="eV/Å", headline=True),
         ),
         "forces_mae_structure": Entry(
             f"{_FORCES}:forces_mae_structure",
             "force MAE of each structure, averaged over structures",
-            facts=MetricFacts(unit="eV/Å"),
+            card=MetricCard(unit="eV/Å"),
         ),
         "forces_rmse": Entry(
             f"{_FORCES}:forces_rmse",
             "force RMSE, the root of the pooled mean square",
-            facts=MetricFacts(unit="eV/Å", reduce="root-mean"),
+            card=MetricCard(unit="eV/Å", reduce="root-mean"),
         ),
         "forces_cosine": Entry(
             f"{_FORCES}:forces_cosine",
             "cosine between predicted and reference force, mean over atoms",
-            facts=MetricFacts(unit="1", better="higher", bounds=(-1.0, 1.0)),
+            card=MetricCard(unit="1", better="higher", bounds=(-1.0, 1.0)),
         ),
         "forces_magnitude": Entry(
             f"{_FORCES}:forces_magnitude",
             "error of the force norm, mean over atoms",
-            facts=MetricFacts(unit="eV/Å"),
+            card=MetricCard(unit="eV/Å"),
         ),
         "forces_mae_by_element": Entry(
             f"{_PARTS}:forces_mae_by_element",
             "force MAE over the atoms of each element",
-            facts=MetricFacts(unit="eV/Å"),
+            card=MetricCard(unit="eV/Å"),
         ),
         "forces_mae_by_norm": Entry(
             f"{_PARTS}:forces_mae_by_norm",
             "force MAE over atoms of like reference force norm",
-            facts=MetricFacts(unit="eV/Å"),
+            card=MetricCard(unit="eV/Å"),
         ),
         "energy_mae_raw": Entry(
             f"{_ENERGY}:energy_mae_raw",
             "energy MAE per atom, energies as they come",
-            facts=MetricFacts(unit="eV/atom", energies="raw", headline=True),
+            card=MetricCard(unit="eV/atom", energies="raw", headline=True),
         ),
         "energy_mae_aligned": Entry(
             f"{_ENERGY}:energy_mae_aligned",
             "energy MAE per atom after per-element shifts fitted on ID training data",
-            facts=MetricFacts(unit="eV/atom", energies="aligned", headline=True),
+            card=MetricCard(unit="eV/atom", energies="aligned", headline=True),
         ),
         "energy_mae_relative": Entry(
             f"{_ENERGY}:energy_mae_relative",
             "energy MAE per atom among the conformers of one molecule",
-            facts=MetricFacts(unit="eV/atom", energies="raw", headline=True),
+            card=MetricCard(unit="eV/atom", energies="raw", headline=True),
         ),
     },
 )

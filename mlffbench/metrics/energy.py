@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from mlffbench.core.labels import Labels
 from mlffbench.core.structures import Structures
-from mlffbench.metrics.composition import composition
+from mlffbench.metrics.element_counts import composition
 from mlffbench.metrics.pairs import EnergyPair, pair_energies
 from mlffbench.metrics.samples import Samples
 

@@ -2,6 +2,78 @@
 
 from mlffbench.core.card import ALL_ELEMENTS, ModelCard, elements
 
+GFN2_XTB = ModelCard(
+    elements=frozenset(range(1, 87)),
+    charges=None,
+    periodic=True,
+    level_of_theory="GFN2-xTB",
+    training_sets=("parametrised on DFT geometries, frequencies and interactions",),
+    licence="LGPL-3.0-or-later (tblite)",
+    citation="Bannwarth, Ehlert, Grimme, J. Chem. Theory Comput. 15, 1652 (2019)",
+    dtype="float64",
+    source="parameters inside tblite",
+)
+"""Semi-empirical tight binding with multipole electrostatics and D4 dispersion."""
+
+GFN1_XTB = ModelCard(
+    elements=frozenset(range(1, 87)),
+    charges=None,
+    periodic=True,
+    level_of_theory="GFN1-xTB",
+    training_sets=("parametrised on DFT geometries, frequencies and interactions",),
+    licence="LGPL-3.0-or-later (tblite)",
+    citation="Grimme, Bannwarth, Shushkov, J. Chem. Theory Comput. 13, 1989 (2017)",
+    dtype="float64",
+    source="parameters inside tblite",
+)
+"""The first of its kind, with D3 dispersion and a halogen-bond term."""
+
+MMFF94 = ModelCard(
+    elements=elements("H Li C N O F Na Mg Si P S Cl K Ca Fe Cu Zn Br I"),
+    charges=None,
+    level_of_theory="MMFF94",
+    training_sets=("parametrised on HF and MP2 data of small organic molecules",),
+    licence="BSD-3-Clause (rdkit)",
+    citation="Halgren, J. Comput. Chem. 17, 490 (1996)",
+    dtype="float64",
+    source="parameters inside rdkit",
+)
+"""Merck molecular force field: bonds are fixed; metals only as ions."""
+
+UFF = ModelCard(
+    elements=frozenset(range(1, 104)),
+    charges=None,
+    level_of_theory="UFF",
+    training_sets=("rules from element, hybridisation and connectivity",),
+    licence="BSD-3-Clause (rdkit)",
+    citation="Rappé et al., J. Am. Chem. Soc. 114, 10024 (1992)",
+    dtype="float64",
+    source="parameters inside rdkit",
+)
+"""Universal force field: bonds are fixed; no electrostatics in rdkit."""
+
+
+EMT = ModelCard(
+    elements=elements("Al Ni Cu Pd Ag Pt Au"),
+    periodic=True,
+    level_of_theory="effective medium theory",
+    training_sets=("fitted to bulk properties of seven fcc metals",),
+    licence="LGPL-2.1-or-later (ase)",
+    citation="Jacobsen, Stoltze, Nørskov, Surf. Sci. 366, 394 (1996)",
+    dtype="float64",
+    source="parameters inside ase",
+)
+
+SGDML = ModelCard(
+    elements=ALL_ELEMENTS,
+    level_of_theory="as the file was trained",
+    licence="as the file",
+    citation="Chmiela et al., Comput. Phys. Commun. 240, 38 (2019)",
+    dtype="float64",
+    source="a file of yours; it knows one molecule",
+)
+
+
 ZERO = ModelCard(
     elements=ALL_ELEMENTS,
     charges=None,

@@ -11,7 +11,7 @@ from typing import NamedTuple
 from mlffbench.core.card import ModelCard
 from mlffbench.core.errors import BenchError, ModelError
 from mlffbench.core.forcefield import ForceField, HasCard
-from mlffbench.core.options import DTYPES, ModelOptions
+from mlffbench.core.model_options import DTYPES, ModelOptions
 from mlffbench.core.registry import Entry, Registry
 from mlffbench.models.catalog import ARGUMENTS, MODELS
 

@@ -5,13 +5,13 @@ from mlffbench.core.registry import Entry, Registry
 REFINERS = Registry(
     "mode",
     {
-        "baseline": Entry("mlffbench.refine.none:Baseline", "the model as it comes"),
+        "baseline": Entry("mlffbench.refine.baseline:Baseline", "the model as it comes"),
         "rr": Entry(
-            "mlffbench.refine.radius:RadiusRefinement",
+            "mlffbench.refine.radius.radius:RadiusRefinement",
             "radius refinement: the cutoff that suits each test structure",
         ),
         "rr-paper": Entry(
-            "mlffbench.refine.radius:PublishedRadiusRefinement",
+            "mlffbench.refine.radius.radius:PublishedRadiusRefinement",
             "radius refinement as published: by the distance of zero-padded spectra",
         ),
         "ttt": Entry(

@@ -5,12 +5,12 @@ from typing import cast
 
 from mlffbench.core.forcefield import ForceField
 from mlffbench.core.structures import Structures
+from mlffbench.models.catalog import DEFAULT_PRIOR
 from mlffbench.models.cutoffs import Envelope
-from mlffbench.priors.catalog import DEFAULT
-from mlffbench.refine.base import Fact, Refined, Training, Unit
-from mlffbench.refine.criteria import Criterion
-from mlffbench.refine.radius import RadiusRefinement
-from mlffbench.refine.routed import Routed
+from mlffbench.refine.per_structure import Routed
+from mlffbench.refine.radius.criteria import Criterion
+from mlffbench.refine.radius.radius import RadiusRefinement
+from mlffbench.refine.refiner import Fact, Refined, Training, Unit
 from mlffbench.refine.ttt import PriorTuning, mean_offsets
 
 
@@ -35,7 +35,7 @@ class TunedRadius:
     def __init__(
         self,
         *,
-        prior: str = DEFAULT,
+        prior: str = DEFAULT_PRIOR,
         unit: Unit = "group",
         steps: int = 50,
         learning_rate: float | None = None,

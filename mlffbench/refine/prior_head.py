@@ -5,11 +5,10 @@ from typing import cast
 from mlffbench.core.errors import CapabilityError
 from mlffbench.core.forcefield import ForceField, HasPriorHead
 from mlffbench.core.labels import Labels
-from mlffbench.core.options import ModelOptions
+from mlffbench.core.model_options import ModelOptions
 from mlffbench.core.structures import Structures
 from mlffbench.models.load import load_model
-from mlffbench.priors.labels import LabelCache, label
-from mlffbench.priors.load import is_prior, load_prior
+from mlffbench.priors.prior_labels import LabelCache, label
 
 
 def has_prior_head(model: object) -> bool:
@@ -61,6 +60,5 @@ class PriorLabels:
     def of(self, structures: Structures) -> Labels:
         """Return labels of structures; those that have none are in ``failures``."""
         if self._prior is None:
-            load = load_prior if is_prior(self.name) else load_model
-            self._prior = load(self.name, ModelOptions())
+            self._prior = load_model(self.name, ModelOptions())
         return label(structures, self._prior, LabelCache.of(self._prior))

@@ -19,10 +19,10 @@ from mlffbench.core.errors import BenchError
 from mlffbench.core.forcefield import ForceField, HasLearningRate, HasPriorHead
 from mlffbench.core.labels import Labels
 from mlffbench.core.structures import Structures
-from mlffbench.priors.catalog import DEFAULT
-from mlffbench.refine.base import Fact, Refined, Unit
+from mlffbench.models.catalog import DEFAULT_PRIOR
+from mlffbench.refine.per_structure import Routed
 from mlffbench.refine.prior_head import PriorLabels, require_prior_head
-from mlffbench.refine.routed import Routed
+from mlffbench.refine.refiner import Fact, Refined, Unit
 
 Optimizer = Literal["adam", "sgd"]
 DEFAULT_RATE = 1e-3
@@ -64,7 +64,7 @@ class PriorTuning:
     def __init__(
         self,
         *,
-        prior: str = DEFAULT,
+        prior: str = DEFAULT_PRIOR,
         unit: Unit = "group",
         steps: int = 50,
         optimizer: Optimizer = "adam",

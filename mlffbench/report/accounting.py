@@ -9,8 +9,8 @@ from typing import Any
 
 from mlffbench.core.record import Record
 from mlffbench.metrics.catalog import METRICS
-from mlffbench.report.inventory import ReadRun
-from mlffbench.report.units import number, with_interval
+from mlffbench.report.run_inventory import ReadRun
+from mlffbench.report.tables.display_units import number, with_interval
 
 FLOOR = "zero"
 """The model without forces."""
@@ -42,10 +42,13 @@ def levels(runs: Sequence[ReadRun]) -> list[Level]:
     for run in runs:
         if run.model == FLOOR:
             continue  # it follows no method
-        card = (run.facts.get("model") or {}).get("card") or {}
+        card = (run.manifest.get("model") or {}).get("card") or {}
         ours = str(card.get("level of theory", "not stated"))
         theirs = sorted(
-            {str(s.get("level_of_theory") or "not stated") for s in run.facts["splits"]}
+            {
+                str(s.get("level_of_theory") or "not stated")
+                for s in run.manifest["splits"]
+            }
         )
         data = ", ".join(theirs)
         found.setdefault(run.model, _level(run.model, ours, data))
@@ -110,19 +113,19 @@ def energies(
 
 def provenance(run: ReadRun) -> list[tuple[str, str]]:
     """Return what made a run's numbers as (fact, value) pairs."""
-    facts = run.facts
-    model, git = facts.get("model") or {}, facts.get("git") or {}
-    hardware, mode = facts.get("hardware") or {}, facts["mode"]
-    versions = facts.get("versions") or {}
+    manifest = run.manifest
+    model, git = manifest.get("model") or {}, manifest.get("git") or {}
+    hardware, mode = manifest.get("hardware") or {}, manifest["mode"]
+    versions = manifest.get("versions") or {}
     settings = mode.get("settings") or {}
-    sources = {str(s.get("source_sha256", ""))[:_HASH] for s in facts["splits"]}
-    memory = facts.get("peak_memory_mb")
+    sources = {str(s.get("source_sha256", ""))[:_HASH] for s in manifest["splits"]}
+    memory = manifest.get("peak_memory_mb")
     pairs = [
-        ("command", str(facts.get("command", ""))),
-        ("started, finished", f"{facts.get('started')}, {facts.get('finished')}"),
-        ("device, dtype", f"{hardware.get('device')}, {facts.get('dtype')}"),
+        ("command", str(manifest.get("command", ""))),
+        ("started, finished", f"{manifest.get('started')}, {manifest.get('finished')}"),
+        ("device, dtype", f"{hardware.get('device')}, {manifest.get('dtype')}"),
         ("platform", str(hardware.get("platform", ""))),
-        ("seed", str(facts["job"].get("seed"))),
+        ("seed", str(manifest["job"].get("seed"))),
         ("sees", str(mode.get("sees", ""))),
         ("settings", ", ".join(f"{k} = {v}" for k, v in settings.items()) or "none"),
         ("weights sha256", str(model.get("weights_sha256", "")) or "none"),
@@ -144,21 +147,21 @@ def _commit(git: dict[str, Any]) -> str:
 def what_modes_saw(runs: Sequence[ReadRun]) -> list[tuple[str, str, str]]:
     """Return mode, unit and what it saw, once for each that differs."""
     seen = Counter(
-        (run.mode, run.unit, str(run.facts["mode"].get("sees", ""))) for run in runs
+        (run.mode, run.unit, str(run.manifest["mode"].get("sees", ""))) for run in runs
     )
     return list(seen)
 
 
 def commands(runs: Sequence[ReadRun]) -> list[str]:
     """Return the commands that made the runs, each once, in order."""
-    return list(dict.fromkeys(str(run.facts.get("command", "")) for run in runs))
+    return list(dict.fromkeys(str(run.manifest.get("command", "")) for run in runs))
 
 
 def definitions() -> list[tuple[str, str, str]]:
     """Return name, unit and definition of every metric, from the catalogue."""
     rows = []
     for name, entry in METRICS.rows().items():
-        unit = getattr(entry.facts, "unit", "1")
+        unit = getattr(entry.card, "unit", "1")
         text = inspect.getdoc(METRICS.load(name)) or entry.summary
         rows.append((name, "none" if unit == "1" else unit, text))
     return rows

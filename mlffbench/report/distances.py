@@ -4,8 +4,8 @@ from typing import Any
 
 from mlffbench.core.errors import StoreError
 from mlffbench.core.record import MetricValue
-from mlffbench.diagnostics.document import Diagnosis, DiagnosticResult
-from mlffbench.report.inventory import ReadRun
+from mlffbench.diagnostics.diagnosis import Diagnosis, DiagnosticResult
+from mlffbench.report.run_inventory import ReadRun
 
 FILE = "diagnostics.json"
 
@@ -22,7 +22,7 @@ def read_diagnosis(run: ReadRun) -> Diagnosis | str:
         found = Diagnosis.read(path)
     except StoreError as error:
         return f"{error}."
-    if found.fingerprint != str(run.facts.get("fingerprint", "")):
+    if found.fingerprint != str(run.manifest.get("fingerprint", "")):
         return f"{path} belongs to an earlier run; repeat the run."
     return found
 

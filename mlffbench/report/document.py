@@ -11,17 +11,17 @@ from mlffbench import __version__
 from mlffbench.core.errors import StoreError
 from mlffbench.core.files import make_folder, write_atomic
 from mlffbench.core.record import Record
-from mlffbench.report.inventory import ReadRun, take_inventory
-from mlffbench.report.published import Board, Report, ReportRun
-from mlffbench.report.render import to_csv, to_markdown, worst_markdown
-from mlffbench.report.separation import Group, separate
-from mlffbench.report.simulated import Further, find_further
-from mlffbench.report.tables import energy_table, force_table, radius_table
-from mlffbench.report.units import UnitSystem
-from mlffbench.run.store import RunFolder
+from mlffbench.report.comparable import Group, separate
+from mlffbench.report.run_inventory import ReadRun, take_inventory
+from mlffbench.report.schema import Board, Report, ReportRun
+from mlffbench.report.simulations_part import Further, find_further
+from mlffbench.report.tables.display_units import UnitSystem
+from mlffbench.report.tables.record_tables import energy_table, force_table, radius_table
+from mlffbench.report.tables.render import to_csv, to_markdown, worst_markdown
+from mlffbench.run.folder import RunFolder
 
 if TYPE_CHECKING:
-    from mlffbench.report.measured import Measured
+    from mlffbench.report.structure_errors import Measured
 
 Form = Literal["html", "md", "csv", "json"]
 
@@ -61,7 +61,7 @@ def compose(folders: Sequence[Path], form: Form, system: UnitSystem = "meV") -> 
             msg = f"{left_out[0].path}: {left_out[0].reason}"
             raise StoreError(msg)
         return Written(_tables(inventory.runs, further, form, system), (), left_out)
-    from mlffbench.report.boards import make_board
+    from mlffbench.report.leaderboard import make_board
     from mlffbench.report.summary import summarise
 
     usable, unusable, everything = [], list(left_out), []
@@ -171,7 +171,7 @@ def _measure_all(
     group: Group, unusable: list[ReportRun]
 ) -> "tuple[Group, list[Measured]]":
     """Measure the runs of a group; one with broken files joins the unusable."""
-    from mlffbench.report.measured import measure
+    from mlffbench.report.structure_errors import measure
 
     runs = list(group.runs)
     while runs:

@@ -15,14 +15,14 @@ from scipy.special import ndtr
 from mlffbench import __version__
 from mlffbench.metrics.interval import expanded_spread
 from mlffbench.report import accounting
-from mlffbench.report.cells import MOST_SUMS, make_cells
+from mlffbench.report.comparable import Group, baseline_of, same_fit, same_weights
 from mlffbench.report.distances import histograms, read_diagnosis, warnings_of
-from mlffbench.report.measured import Measured
-from mlffbench.report.published import Board, Report
-from mlffbench.report.separation import Group, baseline_of, same_fit, same_weights
-from mlffbench.report.tables import TextTable
+from mlffbench.report.page_data import MOST_SUMS, make_cells
+from mlffbench.report.schema import Board, Report
+from mlffbench.report.structure_errors import Measured
+from mlffbench.report.tables.record_tables import TextTable
 from mlffbench.report.traces import prior_losses
-from mlffbench.report.worst import N_WORST, Room, find_worst
+from mlffbench.report.worst_structures import N_WORST, Room, find_worst
 
 _SCRIPTS = (
     *("text", "statistics", "interval", "recompute", "figure", "leaderboard"),

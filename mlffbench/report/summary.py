@@ -3,8 +3,8 @@
 from collections.abc import Sequence
 
 from mlffbench.core.record import MetricValue
-from mlffbench.report.published import Board, BoardRow, BoardSplit
-from mlffbench.report.units import number
+from mlffbench.report.schema import Board, BoardRow, BoardSplit
+from mlffbench.report.tables.display_units import number
 
 _SHIFTS = {
     "elements": "unseen elements",

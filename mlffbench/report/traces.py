@@ -4,7 +4,7 @@ from typing import Any
 
 import numpy as np
 
-from mlffbench.report.inventory import ReadRun
+from mlffbench.report.run_inventory import ReadRun
 
 
 def prior_losses(run: ReadRun) -> dict[str, dict[str, Any]]:
@@ -16,7 +16,7 @@ def prior_losses(run: ReadRun) -> dict[str, dict[str, Any]]:
         last loss.
     """
     found = {}
-    for key, batches in dict(run.facts.get("traces") or {}).items():
+    for key, batches in dict(run.manifest.get("traces") or {}).items():
         units = [
             np.asarray(losses, dtype=np.float64)
             for batch in batches

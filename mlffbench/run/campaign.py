@@ -10,16 +10,16 @@ import torch
 
 from mlffbench.core.errors import BenchError, CapabilityError, SuiteError
 from mlffbench.core.forcefield import ForceField
-from mlffbench.core.options import ModelOptions
+from mlffbench.core.model_options import ModelOptions
 from mlffbench.core.split import Split
 from mlffbench.models.catalog import MODELS
 from mlffbench.models.load import card_of, load_model, parse_spec
-from mlffbench.refine.base import Refiner
 from mlffbench.refine.catalog import REFINERS
-from mlffbench.run.diagnose import diagnose_runs
-from mlffbench.run.execute import Progress, Work, execute
-from mlffbench.run.plan import BATCH_ATOMS, Half, Job, splits_of
-from mlffbench.run.store import RunFolder, run_folder
+from mlffbench.refine.refiner import Refiner
+from mlffbench.run.diagnose.diagnosis_job import diagnose_runs
+from mlffbench.run.evaluate.evaluation_job import BATCH_ATOMS, Half, Job, splits_of
+from mlffbench.run.evaluate.execute import Progress, Work, execute
+from mlffbench.run.folder import RunFolder, run_folder
 from mlffbench.run.suite import Setting, Suite, load_splits, load_suite
 
 
@@ -210,7 +210,7 @@ def _run_job(campaign: Campaign, job: Job, model: Any, progress: Progress) -> No
         model=model,
         card=card_of(model),
         refiner=refiner,
-        suite_facts=campaign.suite.model_dump(mode="json"),
+        suite_manifest=campaign.suite.model_dump(mode="json"),
     )
     overwrite = campaign.request.overwrite
     execute(work, campaign.folder(job), progress, overwrite=overwrite)

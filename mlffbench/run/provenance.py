@@ -49,11 +49,11 @@ def git_state() -> dict[str, str | bool] | None:
 
 def hardware(device: str) -> dict[str, str]:
     """Return what the run computes on, in words."""
-    facts = {"device": device, "platform": platform.platform()}
+    found = {"device": device, "platform": platform.platform()}
     if device == "cuda":
-        facts["gpu"] = torch.cuda.get_device_name()
-        facts["cuda"] = torch.version.cuda or "unknown"
-    return facts
+        found["gpu"] = torch.cuda.get_device_name()
+        found["cuda"] = torch.version.cuda or "unknown"
+    return found
 
 
 def peak_memory_mb() -> float:
@@ -74,7 +74,7 @@ def file_hashes(spec: str) -> dict[str, str]:
     return {path.name: sha256_of(path) for path in paths if path.is_file()}
 
 
-def model_facts(spec: str, model: ForceField, card: ModelCard) -> dict[str, Any]:
+def model_manifest(spec: str, model: ForceField, card: ModelCard) -> dict[str, Any]:
     """Return what tells a model from others: its name, card, files and weights."""
     return {
         "name": model.name,

@@ -13,9 +13,10 @@ from mlffbench.core.card import DataCard
 from mlffbench.core.errors import DataError, SuiteError, UnknownNameError
 from mlffbench.core.split import Role, Shift, ShiftKind, Split, check_splits
 from mlffbench.datasets.catalog import DATASETS
-from mlffbench.datasets.leaks import check_leaks
-from mlffbench.datasets.local import state_of
-from mlffbench.datasets.reader import open_source
+from mlffbench.datasets.download.local import state_of
+from mlffbench.datasets.download.table import DOWNLOADS
+from mlffbench.datasets.files.open import open_source
+from mlffbench.datasets.molecules.leaks import check_leaks
 from mlffbench.run.catalog import suite_rows, suites_folder
 
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$")]
@@ -213,8 +214,8 @@ def _of_dataset(suite: Suite, dataset: str) -> tuple[Split, ...]:
     try:
         return tuple(make(**options))
     except DataError as error:
-        facts = DATASETS.entry(dataset).facts
-        downloads = facts.downloads if isinstance(facts, DataCard) else ()
+        card = DATASETS.entry(dataset).card
+        downloads = card.downloads if isinstance(card, DataCard) else ()
         if len(downloads) < 2 or all(state_of(key) == "yes" for key in downloads):  # noqa: PLR2004
             raise
         msg = f"{error}; for all that {suite.name} needs: mlffbench download {dataset}"
@@ -246,3 +247,43 @@ def _read(spec: SplitSpec, suite: Suite, folder: Path) -> Split:
         shares_molecules=spec.shares_molecules,
         control=spec.control,
     )
+
+
+def needs(name: str) -> tuple[str, ...]:
+    """Return the downloads behind a name; none where everything ships in the package.
+
+    Args:
+        name: A download (``"spice-1"``, ``"md17/aspirin"``), a dataset, a shipped suite,
+            or a suite file.
+
+    Raises:
+        UnknownNameError: It is none of these.
+        SuiteError: The suite file cannot be read.
+    """
+    if name.partition("/")[0] in DOWNLOADS:
+        return (name,)
+    if name in DATASETS.names():
+        return _downloads_of_dataset(name)
+    if Path(name).suffix in {".yaml", ".yml"}:
+        return _downloads_of_suite(Path(name))
+    if name in suite_rows():
+        return _downloads_of_suite(suites_folder() / f"{name}.yaml")
+    raise UnknownNameError(
+        "dataset or suite", name, {*DOWNLOADS, *DATASETS.names(), *suite_rows()}
+    )
+
+
+def _downloads_of_dataset(name: str) -> tuple[str, ...]:
+    card = DATASETS.entry(name).card
+    return card.downloads if isinstance(card, DataCard) else ()
+
+
+def _downloads_of_suite(path: Path) -> tuple[str, ...]:
+    try:
+        content: Any = yaml.safe_load(path.read_text(encoding="utf-8"))
+        dataset = content.get("dataset")
+    except (OSError, ValueError, yaml.YAMLError, AttributeError) as error:
+        reason = getattr(error, "strerror", None) or "it is not a mapping in YAML"
+        msg = f"cannot read the suite {path}: {reason}"
+        raise SuiteError(msg) from error
+    return _downloads_of_dataset(dataset) if dataset is not None else ()

@@ -26,14 +26,14 @@ from mlffbench.core.forcefield import (
     Head,
 )
 from mlffbench.core.labels import Labels
-from mlffbench.core.options import ModelOptions
+from mlffbench.core.model_options import ModelOptions
 from mlffbench.core.structures import Structures
 from mlffbench.models.load import load_model, parse_spec
 from mlffbench.models.twoheaded.checkpoint import SUFFIXES
-from mlffbench.training.check import CHUNK_ATOMS
 from mlffbench.training.examples import Baseline
-from mlffbench.training.plan import Part
+from mlffbench.training.training_plan import Part
 from mlffbench.training.trunk import HasTrunk, as_trunk
+from mlffbench.training.validation import CHUNK_ATOMS
 
 ROW = "attached"
 """Name of the catalogue row that loads what is saved here."""

@@ -11,11 +11,11 @@ from typing import Any
 import torch
 
 from mlffbench.core.errors import BenchError
-from mlffbench.training.check import Check
+from mlffbench.training.epochs import StageRun, Trainable, all_parameters, seed_of
 from mlffbench.training.examples import Examples
-from mlffbench.training.loop import StageRun, Trainable, all_parameters, seed_of
-from mlffbench.training.plan import StagePlan
-from mlffbench.training.train import fast_small_numbers
+from mlffbench.training.stages import fast_small_numbers
+from mlffbench.training.training_plan import StagePlan
+from mlffbench.training.validation import Check
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -13,9 +13,9 @@ from mlffbench.core.forcefield import Head
 from mlffbench.core.labels import Labels
 from mlffbench.core.split import Split
 from mlffbench.core.structures import Structures
-from mlffbench.priors.labels import key_of
+from mlffbench.priors.prior_labels import key_of
 from mlffbench.training.examples import Examples
-from mlffbench.training.plan import StagePlan
+from mlffbench.training.training_plan import StagePlan
 
 HELD_OUT = 0.1
 """Share of training that validates where a suite has no split with role ``id_val``."""

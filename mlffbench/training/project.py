@@ -21,12 +21,12 @@ from mlffbench.models.twoheaded import checkpoint
 from mlffbench.models.twoheaded.architecture import Architecture, Depth
 from mlffbench.models.twoheaded.model import TwoHeaded
 from mlffbench.training.attached import AttachedPriorHead
+from mlffbench.training.epochs import Row
 from mlffbench.training.examples import Baseline, fit_baseline, has_label
-from mlffbench.training.loop import Row
 from mlffbench.training.materials import Labeller, Materials, gather
-from mlffbench.training.plan import RecipeName, StagePlan, TrainingPlan
 from mlffbench.training.recipes import stages_of
-from mlffbench.training.train import best_rows
+from mlffbench.training.stages import best_rows
+from mlffbench.training.training_plan import RecipeName, StagePlan, TrainingPlan
 from mlffbench.training.trunk import as_trunk
 
 NETWORKS = ("mace", "schnet")

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from mlffbench.training.plan import RecipeName, StagePlan
+from mlffbench.training.training_plan import RecipeName, StagePlan
 
 
 def stages_of(

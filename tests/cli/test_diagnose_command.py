@@ -11,9 +11,9 @@ from ase.build import molecule
 from ase.io import write
 
 from mlffbench.cli.app import app
-from mlffbench.cli.samples import sample_of
+from mlffbench.cli.shared.named_sets import sample_of
 from mlffbench.core.errors import BenchError
-from mlffbench.diagnostics.document import Diagnosis
+from mlffbench.diagnostics.diagnosis import Diagnosis
 
 HERE = {**os.environ, "OMP_NUM_THREADS": "1", "TERM": "dumb", "COLUMNS": "200"}
 

@@ -19,8 +19,8 @@ import pytest
 from file_server import FileServer, file_server
 
 from mlffbench.cli.app import main
-from mlffbench.datasets.downloads import DOWNLOADS
-from mlffbench.datasets.downloads_page import with_tables
+from mlffbench.datasets.download.readme_tables import with_tables
+from mlffbench.datasets.download.table import DOWNLOADS
 
 ROOT = Path(__file__).parent.parent.parent
 HERE = {**os.environ, "OMP_NUM_THREADS": "1", "TERM": "dumb", "COLUMNS": "200"}
@@ -320,7 +320,7 @@ def test_another_folder_is_said_to_need_the_variable(
 def test_the_page_of_data_and_the_rows_agree() -> None:
     page = (ROOT / "data" / "README.md").read_text(encoding="utf-8")
     assert with_tables(page) == page, (
-        "run: python -m mlffbench.datasets.downloads_page data/README.md"
+        "run: python -m mlffbench.datasets.download.readme_tables data/README.md"
     )
     for key, download_row in DOWNLOADS.items():
         assert f"| `{key}` | {download_row.summary} |" in page
@@ -375,7 +375,7 @@ def test_files_of_a_repository_are_listed_chosen_and_recognised(
     assert "md22/data (XYZ, first frame of 1 atoms)" in done.stdout
     assert "notes.txt (no XYZ file)" in done.stdout
     code = (
-        "from mlffbench.datasets.local import files_of\n"
+        "from mlffbench.datasets.download.local import files_of\n"
         "print(*files_of('mlff-distribution-shifts'))"
     )
     found = start([sys.executable, "-c", code], tmp_path).stdout.split()

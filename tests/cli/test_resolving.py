@@ -2,7 +2,7 @@ import pytest
 from typer.testing import CliRunner
 
 from mlffbench.cli.app import app
-from mlffbench.cli.resolving import mode_settings
+from mlffbench.cli.shared.resolving import mode_settings
 from mlffbench.core.errors import BenchError
 from mlffbench.run.campaign import Request, prepare
 

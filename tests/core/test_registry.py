@@ -91,8 +91,8 @@ def test_an_installed_extra_is_not_missing():
 
 def test_facts_come_with_the_row():
     card = ModelCard(elements=elements("H"))
-    row = Registry("model", {"x": Entry("a:b", "", facts=card)}).entry("x")
-    assert ("elements", "H") in row.facts.rows()
+    row = Registry("model", {"x": Entry("a:b", "", card=card)}).entry("x")
+    assert ("elements", "H") in row.card.rows()
 
 
 def test_another_package_adds_rows_after_ours(plugin):

@@ -9,7 +9,7 @@ from ase.build import molecule
 
 from mlffbench.core.labels import Labels
 from mlffbench.core.structures import Structures
-from mlffbench.diagnostics.base import AtomFeatures, Sample
+from mlffbench.diagnostics.diagnostic import AtomFeatures, Sample
 from mlffbench.diagnostics.evidence import with_graphs
 
 

@@ -4,7 +4,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.stats import wasserstein_distance
 
-from mlffbench.diagnostics.base import Measured
 from mlffbench.diagnostics.compare import (
     N_BINS,
     contrast,
@@ -15,6 +14,7 @@ from mlffbench.diagnostics.compare import (
     shared_edges,
     summarize,
 )
+from mlffbench.diagnostics.diagnostic import Measured
 
 floats = st.lists(st.floats(-1e6, 1e6), min_size=1, max_size=50)
 

@@ -12,26 +12,29 @@ from scipy.spatial.distance import cdist
 from mlffbench.core.errors import DataError
 from mlffbench.core.labels import Labels
 from mlffbench.core.structures import Structures
-from mlffbench.diagnostics.base import AtomFeatures, Sample, only
 from mlffbench.diagnostics.catalog import DIAGNOSTICS
-from mlffbench.diagnostics.composition import (
+from mlffbench.diagnostics.diagnostic import AtomFeatures, Sample, only
+from mlffbench.diagnostics.distances.composition import (
     charge_distance,
     composition_distance,
     size,
     unseen_elements,
 )
-from mlffbench.diagnostics.connectivity import (
+from mlffbench.diagnostics.distances.connectivity import (
     mean_degree,
     padded_distance,
     quantile_distance,
     spectral_gap,
 )
+from mlffbench.diagnostics.distances.force_norm import largest_force_norm, mean_force_norm
+from mlffbench.diagnostics.distances.mahalanobis import (
+    embedding_mahalanobis,
+    shrunk_covariance,
+)
+from mlffbench.diagnostics.distances.neighbours import embedding_distance
+from mlffbench.diagnostics.distances.prior_gap import prior_gap
 from mlffbench.diagnostics.evidence import with_graphs
-from mlffbench.diagnostics.force_norm import largest_force_norm, mean_force_norm
-from mlffbench.diagnostics.mahalanobis import embedding_mahalanobis, shrunk_covariance
 from mlffbench.diagnostics.measure import measure_all
-from mlffbench.diagnostics.neighbours import embedding_distance
-from mlffbench.diagnostics.prior_gap import prior_gap
 
 TRAIN = ["CH3OH", "CH3OH", "C2H6", "H2O", "CH4", "H2O"]
 TEST = ["C2H6", "NH3", "H2O", "CH3OH"]
@@ -344,7 +347,7 @@ def test_poisoned_labels_leave_the_others_byte_for_byte() -> None:
     clean = measure_all(train, [test])
     poisoned = measure_all(_poison(train), [_poison(test)])
     there = {column.name: column for column in poisoned.columns}
-    reads = {c.name for c in clean.columns if "reference" in c.facts.needs}
+    reads = {c.name for c in clean.columns if "reference" in c.card.needs}
     assert reads == {"force_norm_mean", "force_norm_max"}
     for column in clean.columns:
         if column.name in reads:
@@ -405,6 +408,6 @@ def test_a_cutoff_that_is_no_radius_is_refused(cutoff: float) -> None:
 def test_every_row_is_a_documented_function(name: str) -> None:
     entry = DIAGNOSTICS.entry(name)
     assert DIAGNOSTICS.load(name).__doc__
-    assert entry.facts is not None
-    assert dict(entry.facts.rows())["measures"]
+    assert entry.card is not None
+    assert dict(entry.card.rows())["measures"]
     assert len(entry.summary) <= 90

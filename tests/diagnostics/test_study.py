@@ -11,16 +11,21 @@ from scipy.stats import spearmanr
 from mlffbench.core.errors import StoreError
 from mlffbench.core.labels import Labels
 from mlffbench.core.structures import Structures
-from mlffbench.diagnostics.base import Measured, Sample
 from mlffbench.diagnostics.catalog import DIAGNOSTICS
-from mlffbench.diagnostics.document import Diagnosis
+from mlffbench.diagnostics.diagnosis import Diagnosis
+from mlffbench.diagnostics.diagnostic import Measured, Sample
+from mlffbench.diagnostics.diagnostic_card import DiagnosticCard
 from mlffbench.diagnostics.evidence import with_graphs
-from mlffbench.diagnostics.facts import DiagnosticFacts
 from mlffbench.diagnostics.figures import draw
 from mlffbench.diagnostics.measure import Column
 from mlffbench.diagnostics.ranking import Errors, rank
 from mlffbench.diagnostics.study import Probe, Study, diagnose, study, table
-from mlffbench.report.shifts import pair_table, ranking_table, sentences, shift_table
+from mlffbench.report.tables.shift_tables import (
+    pair_table,
+    ranking_table,
+    sentences,
+    shift_table,
+)
 
 TRAIN = ["CH3OH", "C2H6", "H2O", "CH4"] * 4
 
@@ -92,7 +97,7 @@ def test_errors_that_follow_forces_rank_force_norms_first(
 
 
 def column(name: str, values: np.ndarray, *, distance: bool) -> Column:
-    facts = DiagnosticFacts(label=name, distance=distance)
+    facts = DiagnosticCard(label=name, distance=distance)
     return Column(name, facts, Measured(values), (Measured(values),))
 
 
@@ -129,9 +134,7 @@ def test_a_distance_that_shrinks_with_the_error_misleads_and_comes_last() -> Non
 
 def test_distances_are_those_that_compare_with_training() -> None:
     names = DIAGNOSTICS.names()
-    facts = {
-        name: cast("DiagnosticFacts", DIAGNOSTICS.entry(name).facts) for name in names
-    }
+    facts = {name: cast("DiagnosticCard", DIAGNOSTICS.entry(name).card) for name in names}
     assert {name for name, one in facts.items() if not one.distance} == {
         *("force_norm_mean", "force_norm_max", "size", "spectral_gap", "mean_degree")
     }

@@ -11,7 +11,7 @@ from mlffbench.core.card import SYMBOLS
 from mlffbench.core.errors import DataError
 from mlffbench.core.structures import Structures
 from mlffbench.metrics.alignment import RIDGE, ElementShifts
-from mlffbench.metrics.composition import composition
+from mlffbench.metrics.element_counts import composition
 
 MIXED = batch(["C H H H H", "H H O", "C O O", "N N", "C H O N", "H H"])
 

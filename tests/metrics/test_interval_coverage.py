@@ -6,8 +6,8 @@ from metric_batches import molecules, samples
 from scipy.stats import norm, t, ttest_1samp
 
 from mlffbench.metrics.bootstrap import gap
-from mlffbench.metrics.facts import MetricFacts
 from mlffbench.metrics.interval import expanded_spread, find_interval
+from mlffbench.metrics.metric_card import MetricCard
 from mlffbench.metrics.resampling import draw_counts, resample
 
 TABLE = {
@@ -20,7 +20,7 @@ TABLE = {
     20: (92.5, 94.6, 91.0, 93.0),
     50: (94.4, 95.1, 93.4, 94.2),
 }
-ERROR = MetricFacts(unit="eV/Å")
+ERROR = MetricCard(unit="eV/Å")
 
 
 CHUNK = 1000
@@ -74,7 +74,7 @@ def test_a_gap_is_covered():
             molecules(5, "a"),
             samples(9 + rng.normal(size=20)),
             molecules(20, "b"),
-            facts=ERROR,
+            card=ERROR,
         )
         inside += found.difference.low <= 1 <= found.difference.high
     assert inside / 400 > 0.91

@@ -9,16 +9,16 @@ import pytest
 from metric_batches import random_batch
 
 from mlffbench.metrics.catalog import METRICS
-from mlffbench.metrics.facts import MetricFacts
+from mlffbench.metrics.metric_card import MetricCard
 
 NAMES = METRICS.names()
 
 
 @pytest.mark.parametrize("name", NAMES)
 def test_every_row_is_a_metric_that_defines_itself(name):
-    metric, facts = METRICS.load(name), METRICS.entry(name).facts
+    metric, card = METRICS.load(name), METRICS.entry(name).card
     assert metric.__name__ == name
-    assert isinstance(facts, MetricFacts)
+    assert isinstance(card, MetricCard)
     definition = inspect.getdoc(metric)
     assert definition is not None
     assert definition.startswith(("Mean", "Root"))
@@ -28,23 +28,23 @@ def test_every_row_is_a_metric_that_defines_itself(name):
     for part in parts.values():
         assert part.value.shape == (structures.n_systems,)
         inside = part.value[part.evaluated]
-        assert (inside >= facts.bounds[0]).all()
-        assert (inside <= facts.bounds[1]).all()
+        assert (inside >= card.bounds[0]).all()
+        assert (inside <= card.bounds[1]).all()
 
 
 @pytest.mark.parametrize("name", NAMES)
 def test_a_perfect_prediction_scores_perfectly(name):
     structures, prediction, _ = random_batch(6)
-    perfect = 1.0 if METRICS.entry(name).facts.better == "higher" else 0.0
+    perfect = 1.0 if METRICS.entry(name).card.better == "higher" else 0.0
     for part in METRICS.load(name)(prediction, prediction, structures).values():
         assert np.all(part.value[part.evaluated] == perfect)
 
 
 def test_facts_are_rows_of_text():
-    facts = METRICS.entry("energy_mae_aligned").facts
-    assert ("unit", "eV/atom") in facts.rows()
-    assert ("reads", "aligned energies") in facts.rows()
-    assert ("reads", "forces") in METRICS.entry("forces_rmse").facts.rows()
+    card = METRICS.entry("energy_mae_aligned").card
+    assert ("unit", "eV/atom") in card.rows()
+    assert ("reads", "aligned energies") in card.rows()
+    assert ("reads", "forces") in METRICS.entry("forces_rmse").card.rows()
 
 
 def test_listing_imports_no_torch():

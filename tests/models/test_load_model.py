@@ -7,7 +7,7 @@ import torch
 
 from mlffbench.core.card import ALL_ELEMENTS
 from mlffbench.core.errors import ModelError, UnknownNameError
-from mlffbench.core.options import ModelOptions
+from mlffbench.core.model_options import ModelOptions
 from mlffbench.models.catalog import ARGUMENTS, MODELS
 from mlffbench.models.load import ModelSpec, card_of, load_model, parse_spec
 

@@ -13,11 +13,12 @@ from ase.build import bulk, molecule
 
 from mlffbench.core.errors import StoreError
 from mlffbench.core.labels import Labels
-from mlffbench.core.options import ModelOptions
+from mlffbench.core.model_options import ModelOptions
 from mlffbench.core.structures import Structures
-from mlffbench.priors import labels as labels_module
-from mlffbench.priors.emt import load as load_emt
-from mlffbench.priors.labels import (
+from mlffbench.models.physics.emt import load as load_emt
+from mlffbench.models.physics.xtb import load_gfn2
+from mlffbench.priors import prior_labels as labels_module
+from mlffbench.priors.prior_labels import (
     CHUNK,
     LabelCache,
     count_failures,
@@ -25,14 +26,13 @@ from mlffbench.priors.labels import (
     label,
     version_of,
 )
-from mlffbench.priors.xtb import load_gfn2
 
 KILLED = """
 import os, signal, sys
 from pathlib import Path
 sys.path.insert(0, {here!r})
 from test_labels import Counting, clusters
-from mlffbench.priors.labels import LabelCache, label
+from mlffbench.priors.prior_labels import LabelCache, label
 
 def die(n_done):
     os.kill(os.getpid(), signal.SIGKILL)

@@ -6,9 +6,9 @@ from pair_fields import GuidedStrings, Strings, line, prior_file
 
 from mlffbench.core.errors import BenchError, CapabilityError
 from mlffbench.core.structures import Structures
-from mlffbench.refine.base import Training
 from mlffbench.refine.composed import TunedRadius
-from mlffbench.refine.routed import Routed
+from mlffbench.refine.per_structure import Routed
+from mlffbench.refine.refiner import Training
 from mlffbench.refine.ttt import PriorTuning
 
 

@@ -9,7 +9,7 @@ from mlffbench.core.structures import Structures
 from mlffbench.models.twoheaded.architecture import Architecture
 from mlffbench.models.twoheaded.model import TwoHeaded
 from mlffbench.refine import prior_head
-from mlffbench.refine.routed import Routed
+from mlffbench.refine.per_structure import Routed
 from mlffbench.refine.ttt import PriorTuning
 
 pytest.importorskip("torch_geometric")
@@ -47,7 +47,7 @@ class Springs:
 def prior(monkeypatch: pytest.MonkeyPatch, tmp_path) -> Springs:  # type: ignore[no-untyped-def]
     springs = Springs()
     monkeypatch.setenv("MLFFBENCH_CACHE", str(tmp_path / "cache"))
-    monkeypatch.setattr(prior_head, "load_prior", lambda *_: springs)
+    monkeypatch.setattr(prior_head, "load_model", lambda *_: springs)
     return springs
 
 

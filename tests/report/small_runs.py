@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 
 from mlffbench.run.campaign import Request, prepare, run_campaign
-from mlffbench.run.score import score_run
-from mlffbench.run.store import RunFolder, read_arrays, write_arrays
+from mlffbench.run.evaluate.evaluation_score import score_run
+from mlffbench.run.folder import RunFolder, read_arrays, write_arrays
 
 
 class Silent:
@@ -55,11 +55,11 @@ def refined(
 def change(folder: RunFolder, **parts: Any) -> None:
     """Change parts of a run's ``run.json``; dictionaries are merged."""
     path = folder.path / "run.json"
-    facts = json.loads(path.read_text())
+    manifest = json.loads(path.read_text())
     for name, value in parts.items():
-        both = isinstance(value, dict) and isinstance(facts.get(name), dict)
-        facts[name] = {**facts[name], **value} if both else value
-    path.write_text(json.dumps(facts, ensure_ascii=False))
+        both = isinstance(value, dict) and isinstance(manifest.get(name), dict)
+        manifest[name] = {**manifest[name], **value} if both else value
+    path.write_text(json.dumps(manifest, ensure_ascii=False))
 
 
 def edit_records(

@@ -13,9 +13,9 @@ from small_runs import change, edit_records, refined, run_small, score
 from mlffbench.core.errors import StoreError
 from mlffbench.core.record import Record
 from mlffbench.report.document import compose, write_report
-from mlffbench.report.published import REPORT_VERSION, Report, schema
-from mlffbench.report.units import number
-from mlffbench.run.store import RunFolder, read_arrays
+from mlffbench.report.schema import REPORT_VERSION, Report, schema
+from mlffbench.report.tables.display_units import number
+from mlffbench.run.folder import RunFolder, read_arrays
 
 SCHEMA = Path(__file__).parents[2] / "docs" / "schema" / f"report-v{REPORT_VERSION}.json"
 
@@ -213,8 +213,9 @@ def test_a_report_imports_no_model(folders: list[RunFolder], tmp_path: Path) -> 
         "import sys; from pathlib import Path; "
         "from mlffbench.report.document import write_report; "
         "write_report([Path(sys.argv[1])], Path(sys.argv[2])); "
-        "print([m for m in sys.modules if m.startswith(('mlffbench.models.', "
-        "'mlffbench.refine', 'mace', 'torchani', 'tblite'))])"
+        "print([m for m in sys.modules if m.startswith(('mlffbench.models.p', "
+        "'mlffbench.models.load', 'mlffbench.models.twoheaded', 'mlffbench.refine', "
+        "'mace', 'torchani', 'tblite'))])"
     )
     out = tmp_path / "report.html"
     done = subprocess.run(

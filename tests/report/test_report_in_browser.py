@@ -15,9 +15,9 @@ import pytest
 from small_runs import change, edit_records, run_small
 
 from mlffbench.report.document import compose, write_report
-from mlffbench.report.published import Report
-from mlffbench.report.units import number
-from mlffbench.run.store import RunFolder, read_arrays
+from mlffbench.report.schema import Report
+from mlffbench.report.tables.display_units import number
+from mlffbench.run.folder import RunFolder, read_arrays
 
 sync_api = pytest.importorskip(
     "playwright.sync_api", reason="playwright is not installed"

@@ -8,9 +8,9 @@ from mlffbench.core.card import DataCard
 from mlffbench.core.errors import SuiteError, UnknownNameError
 from mlffbench.core.registry import Entry
 from mlffbench.datasets.catalog import DATASETS
-from mlffbench.datasets.downloads import target_of
+from mlffbench.datasets.download.table import target_of
 from mlffbench.run.catalog import suite_rows
-from mlffbench.run.needs import needs
+from mlffbench.run.suite import needs
 
 CARD = DataCard(
     level_of_theory="none",
@@ -26,7 +26,7 @@ CARD = DataCard(
 @pytest.fixture
 def made_up(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
     """Return a suite of a dataset that has to be downloaded."""
-    rows = {**DATASETS.rows(), "made-up": Entry("nowhere:nothing", "x", facts=CARD)}
+    rows = {**DATASETS.rows(), "made-up": Entry("nowhere:nothing", "x", card=CARD)}
     monkeypatch.setattr(DATASETS, "_rows", rows)
     path = tmp_path / "suite.yaml"
     path.write_text("name: x\ndataset: made-up\n")

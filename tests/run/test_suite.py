@@ -8,8 +8,7 @@ from hypothesis import strategies as st
 from mlffbench.core.errors import BenchError, DataError, SuiteError, UnknownNameError
 from mlffbench.run.campaign import Request, prepare
 from mlffbench.run.catalog import suite_rows, suites_folder
-from mlffbench.run.needs import needs
-from mlffbench.run.suite import load_splits, load_suite, parse_suite
+from mlffbench.run.suite import load_splits, load_suite, needs, parse_suite
 
 LEGAL = {
     "name": "toy",

@@ -7,8 +7,8 @@ import torch
 from tiny_training import tiny_materials, tiny_model
 
 from mlffbench.core.errors import BenchError
-from mlffbench.training.check import Check, force_errors
 from mlffbench.training.finetune import FineTuning, draw_order, fine_tune
+from mlffbench.training.validation import Check, force_errors
 
 
 def test_it_learns_what_it_is_given_and_leaves_the_prior_alone() -> None:

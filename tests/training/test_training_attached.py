@@ -16,22 +16,22 @@ from tiny_training import (
     tiny_stages,
 )
 
-from mlffbench.core.contracts import check_forcefield
+from mlffbench.contract.contracts import check_forcefield
 from mlffbench.core.errors import ModelError
 from mlffbench.core.forcefield import CutoffScope, HasEnvelope, HasPriorHead
 from mlffbench.core.labels import Labels
-from mlffbench.core.options import ModelOptions
+from mlffbench.core.model_options import ModelOptions
 from mlffbench.core.structures import Structures
 from mlffbench.models.load import load_model
+from mlffbench.models.physics.zero import load as load_zero
 from mlffbench.models.twoheaded import checkpoint
 from mlffbench.models.twoheaded.model import TwoHeaded
-from mlffbench.models.zero import load as load_zero
 from mlffbench.refine.ttt import PriorTuning
 from mlffbench.training.attached import AttachedPriorHead
 from mlffbench.training.examples import fit_baseline, has_label
 from mlffbench.training.materials import Materials
 from mlffbench.training.project import Order, prepare
-from mlffbench.training.train import train
+from mlffbench.training.stages import train
 from mlffbench.training.trunk import as_trunk
 
 pytestmark = pytest.mark.filterwarnings(

@@ -11,8 +11,8 @@ from ase.calculators.singlepoint import SinglePointCalculator
 from ase.io import write
 from typer.testing import CliRunner
 
-from mlffbench.cli.labelling import label
-from mlffbench.cli.training import train
+from mlffbench.cli.label import label
+from mlffbench.cli.train import train
 from mlffbench.core.errors import BenchError
 from mlffbench.core.spectrum import SpectralReference
 from mlffbench.models.twoheaded.checkpoint import load

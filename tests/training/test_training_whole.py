@@ -21,11 +21,11 @@ from tiny_training import (
 from mlffbench.core.errors import BenchError, DataError, StoreError
 from mlffbench.core.split import Split
 from mlffbench.models.twoheaded.model import TwoHeaded
-from mlffbench.training.loop import all_parameters
+from mlffbench.training.epochs import all_parameters
 from mlffbench.training.materials import Materials, gather
-from mlffbench.training.plan import RecipeName, StagePlan
-from mlffbench.training.state import state_path
-from mlffbench.training.train import train, training_lock
+from mlffbench.training.stages import train, training_lock
+from mlffbench.training.training_plan import RecipeName, StagePlan
+from mlffbench.training.training_state import state_path
 
 pytestmark = pytest.mark.filterwarnings(
     # PyTorch Geometric compiles with it when first imported

@@ -15,15 +15,15 @@ from mlffbench.core.forcefield import Head
 from mlffbench.core.labels import Labels
 from mlffbench.core.split import Split
 from mlffbench.core.structures import Structures
-from mlffbench.datasets.mini.splits import prior_geometries, splits
+from mlffbench.datasets.sets.mini.splits import prior_geometries, splits
 from mlffbench.models.twoheaded.architecture import Architecture
 from mlffbench.models.twoheaded.model import TwoHeaded
+from mlffbench.training.epochs import Row
 from mlffbench.training.examples import fit_baseline
-from mlffbench.training.loop import Row
 from mlffbench.training.materials import Materials, gather
-from mlffbench.training.plan import RecipeName, StagePlan, TrainingPlan
 from mlffbench.training.recipes import stages_of
-from mlffbench.training.train import train
+from mlffbench.training.stages import train
+from mlffbench.training.training_plan import RecipeName, StagePlan, TrainingPlan
 
 SHAPE = {"hidden": 8, "filters": 8, "blocks": 2, "gaussians": 6}
 FEW = {"train": 10, "id_val": 4, "ood_val": 3}

@@ -1,15 +1,10 @@
-"""What a network must offer to be given two heads, and how one is built."""
+"""What a network must offer to be given two heads."""
 
-import math
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
 from typing import NamedTuple
 
-import torch
 from torch import Tensor, nn
-
-from mlffbench.models.twoheaded.architecture import Architecture
 
 
 class Atomwise(NamedTuple):
@@ -55,43 +50,3 @@ class Backbone(nn.Module, ABC):
         Yields:
             Views of shape (n_elements, ...).
         """
-
-
-def make_backbone(architecture: Architecture, *, seed: int) -> Backbone:
-    """Return a new network in float64, its weights drawn from the seed.
-
-    The random state of the process is left as it was.
-
-    Raises:
-        MissingExtraError: The network's library is not installed.
-    """
-    with torch.random.fork_rng(devices=[]), _default_dtype(torch.float64):
-        torch.manual_seed(seed)
-        if architecture.network == "mace":
-            from mlffbench.models.twoheaded.mace import MaceBackbone
-
-            backbone: Backbone = MaceBackbone(architecture)
-        else:
-            from mlffbench.models.twoheaded.schnet import SchnetBackbone
-
-            backbone = SchnetBackbone(architecture)
-    _align_elements(backbone, architecture.element_noise)
-    return backbone.requires_grad_(False)
-
-
-@torch.no_grad()
-def _align_elements(backbone: Backbone, noise: float) -> None:
-    """Make the elements alike but for noise, keeping the variance of their weights."""
-    for slices in backbone.element_slices(dict(backbone.named_parameters())):
-        common = slices.mean(0, keepdim=True) * math.sqrt(len(slices))
-        slices.copy_(math.sqrt(1 - noise**2) * common + noise * slices)
-
-
-@contextmanager
-def _default_dtype(dtype: torch.dtype) -> Iterator[None]:
-    before = torch.get_default_dtype()
-    torch.set_default_dtype(dtype)
-    try:
-        yield
-    finally:
-        torch.set_default_dtype(before)

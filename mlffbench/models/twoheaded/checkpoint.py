@@ -20,8 +20,8 @@ from mlffbench.core.errors import ModelError
 from mlffbench.core.files import write_atomic
 from mlffbench.core.forcefield import Head
 from mlffbench.models.twoheaded.architecture import Architecture
-from mlffbench.models.twoheaded.backbone import make_backbone
 from mlffbench.models.twoheaded.model import HEADS, TwoHeaded
+from mlffbench.models.twoheaded.networks import make_backbone
 
 SCHEMA_VERSION = 1
 """Raised by one whenever a stored field changes its meaning."""

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from mlffbench.core.errors import ModelError
-from mlffbench.core.options import ModelOptions
+from mlffbench.core.model_options import ModelOptions
 from mlffbench.models.twoheaded.checkpoint import load, read_manifest
 from mlffbench.models.twoheaded.model import TwoHeaded
 

@@ -16,12 +16,13 @@ from mlffbench.core.card import ModelCard, format_elements
 from mlffbench.core.errors import ModelError
 from mlffbench.core.forcefield import CutoffScope, Head
 from mlffbench.core.labels import Labels
-from mlffbench.core.options import DTYPES
+from mlffbench.core.model_options import DTYPES
 from mlffbench.core.spectrum import SpectralReference
 from mlffbench.core.structures import Structures
 from mlffbench.models.twoheaded.architecture import Architecture
-from mlffbench.models.twoheaded.backbone import Atomwise, Backbone, make_backbone
-from mlffbench.models.twoheaded.energies import zero_energies
+from mlffbench.models.twoheaded.atom_energies import zero_energies
+from mlffbench.models.twoheaded.backbone import Atomwise, Backbone
+from mlffbench.models.twoheaded.networks import make_backbone
 from mlffbench.models.twoheaded.partition import side
 from mlffbench.models.twoheaded.prepared import Prepared, prepare
 

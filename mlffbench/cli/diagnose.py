@@ -1,0 +1,344 @@
+"""``diagnose``: the shifts between two sets, or of a suite, with or without a model."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from mlffbench.cli.label import CacheDirOption, WorkersOption
+from mlffbench.cli.shared.console import make_console, resumable
+from mlffbench.cli.shared.options import (
+    Device,
+    DeviceOption,
+    Dtype,
+    DtypeOption,
+    SeedOption,
+    TrustOption,
+)
+from mlffbench.core.errors import BenchError, UnknownNameError
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from mlffbench.diagnostics.diagnosis import Diagnosis
+    from mlffbench.run.diagnose.instruments import Instruments
+
+OUT, RUNS = Path("diagnose"), Path("runs")
+COMPUTED_WITH = frozenset({"cutoff", "prior", "limit", "out", "seed", "device", "dtype"})
+"""Options that a stored diagnosis may not have been made with."""
+
+_WHAT, _WHERE = "What to compare", "Where results go"
+_SET = "A dataset, a file, or SUITE:SPLIT (SUITE:SPLIT/val for its val half)."
+
+TrainOption = Annotated[
+    str | None, typer.Option("--train", help=_SET, rich_help_panel=_WHAT)
+]
+TestOption = Annotated[
+    str | None, typer.Option("--test", help=_SET, rich_help_panel=_WHAT)
+]
+SuiteOption = Annotated[
+    str | None,
+    typer.Option(
+        "--suite",
+        "-s",
+        help="Instead of --train and --test: every test split of a suite.",
+        rich_help_panel=_WHAT,
+    ),
+]
+ModelOption = Annotated[
+    str | None,
+    typer.Option(
+        "--model", "-m", help="For embeddings and errors.", rich_help_panel=_WHAT
+    ),
+]
+CutoffOption = Annotated[
+    float | None,
+    typer.Option(
+        "--cutoff",
+        help="Radius of the graphs in Å; left out: the model's, else 5.",
+        rich_help_panel=_WHAT,
+    ),
+]
+PriorOption = Annotated[
+    str | None,
+    typer.Option(
+        "--prior",
+        help="A prior, or any model, whose forces the model is compared with.",
+        rich_help_panel=_WHAT,
+    ),
+]
+LimitOption = Annotated[
+    int | None,
+    typer.Option(
+        "--limit",
+        min=2,
+        help="At most N structures per set, spread over its molecules.",
+        rich_help_panel=_WHAT,
+    ),
+]
+RunsOption = Annotated[
+    Path,
+    typer.Option(
+        "--runs", help="Where runs of the suite may lie.", rich_help_panel=_WHERE
+    ),
+]
+OracleOption = Annotated[
+    bool,
+    typer.Option(
+        "--oracle",
+        help="Of --suite and --model: how much the best graph cutoff of each structure "
+        "would gain, and what the finished rr runs captured of it. READS REFERENCE "
+        "LABELS.",
+        rich_help_panel=_WHAT,
+    ),
+]
+OutOption = Annotated[
+    Path,
+    typer.Option("--out", help="Folder of JSON and figures.", rich_help_panel=_WHERE),
+]
+
+
+def diagnose(
+    context: typer.Context,
+    *,
+    train: TrainOption = None,
+    test: TestOption = None,
+    suite: SuiteOption = None,
+    model: ModelOption = None,
+    cutoff: CutoffOption = None,
+    prior: PriorOption = None,
+    limit: LimitOption = None,
+    oracle: OracleOption = False,
+    runs: RunsOption = RUNS,
+    out: OutOption = OUT,
+    cache_dir: CacheDirOption = None,
+    workers: WorkersOption = None,
+    seed: SeedOption = 0,
+    device: DeviceOption = Device.auto,
+    dtype: DtypeOption = Dtype.auto,
+    trust: TrustOption = False,
+) -> None:
+    """Say how far test structures are from training ones, and which shift is largest.
+
+    With a model also how well each distance predicts its error.
+    """
+    _check(train, test, suite, cutoff)
+    console = make_console()
+    if oracle:
+        if not suite or not model:
+            msg = "--oracle asks about finished runs of a suite: give --suite and --model"
+            raise BenchError(msg)
+        _ask_oracle(console, suite, model, runs, trust=trust)
+        return
+    if suite and model and not _is_any_given(context, COMPUTED_WITH):
+        stored = _stored(console, suite, model, runs)
+        if stored is not None:
+            _print_suite(console, stored)
+            return
+    with resumable():
+        instruments = _instruments(
+            model, cutoff, prior, (cache_dir, workers), (device, dtype), trust=trust
+        )
+        who = model or ""
+        if suite:
+            made = _suite(suite, instruments, who, out, limit=limit, seed=seed)
+            _print_suite(console, made)
+        else:
+            sets = str(train), str(test)
+            made = _pair(sets, instruments, who, out, limit=limit, seed=seed)
+            _print_pair(console, made, sets)
+    console.print(f"wrote {out}", markup=False, soft_wrap=True)
+
+
+def _is_any_given(context: typer.Context, names: frozenset[str]) -> bool:
+    """Return whether any of some options was typed, instead of left at its default."""
+    sources = [context.get_parameter_source(name) for name in names]
+    return any(source is not None and source.name != "DEFAULT" for source in sources)
+
+
+def _check(
+    train: str | None, test: str | None, suite: str | None, cutoff: float | None
+) -> None:
+    """Check that either two sets or a suite were named, and that the cutoff is one."""
+    from mlffbench.core.graph import check_cutoff
+
+    pair = train is not None and test is not None
+    if pair == (suite is not None) or (suite and (train or test)):
+        msg = "diagnose compares two sets or the splits of a suite: give --train and "
+        raise BenchError(msg + "--test, or --suite")
+    if cutoff is not None:
+        check_cutoff(cutoff)
+
+
+def _instruments(
+    model: str | None,
+    cutoff: float | None,
+    prior: str | None,
+    labels: tuple[Path | None, int | None],
+    machine: tuple[Device, Dtype],
+    *,
+    trust: bool,
+) -> "Instruments":
+    """Return what evidence is made with; a prior that is named is computed."""
+    from mlffbench.cli.shared.resolving import model_options
+    from mlffbench.cli.shared.sources import open_prior
+    from mlffbench.core.labels import Labels
+    from mlffbench.core.structures import Structures
+    from mlffbench.models.catalog import MODELS
+    from mlffbench.models.load import load_model
+    from mlffbench.priors.prior_labels import label
+    from mlffbench.run.diagnose.instruments import Instruments
+
+    if prior is not None and model is None:
+        msg = "--prior is for the disagreement between a model and a prior; name the "
+        raise BenchError(msg + "model with --model")
+    options = model_options(*machine, trust=trust)
+    loaded = None if model is None else load_model(model, options)
+    if prior is None:
+        return Instruments.of(
+            loaded, cutoff=cutoff, device=options.device, dtype=options.dtype
+        )
+    try:
+        force_field, cache = open_prior(prior, *labels)
+    except UnknownNameError as error:
+        raise UnknownNameError("prior", prior, MODELS.names()) from error
+
+    def compute(structures: Structures) -> Labels:
+        return label(structures, force_field, cache)
+
+    return Instruments.of(
+        loaded,
+        cutoff=cutoff,
+        device=options.device,
+        dtype=options.dtype,
+        prior=compute,
+    )
+
+
+def _pair(
+    sets: tuple[str, str],
+    instruments: "Instruments",
+    model: str,
+    out: Path,
+    *,
+    limit: int | None,
+    seed: int,
+) -> "Diagnosis":
+    """Return the diagnosis of two sets, written to a folder."""
+    from mlffbench.cli.shared.named_sets import sample_of
+    from mlffbench.diagnostics.measure import MIN_TRAIN
+    from mlffbench.diagnostics.study import Probe, study
+    from mlffbench.run.diagnose.diagnosis_job import write_diagnosis
+
+    trained = sample_of(sets[0], "train", limit=limit, seed=seed, at_least=MIN_TRAIN)
+    examined = instruments.examine(
+        [trained, sample_of(sets[1], "test", limit=limit, seed=seed)]
+    )
+    found = study(examined[0], [Probe(sample=examined[1])], instruments.cutoff)
+    predictions = [examined[1].prediction]
+    return write_diagnosis(out, found, predictions, model=model, seed=seed)
+
+
+def _suite(
+    suite: str,
+    instruments: "Instruments",
+    model: str,
+    out: Path,
+    *,
+    limit: int | None,
+    seed: int,
+) -> "Diagnosis":
+    """Return the diagnosis of a suite's test splits, written to a folder."""
+    from mlffbench.run.diagnose.diagnosis_job import study_of_splits, write_diagnosis
+    from mlffbench.run.evaluate.evaluation_job import splits_of
+    from mlffbench.run.suite import load_splits, load_suite
+
+    splits = splits_of(load_splits(*load_suite(suite)), "test")
+    found = study_of_splits(splits, instruments, limit=limit, seed=seed)
+    predictions = [probe.sample.prediction for probe in found.tests]
+    return write_diagnosis(out, found, predictions, model=model, seed=seed)
+
+
+def _stored(console: "Console", suite: str, model: str, runs: Path) -> "Diagnosis | None":
+    """Return the diagnosis beside a finished baseline run and say so, if there is one."""
+    from mlffbench.core.errors import StoreError
+    from mlffbench.diagnostics.diagnosis import Diagnosis
+    from mlffbench.run.diagnose.diagnosis_job import DIAGNOSIS, is_diagnosed
+    from mlffbench.run.evaluate.stored import StoredRun
+    from mlffbench.run.folder import run_folder
+    from mlffbench.run.suite import load_suite
+
+    folder = run_folder(runs, load_suite(suite)[0].name, model, "baseline")
+    if not (folder.path / DIAGNOSIS).exists():
+        return None
+    try:
+        run = StoredRun.read(folder)
+    except StoreError:
+        return None  # it is computed anew, which needs no run
+    if not is_diagnosed(run):
+        return None
+    console.print(f"read {folder.path}", markup=False, soft_wrap=True)
+    return Diagnosis.read(folder.path / DIAGNOSIS)
+
+
+def _ask_oracle(
+    console: "Console", suite: str, model: str, runs: Path, *, trust: bool
+) -> None:
+    """Ask the oracle about a model's runs, and print what RR captured."""
+    from mlffbench.cli.shared.console import RunProgress
+    from mlffbench.report.tables.record_tables import radius_table
+    from mlffbench.run.diagnose.oracle import ask_oracle
+    from mlffbench.run.folder import run_folder
+    from mlffbench.run.suite import load_suite
+
+    baseline = run_folder(runs, load_suite(suite)[0].name, model, "baseline")
+    with resumable(), RunProgress(console) as progress:
+        modes = ask_oracle(baseline, progress, trust=trust)
+    records = [record for mode in modes for record in mode.read_records()]
+    if records:
+        _print(console, radius_table(records))
+        return
+    command = f"mlffbench run --suite {suite} --model {model} --mode baseline,rr"
+    console.print(
+        f"no finished run of {model} chose radii; make one with: {command}",
+        markup=False,
+        soft_wrap=True,
+    )
+
+
+def _print_pair(
+    console: "Console", diagnosis: "Diagnosis", sets: tuple[str, str]
+) -> None:
+    from mlffbench.report.tables.shift_tables import pair_table
+
+    console.print(f"train: {sets[0]}", markup=False, soft_wrap=True)
+    console.print(f"test: {sets[1]}", markup=False, soft_wrap=True)
+    _print(console, pair_table(diagnosis))
+    _print_rest(console, diagnosis)
+
+
+def _print_suite(console: "Console", diagnosis: "Diagnosis") -> None:
+    from mlffbench.report.tables.shift_tables import shift_table
+
+    _print(console, shift_table(diagnosis))
+    _print_rest(console, diagnosis)
+
+
+def _print_rest(console: "Console", diagnosis: "Diagnosis") -> None:
+    from mlffbench.report.tables.shift_tables import ranking_table, sentences
+
+    if diagnosis.ranking:
+        _print(console, ranking_table(diagnosis))
+    for sentence in sentences(diagnosis):
+        console.print(sentence, markup=False, soft_wrap=True)
+
+
+def _print(console: "Console", table: object) -> None:
+    from mlffbench.report.tables.record_tables import TextTable
+    from mlffbench.report.tables.render import to_rich
+
+    if isinstance(table, TextTable):
+        console.print(to_rich(table))
+        for note in table.notes:
+            console.print(f"· {note}", markup=False, style="dim")
+        console.print()

@@ -1,0 +1,160 @@
+"""``doctor``: what works on this machine, and the exact command for what does not."""
+
+import subprocess
+import sys
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+from rich.markup import escape
+from rich.table import Table
+
+from mlffbench.cli.shared.console import make_console
+from mlffbench.core.errors import BenchError
+from mlffbench.core.registry import Entry
+
+PATIENCE_S = 120.0
+"""How long the packages of one extra may take to import."""
+
+
+class Cache(NamedTuple):
+    """One folder of things that can be fetched or computed again.
+
+    Attributes:
+        name: What it holds.
+        folder: Where it is, or will be.
+        size: How large it is, in words.
+    """
+
+    name: str
+    folder: Path
+    size: str
+
+
+def doctor() -> None:
+    """Tell what works here, and the exact command for what does not."""
+    import shutil
+
+    import torch
+
+    from mlffbench.cli.shared.catalogues import all_rows
+    from mlffbench.run.provenance import versions
+
+    console = make_console()
+    table = Table(box=None, show_header=False, pad_edge=False)
+    for package, version in versions().items():
+        table.add_row(package, version, "")
+    if torch.cuda.is_available():
+        table.add_row("CUDA", torch.version.cuda or "", torch.cuda.get_device_name())
+    else:
+        table.add_row("CUDA", "no device", "everything runs on the CPU")
+    table.add_row("mini set", *mini_set_in_words())
+    for name, folder, size in caches():
+        table.add_row(name, size, escape(str(folder)))
+    free_gb = shutil.disk_usage(Path.cwd()).free / 1e9
+    table.add_row("disk", f"{free_gb:.0f} GB free", str(Path.cwd()))
+    console.print(table)
+    rows = [entry for table in all_rows().values() for entry in table.values()]
+    for sentence in extras_in_words(rows):
+        console.print(sentence, markup=False)
+
+
+def extras_in_words(entries: Iterable[Entry]) -> Iterator[str]:
+    """Yield a sentence per extra, after importing its packages in a fresh Python.
+
+    Args:
+        entries: Catalogue rows; those without an extra are passed over.
+    """
+    needs: dict[str, set[str]] = {}
+    adapters: dict[str, set[str]] = {}
+    missing: dict[str, str] = {}
+    for entry in entries:
+        if entry.extra:
+            needs.setdefault(entry.extra, set()).update(entry.requires)
+            module, _, _ = entry.target.partition(":")
+            adapters.setdefault(entry.extra, set()).add(module)
+            absent = entry.missing()
+            if absent:
+                missing[entry.extra] = absent
+    for extra, packages in sorted(needs.items()):
+        if extra in missing:
+            yield (
+                f"extra {extra!r} is not installed ({missing[extra]} is missing); "
+                f"run: pip install 'mlffbench[{extra}]'"
+            )
+            continue
+        names = ", ".join(sorted(packages))
+        # Some packages import little at first; our own modules import what they use.
+        fault = import_fault(", ".join([names, *sorted(adapters[extra])]))
+        if fault:
+            yield (
+                f"extra {extra!r} is installed but broken ({fault}); run: "
+                f"pip install --force-reinstall 'mlffbench[{extra}]'"
+            )
+        else:
+            yield f"extra {extra!r} works ({names})"
+
+
+def import_fault(names: str) -> str:
+    """Return why packages cannot be imported, on one line; empty if they can.
+
+    Args:
+        names: Import names, separated by commas.
+    """
+    code = (
+        "import sys\n"
+        f"try: import {names}\n"
+        "except BaseException as error:\n"
+        "    text = str(error).strip().splitlines() or ['no reason given']\n"
+        "    sys.exit(f'{type(error).__name__}: {text[0]}')\n"
+    )
+    try:
+        done = subprocess.run(
+            [sys.executable, "-c", code],
+            capture_output=True,
+            text=True,
+            errors="replace",
+            check=False,
+            timeout=PATIENCE_S,
+        )
+    except subprocess.TimeoutExpired:
+        return f"importing {names} takes more than {PATIENCE_S:.0f} s"
+    if done.returncode == 0:
+        return ""
+    if done.returncode < 0:
+        return f"importing {names} ends Python with signal {-done.returncode}"
+    return (done.stderr.strip().splitlines() or ["no reason given"])[-1]
+
+
+def mini_set_in_words() -> tuple[str, str]:
+    """Return whether the embedded mini set opens, and its path or what is wrong."""
+    from mlffbench.datasets.sets.mini.splits import reference_source
+
+    try:
+        source = reference_source()
+        return f"{source.index.n_structures} structures", str(source.path)
+    except BenchError as error:
+        return "broken", f"{error}; run: pip install --force-reinstall mlffbench"
+
+
+def caches() -> list[Cache]:
+    """Return the folders of downloaded weights and of prior labels."""
+    from mlffbench.models import weights
+    from mlffbench.priors import prior_labels as labels
+
+    label_folder = labels.cache_folder()
+    weight_folder = weights.cache_folder()
+    stored = _files(label_folder)
+    return [
+        Cache("weights", weight_folder, _size(_files(weight_folder) - stored)),
+        Cache("prior labels", label_folder, _size(stored)),
+    ]
+
+
+def _files(folder: Path) -> set[Path]:
+    return {path for path in folder.rglob("*") if path.is_file()}
+
+
+def _size(files: Iterable[Path]) -> str:
+    sizes = [path.stat().st_size for path in files]
+    return f"{len(sizes)} files, {sum(sizes) / 1e6:.1f} MB" if sizes else "empty"

@@ -1,0 +1,177 @@
+"""``leakcheck``: molecules and near-duplicate geometries that two sets share."""
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from mlffbench.cli.shared.console import make_console
+from mlffbench.core.errors import DataError, UnknownNameError
+
+if TYPE_CHECKING:
+    from mlffbench.core.split import Split
+    from mlffbench.datasets.molecules.leaks import Molecule, Near, Part
+
+_WHAT = "A file, a dataset, a suite, or some of its splits, e.g. mini-ood:train."
+
+
+def leakcheck(
+    train: Annotated[str, typer.Argument(help=_WHAT)],
+    test: Annotated[str, typer.Argument(help=_WHAT)],
+    *,
+    tolerance: Annotated[
+        float,
+        typer.Option(
+            "--tolerance",
+            min=0.0,
+            help="Å: root mean square difference of the sorted interatomic distances up "
+            "to which two geometries are near duplicates.",
+        ),
+    ] = 0.02,
+    geometries: Annotated[
+        bool,
+        typer.Option(
+            "--geometries/--no-geometries", help="Compare geometries, or molecules only."
+        ),
+    ] = True,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Everything found, for programs.")
+    ] = False,
+    show: Annotated[
+        int, typer.Option("--show", min=1, help="Rows of each table at most.")
+    ] = 10,
+) -> None:
+    """Tell which molecules and geometries two sets share; shared ones are no error."""
+    from mlffbench.datasets.molecules.leaks import (
+        molecules,
+        n_structures,
+        near_duplicates,
+        shared_molecules,
+    )
+
+    first, second = parts_of(train), parts_of(test)
+    shared = shared_molecules(first, second)
+    near = near_duplicates(first, second, tolerance) if geometries else []
+    totals = {
+        "train": (n_structures(first), len(molecules(first))),
+        "test": (n_structures(second), len(molecules(second))),
+    }
+    if as_json:
+        found = {
+            "train": {"name": train, **_as_dict(totals["train"])},
+            "test": {"name": test, **_as_dict(totals["test"])},
+            "tolerance": tolerance,
+            "shared_molecules": [entry._asdict() for entry in shared],
+            "near_duplicates": [entry._asdict() for entry in near]
+            if geometries
+            else None,
+        }
+        typer.echo(json.dumps(found, indent=1, ensure_ascii=False))
+        return
+    for title, target in (("train", train), ("test", test)):
+        n, n_molecules = totals[title]
+        counts = f"{_count(n, 'structure')} of {_count(n_molecules, 'molecule')}"
+        typer.echo(f"{title}: {target}, {counts}")
+    _print_molecules(shared, show)
+    if geometries:
+        _print_near(near, show, tolerance)
+
+
+def parts_of(target: str) -> "list[Part]":
+    """Return the structures that a name or a path means.
+
+    Raises:
+        DataError: A file cannot be read or holds nothing.
+        UnknownNameError: There is no such split.
+    """
+    import numpy as np
+
+    from mlffbench.datasets.files.open import open_source
+    from mlffbench.datasets.molecules.leaks import Part
+
+    name, _, chosen = target.partition(":")
+    splits = None if Path(target).is_file() else _splits(name)
+    if splits is not None:
+        names = {split.name for split in splits}
+        if chosen and chosen not in names:
+            raise UnknownNameError("split", chosen, names)
+        return [
+            Part(split.source, split.rows)
+            for split in splits
+            if chosen in {"", split.name}
+        ]
+    source = open_source(target)
+    if source.index.n_structures == 0:
+        msg = f"{target} holds no structure"
+        raise DataError(msg)
+    return [Part(source, np.arange(source.index.n_structures))]
+
+
+def _splits(name: str) -> "tuple[Split, ...] | None":
+    """Return the splits of a suite or dataset; None if the name is neither."""
+    from mlffbench.datasets.catalog import DATASETS
+    from mlffbench.run.catalog import suite_rows
+    from mlffbench.run.suite import load_splits, load_suite
+
+    if name in suite_rows() or Path(name).suffix in {".yaml", ".yml"}:
+        return load_splits(*load_suite(name))
+    if name in DATASETS.names():
+        return tuple(DATASETS.load(name)())
+    if not Path(name).suffix:
+        raise UnknownNameError(
+            "dataset, suite or file", name, {*DATASETS.names(), *suite_rows()}
+        )
+    return None
+
+
+def _print_molecules(shared: "list[Molecule]", show: int) -> None:
+    from rich.table import Table
+    from rich.text import Text
+
+    if not shared:
+        typer.echo("no molecule is in both")
+        return
+    typer.echo(f"{_count(len(shared), 'molecule')} in both:")
+    table = Table(box=None)
+    for column in ("molecule", "known by", "structures in train", "in test"):
+        table.add_column(column, overflow="fold")
+    for entry in shared[:show]:
+        counts = f"{entry.in_first:,}", f"{entry.in_second:,}"
+        table.add_row(Text(entry.name), entry.known_by, *counts)
+    _print(table, len(shared), show)
+
+
+def _print_near(near: "list[Near]", show: int, tolerance: float) -> None:
+    from rich.table import Table
+    from rich.text import Text
+
+    criterion = f"sorted interatomic distances within {tolerance:g} Å (RMS)"
+    if not near:
+        typer.echo(
+            f"no geometry of test is a near duplicate of one in train: {criterion}"
+        )
+        return
+    found = _count(len(near), "near duplicate")
+    typer.echo(f"{found} of a train geometry in test, {criterion}:")
+    table = Table(box=None)
+    for column in ("in test", "in train", "distance, Å"):
+        table.add_column(column, overflow="fold")
+    for entry in near[:show]:
+        table.add_row(Text(entry.second), Text(entry.first), f"{entry.distance:.4f}")
+    _print(table, len(near), show)
+
+
+def _count(n: int, word: str) -> str:
+    return f"{n:,} {word}{'' if n == 1 else 's'}"
+
+
+def _print(table: object, n_rows: int, show: int) -> None:
+    console = make_console()
+    console.print(table)
+    if n_rows > show:
+        console.print(f"… and {n_rows - show:,} more; --show N or --json prints them")
+
+
+def _as_dict(total: tuple[int, int]) -> dict[str, int]:
+    return {"structures": total[0], "molecules": total[1]}

@@ -1,0 +1,76 @@
+"""``score``: the metrics again, from stored predictions."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from mlffbench.cli.report import RUNS
+from mlffbench.cli.shared.console import make_console, print_error
+from mlffbench.cli.shared.options import (
+    Units,
+    UnitsOption,
+)
+from mlffbench.core.errors import BenchError
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from mlffbench.run.folder import RunFolder
+
+
+def score(
+    runs: Annotated[
+        list[Path] | None, typer.Argument(help="Run folders; left out: all under runs/.")
+    ] = None,
+    units: UnitsOption = Units.mev,
+) -> None:
+    """Recompute the metrics from stored predictions; no model is needed."""
+    from mlffbench.run.folder import find_runs
+
+    faults = score_and_print(make_console(), find_runs(runs or [RUNS]), units)
+    for fault in faults:
+        print_error(fault)
+    if faults:
+        raise typer.Exit(1)
+
+
+def score_and_print(
+    console: "Console", folders: "list[RunFolder]", units: Units
+) -> list[str]:
+    """Score runs and print their tables; return a sentence for each without a number."""
+    from mlffbench.report.document import records_by_suite
+    from mlffbench.report.tables.record_tables import (
+        energy_table,
+        force_table,
+        radius_table,
+    )
+    from mlffbench.report.tables.render import to_rich
+    from mlffbench.run.evaluate.evaluation_score import score_run
+
+    faults, scored = [], []
+    for folder in folders:
+        try:
+            records, shifts = score_run(folder)
+        except BenchError as error:
+            faults.append(str(error))
+            continue
+        folder.write_records(records)
+        folder.write_alignment(shifts)
+        scored.append(folder)
+        failed = [r for r in records if r.status == "failed"]
+        for record in failed[:1]:
+            reason = next(iter(record.counts.reasons), "no reason")
+            who = f"{record.model} {record.mode}"
+            faults.append(f"{who} has no number for split {record.split!r}: {reason}")
+    for records in records_by_suite(scored).values():
+        made_of = [force_table, energy_table]
+        if any(record.radius for record in records):
+            made_of.insert(1, radius_table)
+        for table in made_of:
+            made = table(records, units.value)
+            console.print(to_rich(made))
+            for note in made.notes:
+                console.print(f"· {note}", markup=False, style="dim")
+            console.print()
+    return faults

@@ -1,0 +1,97 @@
+"""From the name of a set to a sample: its structures, and reference labels if any."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from mlffbench.core.errors import DataError, UnknownNameError
+from mlffbench.core.labels import Labels
+from mlffbench.core.split import Split
+from mlffbench.core.structures import Structures
+from mlffbench.datasets.catalog import DATASETS
+from mlffbench.datasets.files.open import open_source
+from mlffbench.diagnostics.diagnostic import Sample
+from mlffbench.run.catalog import suite_rows
+from mlffbench.run.evaluate.evaluation_job import choose_rows
+from mlffbench.run.suite import load_splits, load_suite
+
+
+def sample_of(
+    target: str, name: str, *, limit: int | None, seed: int, at_least: int = 1
+) -> Sample:
+    """Return a dataset, a file, or a split of a suite, with its reference labels.
+
+    An XYZ file or an ASE database may come without forces: then the sample has no
+    reference labels and says so.
+
+    Args:
+        target: A dataset's name, a path, ``SUITE:SPLIT`` or ``SUITE:SPLIT/val``.
+        name: What to call it.
+        limit: Structures at most, spread over its molecules; None is all.
+        seed: Of that choice.
+        at_least: Structures it must hold.
+
+    Raises:
+        BenchError: There is no such set, or it holds too few structures or cannot be
+            read.
+    """
+    parts = [part for part in _parts_of(target) if len(part.rows)]
+    total = sum(len(part.rows) for part in parts)
+    if total < at_least:
+        held = f"{target} holds {total or 'no'} structure{'s' * (total > 1)}"
+        why = f"a training set needs at least {at_least} to have a spread"
+        raise DataError(f"{held}; {why}" if at_least > 1 else held)
+    structures: list[Structures] = []
+    labels: list[Labels] = []
+    for part in parts:
+        share = None if limit is None else max(1, round(limit * len(part.rows) / total))
+        rows = choose_rows(part, share, seed)
+        structures.append(part.source.structures(rows))
+        labels.append(part.source.labels(rows))
+    reference = Labels.concatenate(labels)
+    known = bool(torch.isfinite(reference.forces).any())
+    return Sample(
+        name=name,
+        structures=Structures.concatenate(structures),
+        reference=reference if known else None,
+        absent={} if known else {"reference": f"{target} has no reference forces"},
+    )
+
+
+def _parts_of(target: str) -> Sequence[Split]:
+    """Return the splits behind a name; a file is one that holds all of it."""
+    if target in DATASETS.names():
+        return tuple(DATASETS.load(target)())
+    suite, _, split = target.partition(":")
+    known = suite in suite_rows() or Path(suite).suffix in {".yaml", ".yml"}
+    if split and known and not Path(target).exists():
+        return [_split_of(suite, split)]
+    if not Path(target).suffix and not Path(target).is_file():
+        if known:
+            msg = f"{target!r} is a suite; say which split of it: {target}:train"
+            raise DataError(msg)
+        DATASETS.entry(target)
+    source = open_source(target, forces_required=False)
+    rows = np.arange(source.index.n_structures)
+    whole = "every structure of the file"
+    # the role only keeps all of it: more than is trained on may be compared
+    return [Split(name="file", role="id_test", source=source, rows=rows, rule=whole)]
+
+
+def _split_of(suite: str, name: str) -> Split:
+    """Return a split of a suite: training or the test half, or ``NAME/val``."""
+    splits = load_splits(*load_suite(suite))
+    plain, _, half = name.partition("/")
+    found = {
+        f"{split.name}/{split.role.rpartition('_')[2]}": split
+        for split in splits
+        if split.name == plain
+    }
+    for wanted in (half,) if half else ("train", "test", "val"):
+        if f"{plain}/{wanted}" in found:
+            return found[f"{plain}/{wanted}"]
+    names = [f"{split.name}/{split.role.rpartition('_')[2]}" for split in splits]
+    kind = f"split of {suite}"
+    raise UnknownNameError(kind, name, names)

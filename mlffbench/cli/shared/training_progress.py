@@ -1,0 +1,103 @@
+"""How a training is shown: a bar with validation errors, or plain lines."""
+
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Self
+
+from rich.console import Console
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    TaskID,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
+
+from mlffbench.core.errors import BenchError
+
+if TYPE_CHECKING:
+    from mlffbench.training.epochs import Row
+    from mlffbench.training.training_plan import StagePlan
+
+_PLAIN = frozenset({"stage", "epoch", "learning_rate", "loss", "seconds"})
+_EVERY = 10
+"""Epochs between two lines where there is no terminal."""
+
+
+class TrainingProgress:
+    """A bar per stage with the force errors of all validation splits, in meV/Å.
+
+    Args:
+        console: Where to print.
+        tensorboard: Path of the checkpoint whose TensorBoard log is written; None for no
+            such log.
+
+    Raises:
+        BenchError: TensorBoard is asked for and not installed.
+    """
+
+    def __init__(self, console: Console, tensorboard: Path | None) -> None:
+        self._console = console
+        self._bar = Progress(
+            TextColumn("{task.description}"),
+            BarColumn(bar_width=20),
+            MofNCompleteColumn(),
+            TimeElapsedColumn(),
+            TimeRemainingColumn(),
+            TextColumn("{task.fields[errors]}"),
+            console=console,
+            disable=not console.is_terminal,
+        )
+        self._task: TaskID | None = None
+        self._epochs = 0
+        self._latest: dict[str, float] = {}
+        self._writer = None if tensorboard is None else _open_writer(tensorboard)
+
+    def __enter__(self) -> Self:
+        self._bar.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._bar.stop()
+        if self._writer is not None:
+            self._writer.close()
+
+    def begin(self, stage: "StagePlan", n_done: int) -> None:
+        """Start the bar of a stage."""
+        self._latest, self._epochs = {}, stage.epochs
+        self._task = self._bar.add_task(
+            f"stage {stage.name}", total=stage.epochs, completed=n_done, errors=""
+        )
+
+    def epoch(self, row: "Row") -> None:
+        """Show a finished epoch."""
+        fresh = {name: value for name, value in row.items() if name not in _PLAIN}
+        self._latest |= fresh
+        text = "  ".join(f"{k} {1000 * v:.0f}" for k, v in self._latest.items())
+        if self._task is not None:
+            self._bar.update(self._task, completed=row["epoch"], errors=f"{text} meV/Å")
+        due = row["epoch"] % _EVERY == 0 or row["epoch"] in {1, self._epochs}
+        if not self._console.is_terminal and due:
+            start = f"stage {row['stage']}, epoch {row['epoch']} of {self._epochs}"
+            rest = f"loss {row['loss']:.4g}; forces MAE in meV/Å: {text}"
+            self._console.print(f"{start}: {rest}", markup=False, soft_wrap=True)
+        if self._writer is not None:
+            values = {"loss": row["loss"], "learning_rate": row["learning_rate"], **fresh}
+            for name, value in values.items():
+                self._writer.add_scalar(f"{row['stage']}/{name}", value, row["epoch"])
+
+
+def _open_writer(stem: Path) -> Any:
+    try:
+        from torch.utils.tensorboard import SummaryWriter
+    except ModuleNotFoundError as error:
+        msg = "--tensorboard needs 'tensorboard', which is not installed; "
+        raise BenchError(msg + "run: pip install tensorboard") from error
+    return SummaryWriter(str(stem.with_name(f"{stem.name}-tensorboard")))

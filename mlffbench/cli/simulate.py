@@ -1,0 +1,268 @@
+"""``simulate``: molecular dynamics of a suite's molecules."""
+
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from mlffbench.cli.shared.console import RunProgress, make_console, print_error, resumable
+from mlffbench.cli.shared.options import (
+    BatchAtomsOption,
+    Device,
+    DeviceOption,
+    Dtype,
+    DtypeOption,
+    ModelsOption,
+    ModesOption,
+    OutOption,
+    OverwriteOption,
+    SeedOption,
+    SettingsOption,
+    SuiteOption,
+    TrustOption,
+    Units,
+    UnitsOption,
+)
+from mlffbench.core.errors import BenchError
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from mlffbench.dynamics.presets import Preset
+    from mlffbench.run.folder import RunFolder
+
+RUNS = Path("runs")
+_HOW, _WHAT = "How molecules move", "What to run"
+
+
+class Engine(StrEnum):
+    """Who moves the molecules."""
+
+    batched = "batched"
+    ase = "ase"
+
+
+class Form(StrEnum):
+    """Formats of trajectories."""
+
+    extxyz = "extxyz"
+    traj = "traj"
+
+
+PresetOption = Annotated[
+    str,
+    typer.Option(
+        "--preset",
+        help="quick, mdsim-molecule, mlipaudit or nve-drift; the options below change "
+        "single values of it.",
+        rich_help_panel=_HOW,
+    ),
+]
+SeedsOption = Annotated[
+    int | None,
+    typer.Option("--seeds", help="Trajectories per molecule.", rich_help_panel=_HOW),
+]
+TimeOption = Annotated[
+    float | None,
+    typer.Option("--time", help="Length of a trajectory, in ps.", rich_help_panel=_HOW),
+]
+TimeStepOption = Annotated[
+    float | None, typer.Option("--time-step", help="In fs.", rich_help_panel=_HOW)
+]
+TemperatureOption = Annotated[
+    float | None, typer.Option("--temperature", help="In K.", rich_help_panel=_HOW)
+]
+FrictionOption = Annotated[
+    float | None,
+    typer.Option("--friction", help="Of the bath, in 1/fs.", rich_help_panel=_HOW),
+]
+HydrogenOption = Annotated[
+    float | None,
+    typer.Option(
+        "--hydrogen-mass",
+        help="Mass of hydrogens in amu, taken from the atoms they are bonded to.",
+        rich_help_panel=_HOW,
+    ),
+]
+KeepOption = Annotated[
+    bool,
+    typer.Option(
+        "--keep-heavy-masses",
+        help="With --hydrogen-mass: add the mass instead of moving it.",
+        rich_help_panel=_HOW,
+    ),
+]
+EngineOption = Annotated[
+    Engine,
+    typer.Option(
+        "--engine",
+        help="batched: all molecules in one model call per step; ase: ASE's dynamics, "
+        "one molecule at a time.",
+        rich_help_panel=_HOW,
+    ),
+]
+SplitsOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--split",
+        help="Splits whose molecules move; left out: the suite's choice.",
+        rich_help_panel=_WHAT,
+    ),
+]
+MoleculesOption = Annotated[
+    int | None,
+    typer.Option(
+        "--limit", min=1, help="At most N molecules per split.", rich_help_panel=_WHAT
+    ),
+]
+FramesOption = Annotated[
+    int,
+    typer.Option(
+        "--frames",
+        min=2,
+        help="Frames per written trajectory at most.",
+        rich_help_panel="Where results go",
+    ),
+]
+FormOption = Annotated[
+    Form,
+    typer.Option(
+        "--trajectory-format",
+        help="Of the written trajectories.",
+        rich_help_panel="Where results go",
+    ),
+]
+
+
+def simulate(
+    *,
+    suite: SuiteOption,
+    model: ModelsOption = None,
+    mode: ModesOption = None,
+    settings: SettingsOption = None,
+    split: SplitsOption = None,
+    limit: MoleculesOption = None,
+    preset: PresetOption = "quick",
+    seeds: SeedsOption = None,
+    time: TimeOption = None,
+    time_step: TimeStepOption = None,
+    temperature: TemperatureOption = None,
+    friction: FrictionOption = None,
+    hydrogen_mass: HydrogenOption = None,
+    keep_heavy_masses: KeepOption = False,
+    engine: EngineOption = Engine.batched,
+    device: DeviceOption = Device.auto,
+    dtype: DtypeOption = Dtype.auto,
+    seed: SeedOption = 0,
+    batch_atoms: BatchAtomsOption = None,
+    frames: FramesOption = 200,
+    trajectory_format: FormOption = Form.extxyz,
+    out: OutOption = RUNS,
+    overwrite: OverwriteOption = False,
+    trust: TrustOption = False,
+    units: UnitsOption = Units.mev,
+) -> None:
+    """Move a suite's molecules and print who survives, for how long, and why not.
+
+    Stopped or killed, the same command goes on where it was.
+    """
+    from mlffbench.cli.shared.resolving import mode_settings, resolve_device, split_commas
+    from mlffbench.run.simulate.simulations import (
+        SimulationRequest,
+        prepare_simulations,
+        run_simulations,
+    )
+
+    values = {
+        "seeds": seeds,
+        "duration": time,
+        "time_step": time_step,
+        "temperature": temperature,
+        "friction": friction,
+        "hydrogen_mass": hydrogen_mass,
+    }
+    request = SimulationRequest(
+        suite=suite,
+        preset=_preset(preset, values, keep_heavy_masses=keep_heavy_masses),
+        models=tuple(split_commas(model)),
+        modes=tuple(split_commas(mode)),
+        settings=mode_settings(settings),
+        splits=tuple(split_commas(split)),
+        engine=engine.value,
+        device=resolve_device(device),
+        dtype=None if dtype is Dtype.auto else dtype.value,
+        seed=seed,
+        limit=limit,
+        batch_atoms=batch_atoms,
+        frames=frames,
+        form=trajectory_format.value,
+        out=out,
+        overwrite=overwrite,
+        trust=trust,
+    )
+    console = make_console()
+    with resumable(), RunProgress(console, "steps") as progress:
+        simulations = prepare_simulations(request)
+        for warning in simulations.warnings:
+            _warn(warning)
+        done = run_simulations(simulations, progress)
+    faults = [*done.faults, *_score_and_print(console, done.folders, units)]
+    for note in done.notes:
+        console.print(f"left out: {note}", style="dim", markup=False)
+    for fault in faults:
+        print_error(fault)
+    if faults:
+        raise typer.Exit(1)
+
+
+def _preset(
+    name: str, values: dict[str, int | float | None], *, keep_heavy_masses: bool
+) -> "Preset":
+    """Return a preset with some of its values changed."""
+    from dataclasses import replace
+
+    from mlffbench.dynamics.presets import preset_of
+
+    preset = preset_of(name)
+    given = {key: value for key, value in values.items() if value is not None}
+    if given.get("hydrogen_mass") == 0:
+        raise BenchError("a hydrogen mass of 0 amu cannot be simulated; give one above 0")
+    changed: Preset = replace(preset, **given, repartition=not keep_heavy_masses)  # type: ignore[arg-type]  # values of their own fields
+    return changed
+
+
+def _warn(text: str) -> None:
+    from rich.console import Console
+
+    console = Console(stderr=True, soft_wrap=True, highlight=False, emoji=False)
+    console.print(f"warning: {text}", style="yellow", markup=False)
+
+
+def _score_and_print(
+    console: "Console", folders: "list[RunFolder]", units: Units
+) -> list[str]:
+    """Score simulations and print their tables; return a sentence for each without."""
+    from mlffbench.report.simulations_part import dynamics_tables
+    from mlffbench.report.tables.render import to_rich
+    from mlffbench.run.simulate.simulation_score import write_scores
+
+    faults, scored = [], []
+    for folder in folders:
+        try:
+            records = write_scores(folder)
+        except BenchError as error:
+            faults.append(str(error))
+            continue
+        scored.append(folder)
+        for record in records:
+            if record.status == "failed":
+                why = next(iter(record.counts.reasons), "no reason")
+                who = f"{record.model} {record.mode}"
+                faults.append(f"{who} moved nothing of {record.split!r}: {why}")
+    for table in dynamics_tables(scored, units.value):
+        console.print(to_rich(table))
+        for note in table.notes:
+            console.print(f"· {note}", markup=False, style="dim")
+        console.print()
+    return faults

@@ -1,0 +1,184 @@
+"""``train``: a two-headed network, or a prior head for a pretrained model."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from mlffbench.cli.label import CacheDirOption, PriorOption, WorkersOption
+from mlffbench.cli.shared import train_options as options
+from mlffbench.cli.shared.console import RunProgress, make_console, resumable
+from mlffbench.cli.shared.options import (
+    Device,
+    DeviceOption,
+    Dtype,
+    DtypeOption,
+    OverwriteOption,
+    SeedOption,
+    SuiteOption,
+)
+from mlffbench.core.errors import BenchError, StoreError
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from mlffbench.training.project import Order, Project
+
+
+def train(
+    *,
+    suite: SuiteOption,
+    model: options.NetworkOption,
+    out: options.CheckpointOption,
+    recipe: options.RecipeOption = options.Recipe.prior_freeze_finetune,
+    depth: options.DepthOption = options.Depth.min,
+    cutoff: options.CutoffOption = 4.5,
+    channels: options.ChannelsOption = None,
+    epochs: options.EpochsOption = 200,
+    prior_epochs: options.PriorEpochsOption = 200,
+    batch: options.BatchOption = 8,
+    learning_rate: options.LearningRateOption = None,
+    prior_learning_rate: options.PriorLearningRateOption = None,
+    prior_weight: options.PriorWeightOption = 0.5,
+    energy_weight: options.EnergyWeightOption = 1.0,
+    force_weight: options.ForceWeightOption = 10.0,
+    schedule: options.ScheduleOption = options.Schedule.cosine,
+    clip: options.ClipOption = 10.0,
+    average: options.AverageOption = 0.995,
+    weight_decay: options.WeightDecayOption = 1e-6,
+    patience: options.PatienceOption = 50,
+    prior: PriorOption = "gfn2-xtb",
+    extra_geometries: options.ExtraGeometriesOption = None,
+    cache_dir: CacheDirOption = None,
+    workers: WorkersOption = None,
+    seed: SeedOption = 0,
+    device: DeviceOption = Device.auto,
+    dtype: DtypeOption = Dtype.auto,
+    tensorboard: options.TensorboardOption = False,
+    overwrite: OverwriteOption = False,
+) -> None:
+    """Train on a suite's train split; stopped or killed, the same command goes on.
+
+    Writes OUT.safetensors and OUT.json, and OUT.csv with a line per epoch.
+    """
+    from mlffbench.cli.shared.resolving import resolve_device
+    from mlffbench.training.project import Order
+
+    order = Order(
+        suite=suite,
+        model=model,
+        recipe=recipe.value,
+        depth=depth.value,
+        cutoff=cutoff,
+        channels=channels,
+        epochs=epochs,
+        prior_epochs=prior_epochs,
+        learning_rate=learning_rate,
+        prior_learning_rate=prior_learning_rate,
+        prior_weight=prior_weight,
+        common={
+            "batch": batch,
+            "schedule": schedule.value,
+            "clip": clip,
+            "average": average,
+            "weight_decay": weight_decay,
+            "patience": patience,
+            "energy_weight": energy_weight,
+            "force_weight": force_weight,
+        },
+        prior=prior,
+        further=tuple(extra_geometries or ()),
+        seed=seed,
+        device=resolve_device(device),
+        dtype="float32" if dtype is Dtype.auto else dtype.value,
+    )
+    labels = (cache_dir, workers)
+    _train(order, out, labels=labels, tensorboard=tensorboard, overwrite=overwrite)
+
+
+def _train(
+    order: "Order",
+    stem: Path,
+    *,
+    labels: tuple[Path | None, int | None],
+    tensorboard: bool,
+    overwrite: bool,
+) -> None:
+    """Train what was ordered, or go on with it, and write the checkpoint."""
+    from mlffbench.cli.shared.training_progress import TrainingProgress
+    from mlffbench.run.provenance import command_line, git_state, hardware, versions
+    from mlffbench.training.project import conclude, is_complete
+    from mlffbench.training.stages import forget_state, train, training_lock
+
+    console = make_console()
+    with resumable(), training_lock(stem):
+        project = _prepare(console, order, *labels)
+        complete = is_complete(stem, project.plan)
+        if complete and not overwrite:
+            console.print(f"{stem} holds this very training, complete; nothing to do")
+            return
+        if complete is False and not overwrite:
+            msg = f"{stem} holds another model; choose another --out, or --overwrite it"
+            raise StoreError(msg)
+        if overwrite:
+            forget_state(stem)
+        watcher = TrainingProgress(console, stem if tensorboard else None)
+        with watcher:
+            rows = train(
+                project.model,
+                project.plan,
+                project.materials,
+                stem=stem,
+                watcher=watcher,
+            )
+        provenance = {
+            "command": command_line(),
+            "versions": versions(),
+            "git": git_state(),
+            "hardware": hardware(order.device),
+        }
+        conclude(project, rows, stem, provenance)
+        forget_state(stem)
+    console.print(f"wrote {stem}.safetensors, {stem}.json and {stem}.csv", markup=False)
+
+
+def _prepare(
+    console: "Console", order: "Order", cache_dir: Path | None, workers: int | None
+) -> "Project":
+    """Return the order with its data read and its prior labels at hand."""
+    from dataclasses import replace
+
+    from mlffbench.cli.shared.sources import open_prior, structures_of
+    from mlffbench.core.labels import Labels
+    from mlffbench.core.model_options import ModelOptions
+    from mlffbench.core.structures import Structures
+    from mlffbench.models.load import load_model
+    from mlffbench.priors.prior_labels import label
+    from mlffbench.run.suite import load_splits, load_suite
+    from mlffbench.training.project import NETWORKS, prepare
+
+    attaches = order.recipe == "attach-prior-head"
+    if not attaches and order.model not in NETWORKS:
+        msg = f"--model {order.model!r} cannot be trained from nothing: expected "
+        raise BenchError(msg + f"{' or '.join(NETWORKS)}, or --recipe attach-prior-head")
+    suite, folder = load_suite(order.suite)
+    splits = load_splits(suite, folder)
+    prior, cache = open_prior(order.prior, cache_dir, workers)
+    order = replace(
+        order,
+        suite=suite.name,
+        suite_version=suite.version,
+        prior_version=cache.version,
+    )
+    options = ModelOptions(device=order.device, dtype=order.dtype)
+    with RunProgress(console) as progress:
+
+        def labeller(structures: Structures) -> Labels:
+            progress.begin(f"prior labels, {order.prior}", structures.n_systems)
+            return label(structures, prior, cache, progress.advance)
+
+        return prepare(
+            order,
+            splits,
+            further=[structures_of(name) for name in order.further],
+            labeller=labeller,
+            pretrained=load_model(order.model, options) if attaches else None,
+        )

@@ -1,0 +1,1 @@
+"""The promises a force field must keep, tried out one by one."""

@@ -1,0 +1,1 @@
+"""Published files onto the disk: fetched or imported, checked, noted, unpacked."""

@@ -1,0 +1,77 @@
+"""Checksums: what a file is, and whether it is the one it has to be."""
+
+import hashlib
+from collections.abc import Iterable
+from pathlib import Path
+
+from pooch.hashes import ALGORITHMS_AVAILABLE
+
+from mlffbench.core.errors import DataError
+from mlffbench.datasets.download.claims import RemoteFile
+from mlffbench.datasets.download.lockfile import NAME, FileLock
+from mlffbench.datasets.download.watcher import Watcher
+
+_CHUNK = 1 << 22
+
+
+def digests_of(path: Path, algorithms: Iterable[str], watcher: Watcher) -> dict[str, str]:
+    """Return hex digests of a file by algorithm, from one pass over it.
+
+    Raises:
+        DataError: It cannot be read, or an algorithm is unknown.
+    """
+    makers = {"sha256": hashlib.sha256, **ALGORITHMS_AVAILABLE}
+    unknown = sorted(set(algorithms) - makers.keys())
+    if unknown:
+        msg = f"unknown checksum algorithm {unknown[0]!r}; known: {', '.join(makers)}"
+        raise DataError(msg)
+    hashes = {name: makers[name]() for name in algorithms}
+    try:
+        name = path.name.removesuffix(".part")
+        watcher.begin(f"checking {name}", path.stat().st_size, 0)
+        with path.open("rb") as file:
+            while chunk := file.read(_CHUNK):
+                for value in hashes.values():
+                    value.update(chunk)
+                watcher.advance(len(chunk))
+    except OSError as error:
+        msg = f"cannot read {path}: {error.strerror}"
+        raise DataError(msg) from error
+    return {name: value.hexdigest() for name, value in hashes.items()}
+
+
+def fault_of(
+    path: Path, file: RemoteFile, noted: FileLock | None, watcher: Watcher
+) -> tuple[str, FileLock]:
+    """Return what is wrong with a file, empty if nothing is, and what it is.
+
+    A file of the wrong size is not read.
+
+    Args:
+        path: The bytes.
+        file: What they should be: size and checksum, as published.
+        noted: What they were when first seen, if nobody published a checksum.
+        watcher: Who is told how far the check is.
+    """
+    algorithm, _, claimed = (file.checksum or "").partition(":")
+    size = path.stat().st_size
+    found = FileLock(size=size, sha256="", trusted="", origin="", date="")
+    if file.size is not None and size != file.size:
+        return f"has {size:,} bytes instead of {file.size:,} ({file.claim})", found
+    if not claimed and noted is not None and size != noted.size:
+        fault = f"has {size:,} bytes instead of {noted.size:,}, those of the first copy"
+        return f"{fault} ({noted.date}, noted in {NAME})", found
+    digests = digests_of(path, {"sha256", algorithm} - {""}, watcher)
+    found = found.model_copy(update={"sha256": digests["sha256"]})
+    if claimed and digests[algorithm] != claimed.lower():
+        fault = (
+            f"has {algorithm} {digests[algorithm]} instead of {claimed} ({file.claim})"
+        )
+        return fault, found
+    if not claimed and noted is not None and found.sha256 != noted.sha256:
+        fault = (
+            f"has sha256 {found.sha256} instead of {noted.sha256}, that of the first "
+            f"copy ({noted.date}, noted in {NAME})"
+        )
+        return fault, found
+    return "", found

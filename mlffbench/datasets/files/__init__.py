@@ -1,0 +1,1 @@
+"""One reader per layout of file, and what they share."""

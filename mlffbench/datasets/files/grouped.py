@@ -1,0 +1,352 @@
+"""HDF5 files of one group per molecule in layouts other than SPICE's."""
+
+import copy
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any, NamedTuple, Self
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from mlffbench.core.errors import DataError
+from mlffbench.core.files import sha256_of
+from mlffbench.core.labels import Labels
+from mlffbench.core.split import Index, Rows
+from mlffbench.core.structures import Structures
+from mlffbench.core.units import energy_factor, force_factor, length_factor
+from mlffbench.datasets.files.hdf5 import Hdf5Dataset, Hdf5File, Hdf5Group, open_hdf5
+from mlffbench.datasets.files.paths import require_file
+from mlffbench.datasets.files.records import (
+    NOT_STATED,
+    IndexBuilder,
+    check_numbers,
+    gather_structures,
+    lowest_multiplicity,
+    stack_forces,
+)
+from mlffbench.datasets.files.walk import Piece
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Layout:
+    """What the datasets of a group are called, and their units.
+
+    Attributes:
+        name: What messages call the layout.
+        positions: Dataset of the positions, (n_conformers, n_atoms, 3).
+        energies: Datasets that may hold the energies; the first that is there.
+        forces: Datasets that may hold the forces, likewise.
+        length_unit: Unit of length; None where an attribute of each dataset says it.
+        energy_unit: Unit of energy, likewise.
+        unit_attribute: Name of that attribute.
+        root: Group that holds the molecules; empty for the top level.
+        depth: Levels of groups down to a molecule's.
+        charge: Dataset of the total charge, if there is one; else 0.
+        smiles: Dataset of the SMILES, if there is one.
+        level_of_theory: Of the labels, where the layout says it.
+    """
+
+    name: str
+    positions: str
+    energies: tuple[str, ...]
+    forces: tuple[str, ...]
+    length_unit: str | None = None
+    energy_unit: str | None = None
+    unit_attribute: bytes = b"units"
+    root: str = ""
+    depth: int = 1
+    charge: str = ""
+    smiles: str = ""
+    level_of_theory: str = NOT_STATED
+
+
+ANI_1X = Layout(
+    name="ANI-1x",
+    positions="coordinates",
+    energies=("wb97x_dz.energy",),
+    forces=("wb97x_dz.forces",),
+    length_unit="angstrom",
+    energy_unit="hartree",
+    level_of_theory="wB97X/6-31G(d)",
+)
+TRANSITION1X = Layout(
+    name="Transition1x",
+    positions="positions",
+    energies=("wB97x_6-31G(d).energy",),
+    forces=("wB97x_6-31G(d).forces",),
+    length_unit="angstrom",
+    energy_unit="eV",
+    root="data",
+    depth=2,
+    level_of_theory="wB97X/6-31G(d)",
+)
+MODELFORGE = Layout(
+    name="modelforge",
+    positions="positions",
+    energies=("dft_total_energy", "wb97x_dz_energy"),
+    forces=("dft_total_force", "wb97x_dz_forces"),
+    unit_attribute=b"u",
+    charge="total_charge",
+    smiles="smiles",
+)
+
+
+class _Record(NamedTuple):
+    """One group, checked; its large datasets are open, not read."""
+
+    numbers: NDArray[np.int64]
+    n_conformers: int
+    charge: int
+    smiles: str
+    positions: Hdf5Dataset
+    energy: Hdf5Dataset
+    forces: Hdf5Dataset
+    factors: tuple[float, float, float]
+
+
+class GroupedFile:
+    """An HDF5 file of one group per molecule, read conformer by conformer.
+
+    The molecule key is the name of the group, of the outer one where they are nested. A
+    conformer without a label has NaN there and is named in `Labels.failures`.
+
+    Args:
+        path: The file.
+        layout: What its datasets are called.
+        level_of_theory: Of the labels; what the layout says when left out.
+
+    Raises:
+        DataError: The file is missing; later, whatever is wrong inside it.
+    """
+
+    def __init__(
+        self,
+        path: Path | str,
+        layout: Layout,
+        *,
+        level_of_theory: str | None = None,
+    ) -> None:
+        self.path = require_file(path)
+        self.layout = layout
+        self.level_of_theory = level_of_theory or layout.level_of_theory
+
+    @cached_property
+    def index(self) -> Index:
+        """What the file holds, by one walk over shapes and small datasets."""
+        builder = IndexBuilder()
+        with open_hdf5(self.path) as file:
+            for name in self._names:
+                record = self._record(self._group(file, name))
+                builder.add(
+                    name,
+                    record.numbers,
+                    np.arange(record.n_conformers, dtype=np.int64),
+                    group=_molecule_of(name),
+                    charge=record.charge,
+                    smiles=record.smiles,
+                )
+        return builder.build()
+
+    @cached_property
+    def sha256(self) -> str:
+        """Checksum of the file."""
+        return sha256_of(self.path)
+
+    def with_index(self, index: Index) -> Self:
+        """Return the same file with an index that was found out before."""
+        known = copy.copy(self)
+        known.__dict__["index"] = index  # where cached_property keeps it
+        return known
+
+    @property
+    def n_steps(self) -> int:
+        """Number of groups: a walk goes group by group."""
+        return len(self._names)
+
+    def structures(self, rows: Rows) -> Structures:
+        """Return structures by row of the index, float64, in Å.
+
+        Raises:
+            DataError: The file is damaged, or a position is not finite.
+        """
+        positions: list[NDArray[np.float64]] = [np.empty(0)] * len(rows)
+        numbers: list[NDArray[np.int64]] = [np.empty(0, np.int64)] * len(rows)
+        for place, record, conformer in self._runs(rows):
+            values = _slice(record.positions, conformer, record.factors[0])
+            for at, value in zip(place, values, strict=True):
+                positions[at], numbers[at] = value, record.numbers
+        return gather_structures(self.index, rows, positions, numbers)
+
+    def labels(self, rows: Rows) -> Labels:
+        """Return reference labels by row of the index, float64, in eV and eV/Å.
+
+        Raises:
+            DataError: The file is damaged.
+        """
+        energies = np.empty(len(rows))
+        forces: list[NDArray[np.float64]] = [np.empty((0, 3))] * len(rows)
+        for place, record, conformer in self._runs(rows):
+            energies[place] = _slice(record.energy, conformer, record.factors[1]).ravel()
+            values = _slice(record.forces, conformer, record.factors[2])
+            for at, value in zip(place, values, strict=True):
+                forces[at] = value
+        failures = {
+            at: "reference label is not finite"
+            for at, value in enumerate(forces)
+            if not (np.isfinite(energies[at]) and np.isfinite(value).all())
+        }
+        return Labels(
+            energy=torch.from_numpy(energies),
+            forces=stack_forces(forces),
+            source=f"{self.level_of_theory}, total energies",
+            failures=failures,
+        )
+
+    def walk(self, start: int, stop: int) -> Iterator[Piece]:
+        """Yield the groups ``start`` to ``stop`` with all their conformers, converted.
+
+        Raises:
+            DataError: The file is damaged.
+        """
+        with open_hdf5(self.path) as file:
+            for number, name in enumerate(self._names[start:stop], start):
+                record = self._record(self._group(file, name))
+                everything = np.arange(record.n_conformers, dtype=np.int64)
+                if len(everything) == 0:
+                    continue
+                yield Piece(
+                    record=number,
+                    key=name,
+                    group=_molecule_of(name),
+                    smiles=record.smiles,
+                    subset="",
+                    numbers=record.numbers,
+                    charge=record.charge,
+                    multiplicity=lowest_multiplicity(record.numbers, record.charge),
+                    periodic=False,
+                    conformers=everything,
+                    positions=_slice(record.positions, everything, record.factors[0]),
+                    energy=_slice(record.energy, everything, record.factors[1]).ravel(),
+                    forces=_slice(record.forces, everything, record.factors[2]),
+                )
+
+    @cached_property
+    def _names(self) -> list[str]:
+        root = self.layout.root
+        with open_hdf5(self.path) as file:
+            names = file.group(root).names() if root else file.names()
+            for _ in range(self.layout.depth - 1):
+                names = [
+                    f"{name}/{inner}"
+                    for name in names
+                    for inner in self._group(file, name).names()
+                ]
+        return names
+
+    def _group(self, file: Hdf5File, name: str) -> Hdf5Group:
+        root = self.layout.root
+        return file.group(f"{root}/{name}" if root else name)
+
+    def _record(self, group: Hdf5Group) -> _Record:
+        layout = self.layout
+        numbers = check_numbers(
+            group.dataset("atomic_numbers").numbers().reshape(-1), group.where
+        )
+        positions = group.dataset(layout.positions)
+        energy, forces = _first(group, layout.energies), _first(group, layout.forces)
+        n_conformers = positions.shape[0] if positions.shape else 0
+        per_atom = (n_conformers, len(numbers), 3)
+        for dataset, shapes in (
+            (positions, (per_atom,)),
+            (forces, (per_atom,)),
+            (energy, ((n_conformers,), (n_conformers, 1))),
+        ):
+            if dataset.shape not in shapes:
+                msg = f"{dataset.where} has shape {dataset.shape}; expected {shapes[0]}, "
+                raise DataError(msg + f"as atomic_numbers and {layout.positions} say")
+        return _Record(
+            numbers=numbers,
+            n_conformers=n_conformers,
+            charge=_charge(group, layout),
+            smiles=group.dataset(layout.smiles).text() if _has(group, layout) else "",
+            positions=positions,
+            energy=energy,
+            forces=forces,
+            factors=self._factors(positions, energy, forces),
+        )
+
+    def _factors(
+        self, positions: Hdf5Dataset, energy: Hdf5Dataset, forces: Hdf5Dataset
+    ) -> tuple[float, float, float]:
+        """Return what takes positions, energies and forces into Å, eV and eV/Å."""
+        length, unit = self.layout.length_unit, self.layout.energy_unit
+        if length and unit:
+            per_length = energy_factor(unit) / length_factor(length)
+            return length_factor(length), energy_factor(unit), per_length
+        stated = []
+        for dataset in (positions, energy, forces):
+            word = dataset.attribute(self.layout.unit_attribute)
+            if not word:
+                name = self.layout.unit_attribute.decode()
+                msg = f"{dataset.where} states no unit; expected an attribute {name!r} "
+                raise DataError(msg + "like 'nanometer': add it")
+            stated.append(word)
+        try:
+            return (
+                length_factor(stated[0]),
+                energy_factor(stated[1]),
+                force_factor(stated[2]),
+            )
+        except DataError as error:
+            msg = f"{positions.where.rpartition(',')[0]}: {error}"
+            raise DataError(msg) from error
+
+    def _runs(
+        self, rows: Rows
+    ) -> Iterator[tuple[NDArray[np.intp], _Record, NDArray[np.int64]]]:
+        """Yield the places in ``rows``, the record and the conformers of each record."""
+        records, conformers = self.index.record[rows], self.index.conformer[rows]
+        order = np.lexsort((conformers, records))
+        if len(order) == 0:
+            return
+        breaks = np.flatnonzero(np.diff(records[order])) + 1
+        with open_hdf5(self.path) as file:
+            for run in np.split(order, breaks):
+                name = self.index.keys[int(records[run[0]])]
+                yield run, self._record(self._group(file, name)), conformers[run]
+
+
+def _molecule_of(name: str) -> str:
+    return name.partition("/")[0]
+
+
+def _has(group: Hdf5Group, layout: Layout) -> bool:
+    return bool(layout.smiles) and group.has(layout.smiles)
+
+
+def _first(group: Hdf5Group, names: Sequence[str]) -> Hdf5Dataset:
+    """Return the first dataset that is there; the error names the first of them."""
+    there = [name for name in names if group.has(name)]
+    return group.dataset(there[0] if there else names[0])
+
+
+def _charge(group: Hdf5Group, layout: Layout) -> int:
+    if not layout.charge or not group.has(layout.charge):
+        return 0
+    values = np.unique(group.dataset(layout.charge).numbers())
+    if len(values) != 1 or values[0] != np.rint(values[0]):
+        msg = f"{group.where} has the total charges {values.tolist()[:5]}; expected one "
+        raise DataError(msg + "whole number for all conformers: correct the file")
+    return int(values[0])
+
+
+def _slice(
+    dataset: Hdf5Dataset, conformers: NDArray[np.int64], factor: float
+) -> NDArray[Any]:
+    """Return some conformers of a dataset by one contiguous read, converted."""
+    start, stop = int(conformers.min()), int(conformers.max()) + 1
+    block = dataset.slice(start, stop)[conformers - start]
+    return np.asarray(block * np.float64(factor), dtype=np.float64)

@@ -1,0 +1,214 @@
+"""From a path to the reader of its layout."""
+
+import itertools
+import zipfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Literal
+
+from mlffbench.core.errors import DataError
+from mlffbench.core.split import Source
+from mlffbench.datasets.files.asedb import AseDatabase
+from mlffbench.datasets.files.described import read_description
+from mlffbench.datasets.files.extxyz import ExtxyzFile
+from mlffbench.datasets.files.grouped import ANI_1X, MODELFORGE, TRANSITION1X, GroupedFile
+from mlffbench.datasets.files.hdf5 import Hdf5File, Hdf5Group, open_hdf5
+from mlffbench.datasets.files.npz import NpzFile
+from mlffbench.datasets.files.paths import require_file
+from mlffbench.datasets.files.spice_layout import SpiceFile, SpiceUnits
+
+Kind = Literal["spice", "ani-1x", "transition1x", "modelforge", "npz", "xyz", "db"]
+_HEAD = 4096
+_HDF5 = b"\x89HDF\r\n\x1a\n"
+_PACKED = {
+    b"\x1f\x8b": "gzip",
+    b"BZh": "bzip2",
+    b"\xfd7zXZ": "xz",
+    b"\x28\xb5\x2f\xfd": "zstandard",
+}
+_GROUPS_LOOKED_AT = 5
+"""A group may lack a field; the layout is that of any of the first few."""
+
+
+def recognise(path: Path) -> Kind | None:
+    """Return what a file holds, None where its content does not say.
+
+    Args:
+        path: A file that is there.
+
+    Raises:
+        DataError: It is a web page or packed; the message says what to do.
+    """
+    try:
+        with path.open("rb") as file:
+            head = file.read(_HEAD)
+    except OSError as error:
+        msg = f"{path} cannot be read: {error.strerror}; check the path"
+        raise DataError(msg) from error
+    _refuse(path, head)
+    if head.startswith(_HDF5):
+        return _hdf5_layout(path)
+    if head.startswith(b"PK\x03\x04"):
+        return _zip_content(path)
+    if head.startswith(b"SQLite format 3\x00"):
+        return "db"
+    first = head.partition(b"\n")[0].strip()
+    return "xyz" if first.isdigit() else None
+
+
+def _refuse(path: Path, head: bytes) -> None:
+    """Refuse what is often found in place of data."""
+    start = head.lstrip(b"\xef\xbb\xbf \t\r\n")[:200].lower()
+    if start.startswith((b"<!doctype", b"<html", b"<?xml", b"<head")):
+        msg = f"{path} is a web page, not data: a server answered with a page instead of "
+        raise DataError(msg + "the file; delete it and download it again")
+    for magic, name in _PACKED.items():
+        if head.startswith(magic):
+            msg = f"{path} is packed ({name}); unpack it first, or let `mlffbench "
+            raise DataError(msg + "download … --from` do it")
+
+
+def _zip_content(path: Path) -> Kind | None:
+    try:
+        with zipfile.ZipFile(path) as archive:
+            names = archive.namelist()
+    except (zipfile.BadZipFile, OSError):
+        return "npz"  # its reader says what is wrong
+    if names and all(name.endswith(".npy") for name in names):
+        return "npz"
+    msg = f"{path} is a zip archive of {len(names)} files, e.g. {names[:1]}; unpack it "
+    raise DataError(msg + "and name one data file in it")
+
+
+def _hdf5_layout(path: Path) -> Kind:
+    """Return the layout of an HDF5 file; SPICE's where none is recognised.
+
+    The reader of the SPICE layout then says what is missing.
+    """
+    with open_hdf5(path) as file:
+        if file.has("data") and not file.group("data").has("atomic_numbers"):
+            return "transition1x"
+        for name in itertools.islice(file.names(), _GROUPS_LOOKED_AT):
+            group = _group(file, name)
+            if group is None:
+                continue
+            if group.has("conformations"):
+                return "spice"
+            if group.has("wb97x_dz.energy") or group.has("coordinates"):
+                return "ani-1x"
+            if group.has("n_configs"):
+                return "modelforge"
+    return "spice"
+
+
+def _group(file: Hdf5File, name: str) -> Hdf5Group | None:
+    try:
+        return file.group(name)
+    except DataError:
+        return None
+
+
+SUFFIXES = {
+    ".hdf5": "the released SPICE layout",
+    ".h5": "the released SPICE layout",
+    ".xyz": "extended XYZ",
+    ".extxyz": "extended XYZ",
+    ".db": "an ASE database",
+    ".npz": "NumPy arrays of MD17, rMD17 or MD22",
+}
+"""Suffix -> what such a file holds where its content does not say."""
+_BY_SUFFIX = {
+    ".hdf5": "spice",
+    ".h5": "spice",
+    ".xyz": "xyz",
+    ".extxyz": "xyz",
+    ".db": "db",
+    ".npz": "npz",
+}
+_GROUPED = {"ani-1x": ANI_1X, "transition1x": TRANSITION1X, "modelforge": MODELFORGE}
+DESCRIPTIONS = frozenset({".yaml", ".yml"})
+"""Suffixes of a user's description of a data file."""
+
+
+def open_source(
+    path: Path | str,
+    *,
+    level_of_theory: str | None = None,
+    energy_unit: str | None = None,
+    length_unit: str | None = None,
+    forces_unit: str | None = None,
+    layout: str | None = None,
+    forces_required: bool = True,
+) -> Source:
+    """Return the source of a file; no structure of it is read yet.
+
+    The layout is recognised by content: HDF5 of SPICE, ANI-1x, Transition1x or
+    modelforge; npz of MD17, rMD17 or MD22; extended XYZ; ASE databases. A ``.yaml`` file
+    describes a data file (`mlffbench.datasets.files.described.Described`).
+
+    Args:
+        path: The file.
+        level_of_theory: Of the labels; what the file or its layout says when left out.
+        energy_unit: Unit of the energies. Left out: SPICE and npz files must say, XYZ
+            files and databases are taken to be in eV.
+        length_unit: Unit of positions and cells, likewise; Å for the latter.
+        forces_unit: Unit of the forces; energy over length when left out.
+        layout: The layout, where its user knows better.
+        forces_required: Refuse XYZ frames without forces; otherwise they are NaN.
+
+    Raises:
+        DataError: The file is missing, a folder, of an unknown kind, or the unit unknown.
+    """
+    path = require_file(path)
+    if path.suffix.lower() in DESCRIPTIONS:
+        described = read_description(path)
+        units = described.units
+        return open_source(
+            described.path,
+            level_of_theory=level_of_theory or described.level_of_theory,
+            energy_unit=units.energy if units else energy_unit,
+            length_unit=units.length if units else length_unit,
+            forces_unit=units.forces if units else forces_unit,
+            layout=described.layout,
+            forces_required=forces_required,
+        )
+    kind = layout or recognise(path) or _BY_SUFFIX.get(path.suffix.lower())
+    if kind is None:
+        known = ", ".join(f"{name} ({what})" for name, what in SUFFIXES.items())
+        msg = f"{path} has the suffix {path.suffix!r}, but no reader is for it, nor is "
+        raise DataError(msg + "its content recognised; known: " + known)
+    if kind in {"spice", *_GROUPED}:
+        return _open_hdf5(path, kind, level_of_theory, energy_unit, length_unit)
+    if kind == "npz":
+        return NpzFile(
+            path,
+            level_of_theory=level_of_theory,
+            energy_unit=energy_unit,
+            length_unit=length_unit,
+            forces_unit=forces_unit,
+        )
+    reader: Callable[..., Source] = AseDatabase if kind == "db" else ExtxyzFile
+    return reader(
+        path,
+        level_of_theory=level_of_theory,
+        energy_unit=energy_unit or "eV",
+        length_unit=length_unit or "angstrom",
+        forces_unit=forces_unit,
+        forces_required=forces_required,
+    )
+
+
+def _open_hdf5(
+    path: Path,
+    kind: str,
+    level_of_theory: str | None,
+    energy_unit: str | None,
+    length_unit: str | None,
+) -> Source:
+    if kind == "spice":
+        units = SpiceUnits(length=length_unit, energy=energy_unit)
+        return SpiceFile(path, level_of_theory=level_of_theory, units=units)
+    if energy_unit or length_unit:
+        msg = f"{path} has the layout {kind}, whose units are known; leave energy_unit "
+        raise DataError(msg + "and length_unit out")
+    return GroupedFile(path, _GROUPED[kind], level_of_theory=level_of_theory)

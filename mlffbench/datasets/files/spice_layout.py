@@ -1,0 +1,318 @@
+"""The released SPICE layout: one HDF5 group per molecule, all its conformers inside."""
+
+import copy
+from collections.abc import Callable, Iterator
+from functools import cached_property
+from pathlib import Path
+from typing import Any, NamedTuple, Self
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from mlffbench.core.errors import DataError
+from mlffbench.core.files import sha256_of
+from mlffbench.core.labels import Labels
+from mlffbench.core.split import Index, Rows
+from mlffbench.core.structures import Structures
+from mlffbench.core.units import energy_factor, force_factor, length_factor
+from mlffbench.datasets.files.hdf5 import Hdf5Dataset, Hdf5File, Hdf5Group, open_hdf5
+from mlffbench.datasets.files.paths import require_file
+from mlffbench.datasets.files.records import (
+    NOT_STATED,
+    IndexBuilder,
+    check_numbers,
+    gather_structures,
+    lowest_multiplicity,
+    stack_forces,
+)
+from mlffbench.datasets.files.walk import Piece
+from mlffbench.datasets.molecules.smiles import read_smiles
+
+_FACTORS = {"energy": energy_factor, "gradient": force_factor, "length": length_factor}
+_ZERO_OF_ENERGY = {"formation_energy": "energies minus isolated atoms"}
+
+
+class SpiceUnits(NamedTuple):
+    """Units of a file as its user knows them; None where the file is to say.
+
+    Attributes:
+        length: e.g. ``"bohr"``.
+        energy: e.g. ``"hartree"``.
+    """
+
+    length: str | None = None
+    energy: str | None = None
+
+    @property
+    def gradient(self) -> str | None:
+        """Energy over length, None unless both are known."""
+        return f"{self.energy}/{self.length}" if self.energy and self.length else None
+
+
+RELEASED_UNITS = SpiceUnits(length="bohr", energy="hartree")
+"""What every SPICE release uses."""
+
+
+class _Record(NamedTuple):
+    """One group of a file, checked; its large datasets are open, not read."""
+
+    numbers: NDArray[np.int64]
+    n_conformers: int
+    group: str
+    charge: int
+    smiles: str
+    subset: str
+    datasets: tuple[Hdf5Dataset, Hdf5Dataset, Hdf5Dataset]
+    factors: tuple[float, float, float]
+
+
+class SpiceFile:
+    """A file in the released SPICE layout, read conformer by conformer.
+
+    Each top-level group is a molecule: ``atomic_numbers`` (n,), ``conformations``
+    (n_conformers, n, 3), energies (n_conformers,), a gradient (n_conformers, n, 3), of
+    which forces are the negative, a mapped ``smiles`` and, if it likes, a ``subset``.
+
+    Units come from the ``units`` attribute of each dataset. SPICE 1 and 2 carry them;
+    a file that does not is refused unless the caller states its units: nothing but the
+    attributes makes a file a known release.
+
+    The charge is the formal charge of the SMILES. The multiplicity is 1, or 2 where the
+    number of electrons is odd: the layout does not say, and SPICE is closed-shell.
+
+    Args:
+        path: The file.
+        level_of_theory: Of the labels; the file's attribute of that name when left out.
+        energy: Name of the energies.
+        gradient: Name of the gradients.
+        group_of: Turns a group's name into a molecule key, for layouts that spread one
+            molecule over several groups; the name itself when left out.
+        units: Units of datasets that state none; refused where the file says otherwise.
+
+    Raises:
+        DataError: The file is missing; later, whatever is wrong inside it.
+    """
+
+    def __init__(
+        self,
+        path: Path | str,
+        *,
+        level_of_theory: str | None = None,
+        energy: str = "dft_total_energy",
+        gradient: str = "dft_total_gradient",
+        group_of: Callable[[str], str] | None = None,
+        units: SpiceUnits | None = None,
+    ) -> None:
+        self.path = require_file(path)
+        self._level_of_theory = level_of_theory
+        self._energy = energy
+        self._gradient = gradient
+        self._group_of = group_of
+        self._units = units or SpiceUnits()
+
+    @cached_property
+    def index(self) -> Index:
+        """What the file holds, by one walk over shapes and small datasets."""
+        builder = IndexBuilder()
+        with open_hdf5(self.path) as file:
+            for name in self._names:
+                record = self._record(name, file.group(name))
+                builder.add(
+                    name,
+                    record.numbers,
+                    np.arange(record.n_conformers, dtype=np.int64),
+                    group=record.group,
+                    charge=record.charge,
+                    smiles=record.smiles,
+                    subset=record.subset,
+                )
+        return builder.build()
+
+    def with_index(self, index: Index) -> Self:
+        """Return the same file with an index that was found out before."""
+        known = copy.copy(self)
+        known.__dict__["index"] = index  # where cached_property keeps it
+        return known
+
+    @property
+    def n_steps(self) -> int:
+        """Number of groups: a walk goes group by group."""
+        return len(self._names)
+
+    def walk(self, start: int, stop: int) -> Iterator[Piece]:
+        """Yield the groups ``start`` to ``stop`` with all their conformers, converted.
+
+        Raises:
+            DataError: The file is damaged.
+        """
+        with open_hdf5(self.path) as file:
+            for number, name in enumerate(self._names[start:stop], start):
+                record = self._record(name, file.group(name))
+                if record.n_conformers == 0:
+                    continue
+                positions, gradients, energies = (
+                    dataset.numbers() * np.float64(factor)
+                    for dataset, factor in zip(
+                        record.datasets, record.factors, strict=True
+                    )
+                )
+                yield Piece(
+                    record=number,
+                    key=name,
+                    group=record.group,
+                    smiles=record.smiles,
+                    subset=record.subset,
+                    numbers=record.numbers,
+                    charge=record.charge,
+                    multiplicity=lowest_multiplicity(record.numbers, record.charge),
+                    periodic=False,
+                    conformers=np.arange(record.n_conformers, dtype=np.int64),
+                    positions=positions,
+                    energy=energies,
+                    forces=-gradients,
+                )
+
+    @cached_property
+    def _names(self) -> list[str]:
+        with open_hdf5(self.path) as file:
+            return file.names()
+
+    @cached_property
+    def level_of_theory(self) -> str:
+        """Level of theory of the labels: as given, else as the file says."""
+        if self._level_of_theory is not None:
+            return self._level_of_theory
+        with open_hdf5(self.path) as file:
+            return file.attribute("level_of_theory") or NOT_STATED
+
+    @cached_property
+    def sha256(self) -> str:
+        """Checksum of the file."""
+        return sha256_of(self.path)
+
+    def structures(self, rows: Rows) -> Structures:
+        """Return structures by row of the index, float64, in Å.
+
+        Raises:
+            DataError: The file is damaged, or a position is not finite.
+        """
+        numbers: dict[int, NDArray[np.int64]] = {}
+        with open_hdf5(self.path) as file:
+            positions = self._read(file, rows, "conformations")
+            records = self.index.record[rows].tolist()
+            for record in set(records):
+                group = file.group(self.index.keys[record])
+                numbers[record] = _numbers(group)
+        return gather_structures(
+            self.index, rows, positions, [numbers[record] for record in records]
+        )
+
+    def labels(self, rows: Rows) -> Labels:
+        """Return reference labels by row of the index, float64, in eV and eV/Å.
+
+        A released file may hold NaN for single conformers: such values are kept as they
+        are, and the structure is named in `Labels.failures`.
+
+        Raises:
+            DataError: The file is damaged.
+        """
+        with open_hdf5(self.path) as file:
+            energies = np.array(self._read(file, rows, self._energy), dtype=np.float64)
+            gradients = self._read(file, rows, self._gradient)
+        failures = {
+            i: "reference label is not finite"
+            for i, gradient in enumerate(gradients)
+            if not (np.isfinite(energies[i]) and np.isfinite(gradient).all())
+        }
+        zero = _ZERO_OF_ENERGY.get(self._energy, "total energies")
+        return Labels(
+            energy=torch.from_numpy(energies),
+            forces=stack_forces(-gradient for gradient in gradients),
+            source=f"{self.level_of_theory}, {zero}",
+            failures=failures,
+        )
+
+    def _record(self, name: str, group: Hdf5Group) -> _Record:
+        numbers = _numbers(group)
+        conformations = group.dataset("conformations")
+        n_conformers = conformations.shape[0] if conformations.shape else 0
+        gradient, energy = group.dataset(self._gradient), group.dataset(self._energy)
+        per_atom = (n_conformers, len(numbers), 3)
+        datasets = (conformations, gradient, energy)
+        for dataset, shape in zip(
+            datasets, (per_atom, per_atom, (n_conformers,)), strict=True
+        ):
+            # a release can filter out every conformer of a molecule: shape (0,)
+            if dataset.shape != shape and (n_conformers or dataset.shape[:1] != (0,)):
+                msg = f"{dataset.where} has shape {dataset.shape}; expected {shape}, as "
+                raise DataError(msg + "atomic_numbers and conformations say")
+        smiles = group.dataset("smiles").text()
+        return _Record(
+            numbers=numbers,
+            n_conformers=n_conformers,
+            group=self._group_of(name) if self._group_of else name,
+            charge=_charge(smiles, len(numbers), group.where),
+            smiles=smiles,
+            subset=group.dataset("subset").text() if group.has("subset") else "",
+            datasets=datasets,
+            factors=(
+                self._factor(conformations),
+                self._factor(gradient),
+                self._factor(energy),
+            ),
+        )
+
+    def _factor(self, dataset: Hdf5Dataset) -> float:
+        """Return what takes a dataset's values into Å, eV or eV/Å."""
+        kinds = {self._energy: "energy", self._gradient: "gradient"}
+        kind = kinds.get(dataset.name, "length")
+        stated, given = dataset.unit, getattr(self._units, kind)
+        if not stated and not given:
+            known = getattr(RELEASED_UNITS, kind)
+            msg = f"{dataset.where} states no units; expected a 'units' attribute like "
+            msg += f"{known!r}: add it, or state energy_unit and length_unit of the split"
+            raise DataError(msg + " in the suite file")
+        try:
+            factors = {_FACTORS[kind](unit) for unit in (stated, given) if unit}
+        except DataError as error:
+            msg = f"{dataset.where}: {error}"
+            raise DataError(msg) from error
+        if len(factors) > 1:
+            msg = f"{dataset.where} is in {stated!r} by its 'units' attribute, not in "
+            raise DataError(msg + f"{given!r}; leave the unit out or correct the file")
+        return factors.pop()
+
+    def _read(self, file: Hdf5File, rows: Rows, name: str) -> list[NDArray[Any]]:
+        """Return one float64 array per row, in inside units, by contiguous slices."""
+        records, conformers = self.index.record[rows], self.index.conformer[rows]
+        order = np.lexsort((conformers, records))
+        breaks = (np.diff(records[order]) != 0) | (np.diff(conformers[order]) > 1)
+        values: list[NDArray[Any]] = [np.empty(0)] * len(order)
+        for run in np.split(order, np.flatnonzero(breaks) + 1) if len(order) else []:
+            dataset = file.group(self.index.keys[records[run[0]]]).dataset(name)
+            start, stop = int(conformers[run[0]]), int(conformers[run[-1]]) + 1
+            block = dataset.slice(start, stop).astype(np.float64) * self._factor(dataset)
+            for place in run.tolist():
+                values[place] = block[conformers[place] - start]
+        return values
+
+
+def _numbers(group: Hdf5Group) -> NDArray[np.int64]:
+    dataset = group.dataset("atomic_numbers")
+    return check_numbers(dataset.numbers(), group.where)
+
+
+def _charge(smiles: str, n_atoms: int, where: str) -> int:
+    if not smiles:
+        msg = f"{where} has an empty SMILES; expected a mapped one, to know the charge"
+        raise DataError(msg)
+    try:
+        facts = read_smiles(smiles)
+    except DataError as error:
+        msg = f"{where}: {error}"
+        raise DataError(msg) from error
+    if facts.n_atoms is not None and facts.n_atoms != n_atoms:
+        msg = f"{where} has {n_atoms} atomic numbers, but its SMILES has {facts.n_atoms} "
+        raise DataError(msg + "atoms; expected the same molecule: correct the file")
+    return facts.charge

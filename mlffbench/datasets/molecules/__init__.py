@@ -1,0 +1,1 @@
+"""Which molecules are the same."""

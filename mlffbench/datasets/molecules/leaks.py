@@ -1,0 +1,343 @@
+"""Leaks between files: molecules and geometries of train under another name.
+
+`check_splits` compares names, which differ between files. Here a molecule is its
+canonical SMILES, and a geometry the sorted distances between its atoms.
+"""
+
+import hashlib
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.spatial.distance import pdist
+
+from mlffbench.core.card import SYMBOLS
+from mlffbench.core.errors import DataError
+from mlffbench.core.split import Rows, Source, Split
+from mlffbench.core.structures import Structures
+from mlffbench.datasets.molecules.fingerprints import fingerprints
+from mlffbench.datasets.molecules.smiles import canonical_smiles
+
+TOLERANCE = 0.02
+"""Å: geometries that differ by less are near duplicates, unless told otherwise."""
+_CHUNK = 2_000
+_MOST_VALUES = 20_000_000
+"""Distances compared at a time."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Part:
+    """Some rows of a source.
+
+    Attributes:
+        source: The source.
+        rows: Shape (n_structures,), which of its rows.
+    """
+
+    source: Source
+    rows: Rows
+
+
+class Molecule(NamedTuple):
+    """A molecule in both sets.
+
+    Attributes:
+        name: Canonical SMILES, else the molecule key.
+        known_by: ``"canonical SMILES"`` or ``"name"``.
+        in_first: Structures in the first set.
+        in_second: Structures in the second set.
+    """
+
+    name: str
+    known_by: str
+    in_first: int
+    in_second: int
+
+
+class Near(NamedTuple):
+    """A structure of the second set and the nearest one in the first.
+
+    Attributes:
+        second: Its id.
+        first: The id of the nearest.
+        distance: How far apart they are, in Å, see `near_duplicates`.
+    """
+
+    second: str
+    first: str
+    distance: float
+
+
+def n_structures(parts: Sequence[Part]) -> int:
+    """Return how many structures a set holds."""
+    return sum(len(part.rows) for part in parts)
+
+
+def molecules(parts: Sequence[Part]) -> dict[tuple[str, str], int]:
+    """Return (how it is known, name) of every molecule -> its number of structures."""
+    counts: dict[tuple[str, str], int] = defaultdict(int)
+    for part in parts:
+        index = part.source.index
+        records, numbers = np.unique(index.record[part.rows], return_counts=True)
+        for record, number in zip(records.tolist(), numbers.tolist(), strict=True):
+            canonical = canonical_smiles(index.smiles[record])
+            kind = "canonical SMILES" if canonical else "name"
+            counts[kind, canonical or index.groups[record]] += number
+    return dict(counts)
+
+
+def shared_molecules(first: Sequence[Part], second: Sequence[Part]) -> list[Molecule]:
+    """Return the molecules of both sets, those with most structures first.
+
+    A molecule is its canonical SMILES where one is known and rdkit is installed, else its
+    name in the file; like is compared with like.
+    """
+    one, two = molecules(first), molecules(second)
+    both = [
+        Molecule(name, kind, one[kind, name], two[kind, name])
+        for kind, name in one.keys() & two.keys()
+    ]
+    return sorted(both, key=lambda entry: (-entry.in_second, entry.name))
+
+
+def near_duplicates(
+    first: Sequence[Part], second: Sequence[Part], tolerance: float = TOLERANCE
+) -> list[Near]:
+    """Return the structures of the second set that are nearly one of the first.
+
+    Two geometries are compared by all their interatomic distances, sorted within each
+    pair of elements: how far apart they are is the root mean square of the differences.
+    It does not depend on numbering, place, orientation or handedness. Only structures of
+    equal composition and charge are compared; atoms of a periodic cell as they stand.
+
+    Args:
+        first: One set.
+        second: The other.
+        tolerance: Largest distance of a near duplicate, in Å.
+
+    Returns:
+        One entry per structure found, the nearest first.
+
+    Raises:
+        DataError: A file is damaged, or a position is not finite.
+    """
+    compositions = _by_composition(first)
+    found: list[Near] = []
+    for key, rows in _by_composition(second).items():
+        if key in compositions:
+            found += _compare(first, compositions[key], second, rows, tolerance)
+    return sorted(found, key=lambda entry: (entry.distance, entry.second))
+
+
+Where = dict[int, list[Rows]]
+"""Number of a part -> runs of its rows."""
+
+
+def _by_composition(parts: Sequence[Part]) -> dict[tuple[str, int], Where]:
+    """Return formula and charge -> where such structures are."""
+    found: dict[tuple[str, int], Where] = {}
+    for number, part in enumerate(parts):
+        index = part.source.index
+        order = np.argsort(index.record[part.rows], kind="stable")
+        rows = part.rows[order]
+        breaks = np.flatnonzero(np.diff(index.record[rows])) + 1
+        runs = [run for run in np.split(rows, breaks) if len(run)]
+        heads = np.array([run[0] for run in runs], dtype=np.int64)
+        formulas = _formulas(part.source, heads)
+        for run, formula in zip(runs, formulas, strict=True):
+            charge = int(index.charge[index.record[run[0]]])
+            where = found.setdefault((formula, charge), {})
+            where.setdefault(number, []).append(run)
+    return found
+
+
+def _formulas(source: Source, rows: Rows) -> list[str]:
+    """Return the composition of some structures, e.g. ``"C2 H6 O1"``."""
+    found = []
+    for start in range(0, len(rows), _CHUNK):
+        structures = source.structures(rows[start : start + _CHUNK])
+        ends = np.cumsum(structures.sizes.numpy())[:-1]
+        for numbers in np.split(structures.numbers.numpy(), ends):
+            values, counts = np.unique(numbers, return_counts=True)
+            pairs = zip(values.tolist(), counts.tolist(), strict=True)
+            found.append(" ".join(f"{SYMBOLS[number]}{n}" for number, n in pairs))
+    return found
+
+
+def _compare(
+    first: Sequence[Part],
+    in_first: Where,
+    second: Sequence[Part],
+    in_second: Where,
+    tolerance: float,
+) -> Iterator[Near]:
+    """Yield the near duplicates among structures of one composition.
+
+    Means differ by no more than the root mean square does, so only geometries with nearly
+    the same mean distance are compared in full.
+    """
+    names, known = _fingerprints(first, in_first)
+    means = known.mean(axis=1) if known.shape[1] else np.zeros(len(known))
+    order = np.argsort(means, kind="stable")
+    means, known = means[order], known[order]
+    tested_names, tested = _fingerprints(second, in_second)
+    for name, values in zip(tested_names, tested, strict=True):
+        mean = float(values.mean()) if len(values) else 0.0
+        low = int(np.searchsorted(means, mean - tolerance, side="left"))
+        high = int(np.searchsorted(means, mean + tolerance, side="right"))
+        best, nearest = np.inf, -1
+        step = max(1, _MOST_VALUES // max(known.shape[1], 1))
+        for start in range(low, high, step):
+            block = known[start : min(start + step, high)].astype(np.float64)
+            squares = ((block - values) ** 2).sum(axis=1) / max(known.shape[1], 1)
+            place = int(squares.argmin())
+            if squares[place] < best:
+                best, nearest = float(squares[place]), start + place
+        if nearest >= 0 and np.sqrt(best) <= tolerance:
+            yield Near(name, names[int(order[nearest])], float(np.sqrt(best)))
+
+
+def _fingerprints(
+    parts: Sequence[Part], where: Where
+) -> tuple[list[str], NDArray[np.float32]]:
+    """Return ids and fingerprints of structures of one composition."""
+    names: list[str] = []
+    values: list[NDArray[np.float32]] = []
+    for number, runs in where.items():
+        source, rows = parts[number].source, np.concatenate(runs)
+        for start in range(0, len(rows), _CHUNK):
+            structures = source.structures(rows[start : start + _CHUNK])
+            names += structures.ids
+            size = int(structures.sizes[0])  # equal composition, so equal size
+            positions = structures.positions.numpy().reshape(-1, size, 3)
+            orders, which = np.unique(
+                structures.numbers.numpy().reshape(-1, size), axis=0, return_inverse=True
+            )
+            block = np.empty((len(positions), size * (size - 1) // 2), np.float32)
+            for number_of, numbers in enumerate(orders):
+                same = which == number_of
+                block[same] = fingerprints(numbers, positions[same])
+            values.append(block)
+    return names, np.concatenate(values)
+
+
+CHUNK = 2_000
+"""Structures in memory at a time."""
+MOST_STRUCTURES = 200_000
+"""With more structures in all splits together, geometries are not compared."""
+RESOLUTION = 1e-3
+"""Å: distances are rounded to this."""
+_OFF_THE_DECIMALS = 0.2718
+"""Moves the edges of rounding off the short decimals that files are full of."""
+
+
+class _Molecule(NamedTuple):
+    """What two records are compared by: canonical SMILES or names, never one by other."""
+
+    kind: str
+    name: str
+
+
+def check_leaks(splits: Sequence[Split]) -> None:
+    """Check that nothing of train is in a val or test split under another name.
+
+    A molecule is its canonical SMILES where one is known and rdkit is installed, else
+    its group name; like is compared with like. A geometry is composition, charge,
+    multiplicity, cell, and the sorted distances between atoms rounded to `RESOLUTION`:
+    renumbered, moved, turned and mirrored copies are found. These are copies, not near
+    duplicates: a distance that moved (by 1e-6 Å in a file of few digits, say) can fall
+    to the other side of a rounding edge, so single copies can be missed, a whole copied
+    file cannot; periodic atoms wrapped anew are not recognised. With more than
+    `MOST_STRUCTURES` structures geometries are not compared.
+
+    Args:
+        splits: All splits of a suite.
+
+    Raises:
+        DataError: A molecule in train and, unless the split says why in
+            ``shares_molecules``, in another split; a geometry in train and, whatever the
+            split says, in another split; or a file that cannot be read.
+    """
+    train = [split for split in splits if split.role == "train"]
+    others = [split for split in splits if split.role != "train"]
+    _check_molecules(train, others)
+    if sum(len(split.rows) for split in splits) <= MOST_STRUCTURES:
+        _check_geometries(train, others)
+
+
+def _check_molecules(train: Sequence[Split], others: Sequence[Split]) -> None:
+    trained = {key: name for split in train for key, name in _molecules(split).items()}
+    for split in others:
+        if split.shares_molecules:
+            continue
+        molecules = _molecules(split)
+        shared = sorted(molecules.keys() & trained.keys())
+        if shared:
+            one = shared[0]
+            known = f", both {one.name}" if one.kind == "smiles" else ""
+            msg = (
+                f"{len(shared)} molecules of split {split.name!r} are in train, e.g. "
+                f"{molecules[one]!r}, there {trained[one]!r}{known}; remove them from "
+                "one or, if that is meant, say why in shares_molecules"
+            )
+            raise DataError(msg)
+
+
+def _molecules(split: Split) -> dict[_Molecule, str]:
+    """Return the molecules of a split -> their group names."""
+    index = split.source.index
+    found: dict[_Molecule, str] = {}
+    for record in np.unique(index.record[split.rows]).tolist():
+        group, smiles = index.groups[record], index.smiles[record]
+        canonical = canonical_smiles(smiles)
+        kind = "smiles" if canonical else "group"
+        found.setdefault(_Molecule(kind, canonical or group), group)
+    return found
+
+
+def _check_geometries(train: Sequence[Split], others: Sequence[Split]) -> None:
+    trained = {key: name for split in train for key, name in _geometries(split)}
+    for split in others:
+        copies = [
+            (name, trained[key]) for key, name in _geometries(split) if key in trained
+        ]
+        if copies:
+            name, original = copies[0]
+            msg = (
+                f"{len(copies)} structures of split {split.name!r} have the geometry of "
+                f"a train structure, e.g. {name!r} that of {original!r}; remove them "
+                "from one of the two"
+            )
+            raise DataError(msg)
+
+
+def _geometries(split: Split) -> Iterator[tuple[bytes, str]]:
+    """Yield the geometry and the id of every structure."""
+    for start in range(0, len(split.rows), CHUNK):
+        yield from _keys(split.source.structures(split.rows[start : start + CHUNK]))
+
+
+def _keys(structures: Structures) -> Iterator[tuple[bytes, str]]:
+    ends = np.cumsum(structures.sizes.cpu().numpy())[:-1]
+    positions = np.split(structures.positions.double().cpu().numpy(), ends)
+    numbers = np.split(structures.numbers.cpu().numpy(), ends)
+    states = zip(
+        structures.charge.tolist(), structures.multiplicity.tolist(), strict=True
+    )
+    cells, periodic = structures.cell.double().cpu().numpy(), structures.pbc.any(1)
+    for i, (name, state) in enumerate(zip(structures.ids, states, strict=True)):
+        digest = hashlib.sha256(repr((state, structures.pbc[i].tolist())).encode())
+        digest.update(np.sort(numbers[i]).tobytes())
+        digest.update(_distances(positions[i]))
+        if periodic[i]:  # the corners of a cell at the origin: its shape, however turned
+            digest.update(_distances(np.vstack([np.zeros(3), cells[i]])))
+        yield digest.digest(), name
+
+
+def _distances(points: np.ndarray[Any, np.dtype[np.float64]]) -> bytes:
+    """Return the sorted, rounded distances between points (n, 3) in Å."""
+    steps = np.rint(pdist(points) / RESOLUTION + _OFF_THE_DECIMALS)
+    return np.sort(steps.astype(np.int64)).tobytes()

@@ -1,0 +1,159 @@
+"""What a SMILES says of charge and size, by the OpenSMILES grammar of bracket atoms."""
+
+import importlib.util
+import re
+from functools import lru_cache
+from typing import NamedTuple
+
+from mlffbench.core.card import SYMBOLS
+from mlffbench.core.errors import DataError, MissingExtraError
+
+_ATOM_MAP = re.compile(r":\d+\]")
+
+
+def has_rdkit() -> bool:
+    """Return whether rdkit, which canonical SMILES need, is installed."""
+    return importlib.util.find_spec("rdkit") is not None
+
+
+def require_rdkit(what: str) -> None:
+    """Check that rdkit is installed.
+
+    Args:
+        what: What needs it, for the message.
+
+    Raises:
+        MissingExtraError: It is not.
+    """
+    if not has_rdkit():
+        raise MissingExtraError(what, "rdkit", "rdkit")
+
+
+def canonical_smiles(smiles: str) -> str:
+    """Return the one spelling of a SMILES, without atom map and explicit hydrogens.
+
+    Returns:
+        Empty where rdkit cannot read the SMILES, or is not installed.
+
+    Example:
+        >>> canonical_smiles("[H:3][O:1][C:2]([H:4])([H:5])[H:6]")
+        'CO'
+    """
+    return _canonical(smiles) if smiles and has_rdkit() else ""
+
+
+@lru_cache(maxsize=100_000)
+def _canonical(smiles: str) -> str:
+    from rdkit import Chem, rdBase
+
+    with rdBase.BlockLogs():
+        # without their maps, hydrogens are taken into the heavy atoms on parsing
+        molecule: Chem.Mol | None = Chem.MolFromSmiles(_ATOM_MAP.sub("]", smiles))
+        return "" if molecule is None else str(Chem.MolToSmiles(molecule))
+
+
+def is_ion_pair(smiles: str) -> bool:
+    """Return whether a SMILES has two or more parts, one of them charged.
+
+    A zwitterion is one part, and so no ion pair.
+
+    Example:
+        >>> [is_ion_pair(each) for each in ("[Na+].[Cl-]", "[NH3+]CC(=O)[O-]", "O.O")]
+        [True, False, False]
+    """
+    parts = smiles.split(".")
+    try:
+        return len(parts) > 1 and any(formal_charge(part) for part in parts)
+    except DataError:
+        return False
+
+
+_AROMATIC = frozenset("b c n o p s as se te si".split())
+_BRACKET = re.compile(
+    r"\[(?:\d{1,3})?"  # isotope
+    r"(?P<symbol>[A-Z][a-z]?|[a-z][a-z]?|\*)"
+    r"(?:@(?:@|TH[12]|AL[12]|SP[123]|TB\d{1,2}|OH\d{1,2})?)?"  # chirality
+    r"(?P<hydrogens>H\d?)?"
+    r"(?P<charge>\++|-+|[+-]\d{1,2})?"
+    r"(?::\d+)?\]",  # atom map
+    re.ASCII,
+)
+_ORGANIC_ATOM = re.compile(r"[A-Za-z*]")
+
+
+class SmilesFacts(NamedTuple):
+    """What a SMILES says.
+
+    Attributes:
+        charge: Sum of the formal charges, in e.
+        n_atoms: Number of atoms, hydrogens included; None when an atom outside brackets
+            leaves hydrogens to the reader.
+    """
+
+    charge: int
+    n_atoms: int | None
+
+
+def read_smiles(smiles: str) -> SmilesFacts:
+    """Return the formal charge of a SMILES and, where it is explicit, its atom count.
+
+    Only bracket atoms carry charges, and a bracket atom has no implicit hydrogens: in a
+    fully mapped SMILES every atom is one, so both numbers are exact.
+
+    Raises:
+        DataError: A bracket is not closed, or is not a bracket atom.
+
+    Example:
+        >>> read_smiles("[O:1]([H:2])[H:3].[Na+:4]")
+        SmilesFacts(charge=1, n_atoms=4)
+        >>> read_smiles("CC(=O)[O-]")
+        SmilesFacts(charge=-1, n_atoms=None)
+    """
+    charge = n_atoms = 0
+    outside: list[str] = []
+    position = 0
+    while (start := smiles.find("[", position)) >= 0:
+        outside.append(smiles[position:start])
+        match = _BRACKET.match(smiles, start)
+        if match is None or not _is_atom(match["symbol"]):
+            found = smiles[start:][:12]
+            msg = f"SMILES {smiles!r} has no legal bracket atom at {found!r}"
+            raise DataError(msg + "; expected one like [NH4+] or [C@@H:3]")
+        charge += _charge(match["charge"])
+        n_atoms += 1 + _count(match["hydrogens"])
+        position = match.end()
+    rest = "".join([*outside, smiles[position:]])
+    if "]" in rest:
+        msg = f"SMILES {smiles!r} closes a bracket that it never opened; correct it"
+        raise DataError(msg)
+    return SmilesFacts(charge, None if _ORGANIC_ATOM.search(rest) else n_atoms)
+
+
+def formal_charge(smiles: str) -> int:
+    """Return the sum of the formal charges of a SMILES, in e.
+
+    Raises:
+        DataError: A bracket is not closed, or is not a bracket atom.
+
+    Example:
+        >>> formal_charge("[Fe+2].[Cl-].[Cl-]")
+        0
+    """
+    return read_smiles(smiles).charge
+
+
+def _is_atom(symbol: str) -> bool:
+    return symbol in _AROMATIC or symbol == "*" or symbol in SYMBOLS[1:]
+
+
+def _charge(text: str | None) -> int:
+    if text is None:
+        return 0
+    sign = 1 if text[0] == "+" else -1
+    return sign * (int(text[1:]) if text[1:].isdigit() else len(text))
+
+
+def _count(text: str | None) -> int:
+    if text is None:
+        return 0
+    return int(text[1:] or 1)

@@ -1,0 +1,1 @@
+"""The published and embedded sets: one module or folder each."""

@@ -1,0 +1,1 @@
+"""How far a structure is from training: one distance each, listed in the catalogue."""

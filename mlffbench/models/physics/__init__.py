@@ -1,0 +1,1 @@
+"""Cheap physical models, the usual priors, and the floor."""

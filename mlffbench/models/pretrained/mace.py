@@ -1,0 +1,112 @@
+"""MACE: MACE-OFF23, MACE-MP-0 and any model file of the user's."""
+
+from dataclasses import replace
+from pathlib import Path
+from urllib.parse import parse_qsl
+
+from torch import nn
+
+from mlffbench.core.card import ModelCard
+from mlffbench.core.errors import ModelError
+from mlffbench.core.files import sha256_of
+from mlffbench.core.model_options import ModelOptions
+from mlffbench.models import cards
+from mlffbench.models.pretrained.mace_file import open_network, open_trusted
+from mlffbench.models.pretrained.mace_model import MaceForceField
+from mlffbench.models.weights import Weights, fetch
+
+_OFF = "https://github.com/ACEsuit/mace-off/raw/main/mace_off23"
+_MP = "https://github.com/ACEsuit/mace-mp/releases/download/mace_mp_0"
+
+# The three checksums were seen in one third-party file; the first real download confirms.
+OFF23_SMALL = Weights(
+    file="MACE-OFF23_small.model",
+    url=f"{_OFF}/MACE-OFF23_small.model",
+    sha256="165cce4cfec5a34b9c64d4ebf95de15d71106bb584b7291c8470f0749977c46f",
+)
+OFF23_MEDIUM = Weights(
+    file="MACE-OFF23_medium.model",
+    url=f"{_OFF}/MACE-OFF23_medium.model",
+    sha256="4842c52ad210d6e1f84d6cf1ffa70fae25a7e0d755ed55cf223f43913f587db7",
+)
+OFF23_LARGE = Weights(
+    file="MACE-OFF23_large.model",
+    url=f"{_OFF}/MACE-OFF23_large.model",
+    sha256="a29e397dbf3e7a24ac50a9b0dfc919bd5a62efa346f5895a6237b0950c1d76f4",
+)
+MP_0 = Weights(
+    file="2023-12-03-mace-128-L1_epoch-199.model",
+    url=f"{_MP}/2023-12-03-mace-128-L1_epoch-199.model",
+)
+
+
+def load_off23_small(options: ModelOptions) -> MaceForceField:
+    """Return MACE-OFF23 small, downloaded on first use."""
+    card = cards.MACE_OFF23_SMALL
+    return _load_published("mace-off23-small", OFF23_SMALL, card, options)
+
+
+def load_off23_medium(options: ModelOptions) -> MaceForceField:
+    """Return MACE-OFF23 medium, downloaded on first use."""
+    card = cards.MACE_OFF23_MEDIUM
+    return _load_published("mace-off23-medium", OFF23_MEDIUM, card, options)
+
+
+def load_off23_large(options: ModelOptions) -> MaceForceField:
+    """Return MACE-OFF23 large, downloaded on first use."""
+    card = cards.MACE_OFF23_LARGE
+    return _load_published("mace-off23-large", OFF23_LARGE, card, options)
+
+
+def load_mp_0(options: ModelOptions) -> MaceForceField:
+    """Return MACE-MP-0 medium, downloaded on first use."""
+    return _load_published("mace-mp-0", MP_0, cards.MACE_MP_0, options)
+
+
+def load_file(options: ModelOptions) -> MaceForceField:
+    """Return the model of a file: ``options.argument`` is ``PATH[?head=NAME]``.
+
+    Raises:
+        ModelError: The file cannot be opened safely, or the argument makes no sense.
+    """
+    given, _, query = options.argument.partition("?")
+    settings = dict(parse_qsl(query, keep_blank_values=True))
+    if unknown := settings.keys() - {"head"}:
+        msg = f"mace:PATH knows ?head=NAME only, not {', '.join(sorted(unknown))}"
+        raise ModelError(msg)
+    path = Path(given).expanduser()
+    network = open_trusted(path) if options.trust else open_network(path)
+    card = replace(cards.MACE, source=str(path))
+    model = _wrap(f"mace:{path.name}", network, card, options, settings.get("head", ""))
+    model.weights_sha256 = sha256_of(path)
+    return model
+
+
+def _load_published(
+    name: str, weights: Weights, card: ModelCard, options: ModelOptions
+) -> MaceForceField:
+    path = fetch(weights)
+    try:
+        network = open_network(path)
+    except ModelError:
+        # A published checksum has been verified by now: it is the file that everybody
+        # opens the ordinary way. Without one, opening it so is for the user to say.
+        if weights.sha256 is None and not options.trust:
+            raise
+        network = open_trusted(path)
+    model = _wrap(name, network, card, options, head="")
+    model.weights_sha256 = sha256_of(path)
+    return model
+
+
+def _wrap(
+    name: str, network: nn.Module, card: ModelCard, options: ModelOptions, head: str
+) -> MaceForceField:
+    return MaceForceField(
+        name,
+        network,
+        card,
+        head=head,
+        device=options.torch_device(),
+        dtype=options.torch_dtype(card),
+    )

@@ -1,0 +1,1 @@
+"""Radius refinement: the cutoff that suits each structure."""

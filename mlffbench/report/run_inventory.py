@@ -1,0 +1,150 @@
+"""Inventory: every run folder there is, readable or not."""
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from mlffbench.core.errors import StoreError
+from mlffbench.core.record import Record
+from mlffbench.report.schema import ReportRun
+from mlffbench.run.folder import RunFolder
+
+
+@dataclass(frozen=True, eq=False)
+class ReadRun:
+    """A finished and scored run.
+
+    Attributes:
+        folder: Where it lies.
+        manifest: Its ``run.json``.
+        records: Its ``records.jsonl``.
+    """
+
+    folder: RunFolder
+    manifest: dict[str, Any]
+    records: tuple[Record, ...]
+
+    @property
+    def path(self) -> str:
+        """Its folder as text."""
+        return str(self.folder.path)
+
+    @property
+    def model(self) -> str:
+        """The model as typed."""
+        return str(self.manifest["job"]["model"])
+
+    @property
+    def mode(self) -> str:
+        """The mode."""
+        return str(self.manifest["mode"]["name"])
+
+    @property
+    def unit(self) -> str:
+        """What its mode sees at once."""
+        return str(self.manifest["mode"].get("unit", "structure"))
+
+    @property
+    def half(self) -> str:
+        """Half of the suite."""
+        return self.records[0].role.partition("_")[2]
+
+    @property
+    def signature(self) -> tuple[tuple[str, str, str], ...]:
+        """Split, role and checksum of everything that was tested."""
+        return tuple(sorted((r.split, r.role, r.split_sha256) for r in self.records))
+
+    @cached_property
+    def shifts(self) -> dict[str, float] | None:
+        """Element -> energy shift behind the aligned energies; None without any."""
+        try:
+            text = (self.folder.path / "alignment.json").read_text(encoding="utf-8")
+            found = json.loads(text)
+            return dict(zip(found["elements"], found["energies_ev"], strict=True))
+        except (OSError, ValueError, TypeError, KeyError):
+            return None  # an older run, or one without energies: nothing to compare
+
+    @property
+    def told(self) -> ReportRun:
+        """Its line in the list of runs."""
+        suite = str(self.manifest["job"]["suite"])
+        return ReportRun(
+            path=self.path, suite=suite, model=self.model, mode=self.mode, status="read"
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Inventory:
+    """Run folders.
+
+    Attributes:
+        runs: Those that can be read, in the order they were started.
+        left_out: The others, with the reason.
+    """
+
+    runs: tuple[ReadRun, ...]
+    left_out: tuple[ReportRun, ...]
+
+    @property
+    def listed(self) -> tuple[ReportRun, ...]:
+        """Every run folder, readable ones first."""
+        return (*(run.told for run in self.runs), *self.left_out)
+
+
+def take_inventory(folders: Sequence[Path], *, or_none: bool = False) -> Inventory:
+    """Return every run under some folders.
+
+    Args:
+        folders: Folders of runs, or with runs below them.
+        or_none: Do without any.
+
+    Raises:
+        StoreError: There is none at all.
+    """
+    found = sorted({path.parent for one in folders for path in one.rglob("run.json")})
+    if not found and not or_none:
+        names = ", ".join(str(folder) for folder in folders)
+        msg = f"no run under {names}; make one with: mlffbench run --suite mini-ood"
+        raise StoreError(msg)
+    runs, left_out = [], []
+    for path in found:
+        one = _read(RunFolder(path))
+        if isinstance(one, ReadRun):
+            runs.append(one)
+        else:
+            left_out.append(one)
+    runs.sort(key=lambda run: (str(run.manifest.get("started", "")), run.path))
+    return Inventory(tuple(runs), tuple(left_out))
+
+
+def _read(folder: RunFolder) -> ReadRun | ReportRun:
+    manifest: dict[str, Any] = {}
+    try:
+        manifest = folder.read_manifest()
+        if manifest.get("status") != "complete":
+            command = manifest.get("command")
+            msg = f"has not finished; repeat its command to continue: {command}"
+            raise StoreError(msg)
+        records = folder.read_records()
+        if not records:
+            msg = f"has no records; run: mlffbench score {folder.path}"
+            raise StoreError(msg)
+        run = ReadRun(folder, manifest, tuple(records))
+        _ = (run.model, run.mode, run.unit, manifest["splits"], manifest["job"]["suite"])
+    except StoreError as error:
+        reason = str(error)
+    except (KeyError, TypeError, AttributeError) as error:
+        reason = f"run.json lacks {error}; repeat the run with --overwrite"
+    else:
+        return run
+    names = {name: _name(manifest, name) for name in ("suite", "model", "mode")}
+    return ReportRun(path=str(folder.path), status="left out", reason=reason, **names)
+
+
+def _name(manifest: dict[str, Any], name: str) -> str:
+    """Return a name out of a ``run.json`` that may hold anything."""
+    job = manifest.get("job")
+    return str(job.get(name, "")) if isinstance(job, dict) else ""

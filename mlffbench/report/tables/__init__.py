@@ -1,0 +1,1 @@
+"""Records as tables of text, and tables for people and for programs."""

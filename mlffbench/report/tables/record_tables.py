@@ -1,0 +1,217 @@
+"""Records -> tables of text: what a person reads and what a spreadsheet takes."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from mlffbench.core.record import RadiusSummary, Record
+from mlffbench.report.tables.display_units import (
+    UnitSystem,
+    number,
+    percent_with_interval,
+    ratio_with_interval,
+    shown_unit,
+    with_interval,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class TextTable:
+    """A table of text.
+
+    Attributes:
+        title: What it shows.
+        columns: Headings.
+        rows: One tuple of cells per row.
+        sections: Numbers of the rows after which a rule is drawn.
+        notes: What a reader must know, one sentence each.
+    """
+
+    title: str
+    columns: tuple[str, ...]
+    rows: tuple[tuple[str, ...], ...]
+    sections: frozenset[int]
+    notes: tuple[str, ...]
+
+
+def force_table(records: Sequence[Record], system: UnitSystem = "meV") -> TextTable:
+    """Return one row per split, model and mode: force errors, gaps, denominators, cost.
+
+    Args:
+        records: Records of one suite.
+        system: Units shown.
+    """
+    ordered = _in_order(records)
+    paired = any(record.paired for record in ordered)
+    radii = any(record.radius for record in ordered)
+    columns = (
+        *("split", "model", "mode", "n (mol.)"),
+        f"force MAE {shown_unit('eV/Å', system).name}",
+        "to ID",
+        *(("to baseline", "verdict") if paired else ()),
+        *(("radius Å", "graph changed") if radii else ()),
+        *("cosine", "skipped", "failed", "ms/str."),
+    )
+    rows = tuple(
+        _force_row(record, system, paired=paired, radii=radii) for record in ordered
+    )
+    return TextTable(
+        f"{_title(ordered)}: forces", columns, rows, _sections(ordered), _notes(ordered)
+    )
+
+
+def energy_table(records: Sequence[Record], system: UnitSystem = "meV") -> TextTable:
+    """Return one row per split, model and mode: the three energy errors per atom.
+
+    Args:
+        records: Records of one suite.
+        system: Units shown.
+    """
+    ordered = _in_order(records)
+    unit = shown_unit("eV/atom", system).name
+    names = ("energy_mae_raw", "energy_mae_aligned", "energy_mae_relative")
+    rows = tuple(
+        (
+            *(record.split, record.model, record.mode),
+            " / ".join(str(_n(record, name)) for name in names),
+            *(with_interval(record.metrics.get(name), system) for name in names),
+        )
+        for record in ordered
+    )
+    columns = ("split", "model", "mode", "n", f"raw {unit}", "aligned", "relative")
+    notes = (
+        "n: structures behind each column. Energies per atom: raw; aligned by "
+        "per-element shifts fitted on train, the same for every mode; relative within a "
+        "molecule.",
+        *dict.fromkeys(
+            f"{_where(record)}: {note}" for record in ordered for note in record.notes
+        ),
+    )
+    title = f"{_title(ordered)}: energies"
+    return TextTable(title, columns, rows, _sections(ordered), notes)
+
+
+def radius_table(records: Sequence[Record], system: UnitSystem = "meV") -> TextTable:
+    """Return one row per split, model and mode with radii: what was chosen and gained.
+
+    Args:
+        records: Records of one suite.
+        system: Units shown.
+    """
+    ordered = [record for record in _in_order(records) if record.radius is not None]
+    columns = (
+        *("split", "model", "mode", "n", "radius Å", "refined", "graph changed"),
+        f"change {shown_unit('eV/Å', system).name}",
+        *("headroom %", "captured %"),
+    )
+    rows = tuple(
+        _radius_row(record, record.radius, system) for record in ordered if record.radius
+    )
+    notes = (
+        "refined: structures predicted at another cutoff or envelope than the trained; "
+        "graph changed: those whose graph is another.",
+        "headroom: share of the force MAE that the best choice by the true error would "
+        "remove; captured: what RR removed of that. Only mlffbench diagnose --oracle, "
+        "which reads the labels, knows them.",
+    )
+    title = f"{_title(ordered)}: radii" if ordered else "radii"
+    return TextTable(title, columns, rows, _sections(ordered), notes)
+
+
+def _radius_row(
+    record: Record, radius: RadiusSummary, system: UnitSystem
+) -> tuple[str, ...]:
+    compared = record.paired.get("forces_mae")
+    return (
+        *(record.split, record.model, record.mode, str(radius.n), _span(radius)),
+        *(_percent(radius.n_refined, radius.n), _percent(radius.n_changed, radius.n)),
+        with_interval(compared.difference if compared else None, system),
+        percent_with_interval(radius.headroom),
+        percent_with_interval(radius.captured),
+    )
+
+
+def _radius_cells(radius: RadiusSummary | None) -> tuple[str, str]:
+    if radius is None:
+        return ("–", "–")
+    return _span(radius), _percent(radius.n_changed, radius.n)
+
+
+def _span(radius: RadiusSummary) -> str:
+    ends = f"{radius.smallest:.2f}", f"{radius.largest:.2f}"
+    return ends[0] if ends[0] == ends[1] else "–".join(ends)
+
+
+def _percent(part: int, whole: int) -> str:
+    return f"{100 * part / whole:.0f} %" if whole else "–"
+
+
+def _n(record: Record, name: str) -> int:
+    metric = record.metrics.get(name)
+    return metric.n if metric else 0
+
+
+def _force_row(
+    record: Record, system: UnitSystem, *, paired: bool, radii: bool
+) -> tuple[str, ...]:
+    counts, metrics = record.counts, record.metrics
+    mae = metrics.get("forces_mae")
+    compared = record.paired.get("forces_mae")
+    verdict = compared.verdict if compared else "–"
+    seconds = record.wall_s_per_structure
+    return (
+        *(record.split, record.model, record.mode),
+        f"{mae.n} ({mae.n_molecules})" if mae else "0 (0)",
+        with_interval(metrics.get("forces_mae"), system),
+        ratio_with_interval(record.gap.get("forces_mae")),
+        *((ratio_with_interval(compared), verdict) if paired else ()),
+        *(_radius_cells(record.radius) if radii else ()),
+        with_interval(metrics.get("forces_cosine"), system),
+        *(str(counts.skipped), str(counts.failed)),
+        "–" if seconds is None else number(1000 * seconds),
+    )
+
+
+def _in_order(records: Sequence[Record]) -> list[Record]:
+    """Return the records by split, ID first, then model and mode as they came."""
+    splits = list(dict.fromkeys((r.role, r.split) for r in records))
+    splits.sort(key=lambda key: not key[0].startswith("id"))
+    models = list(dict.fromkeys(r.model for r in records))
+    modes = list(dict.fromkeys(r.mode for r in records))
+    return sorted(
+        records,
+        key=lambda r: (
+            splits.index((r.role, r.split)),
+            models.index(r.model),
+            modes.index(r.mode),
+        ),
+    )
+
+
+def _sections(ordered: Sequence[Record]) -> frozenset[int]:
+    last = len(ordered) - 1
+    return frozenset(
+        n for n, r in enumerate(ordered) if n == last or ordered[n + 1].split != r.split
+    )
+
+
+def _title(ordered: Sequence[Record]) -> str:
+    first = ordered[0]
+    return f"{first.suite} v{first.suite_version}, {first.role.partition('_')[2]} half"
+
+
+def _where(record: Record) -> str:
+    return f"{record.split}, {record.model} {record.mode}"
+
+
+def _notes(records: Sequence[Record]) -> tuple[str, ...]:
+    reasons = [
+        f"{_where(record)}: {count} of {record.counts.total} structures – {reason}"
+        for record in records
+        for reason, count in record.counts.reasons.items()
+    ]
+    return (
+        "Intervals: 95 %, bootstrap over molecules.",
+        "n: structures (molecules) behind the force MAE.",
+        "to ID: the error over the error on the split's ID control.",
+        *reasons,
+    )

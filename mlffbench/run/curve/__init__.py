@@ -1,0 +1,1 @@
+"""What ``finetune-curve`` does: error against labels, and its scores."""

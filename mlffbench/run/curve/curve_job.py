@@ -1,0 +1,300 @@
+"""Curve: error against the number of fine-tuning labels, from several starts."""
+
+import hashlib
+import json
+import shutil
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any, Literal, Protocol, Self, cast, runtime_checkable
+
+import numpy as np
+import torch
+
+from mlffbench.core.errors import BenchError, CapabilityError
+from mlffbench.core.forcefield import ForceField, HasPriorHead, HasWeights
+from mlffbench.core.labels import Labels
+from mlffbench.core.split import Split
+from mlffbench.core.structures import Structures
+from mlffbench.metrics.forces import forces_mae
+from mlffbench.refine.prior_head import PriorLabels, require_prior_head
+from mlffbench.refine.ttt import PriorTuning
+from mlffbench.run.evaluate.evaluation_job import BATCH_ATOMS
+from mlffbench.run.evaluate.execute import Progress
+from mlffbench.run.folder import Arrays, RunFolder, write_arrays
+from mlffbench.run.provenance import (
+    command_line,
+    file_hashes,
+    git_state,
+    hardware,
+    versions,
+)
+from mlffbench.training.epochs import Trainable
+from mlffbench.training.examples import Examples
+from mlffbench.training.finetune import FineTuning, draw_order, fine_tune
+
+MODES = ("baseline", "ttt")
+AdaptsTo = Literal["pool", "tests", "both"]
+POOL_STEPS = 200
+"""Steps of test-time training on the whole pool, unless the suite says otherwise."""
+
+
+@runtime_checkable
+class _Tunable(Protocol):
+    """What fine-tuning asks of a model."""
+
+    def clone(self) -> Self: ...
+
+    def parameters_of(self, part: str) -> Mapping[str, Any]: ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CurveJob:
+    """One model on one suite, every value resolved.
+
+    Attributes:
+        suite: Name of the suite, with its ``suite_version``.
+        model: The model as typed.
+        modes: Starts: ``baseline`` and ``ttt``.
+        splits: OOD splits: labels from their val halves, errors on their test halves.
+        sizes: Numbers of labels, ascending; none above the pool.
+        n_seeds: Draws of the labels.
+        tuning: How it is fine-tuned.
+        adapts_to: Whose geometries test-time training sees: the pool's, those of the OOD
+            tests, or both.
+        device: ``cpu`` or ``cuda``.
+        dtype: ``float32`` or ``float64``; None is the model's own default.
+        seed: First seed of the draws.
+        settings: Settings of test-time training.
+    """
+
+    suite: str
+    suite_version: int
+    model: str
+    modes: tuple[str, ...]
+    splits: tuple[str, ...]
+    sizes: tuple[int, ...]
+    n_seeds: int
+    tuning: FineTuning
+    adapts_to: AdaptsTo
+    device: str
+    dtype: str | None
+    seed: int
+    settings: tuple[tuple[str, str | int | float | bool], ...] = ()
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return the values by name."""
+        values = {**asdict(self), "settings": dict(self.settings)}
+        return json.loads(json.dumps(values))  # type: ignore[no-any-return]
+
+
+@dataclass(frozen=True, slots=True, eq=False, kw_only=True)
+class CurveWork:
+    """A job with everything it needs in hand.
+
+    Attributes:
+        job: The job.
+        model: The loaded model.
+        pool: Splits that labels are drawn from (val halves).
+        tests: Splits that errors are taken on: OOD test halves, then the ID controls.
+    """
+
+    job: CurveJob
+    model: ForceField
+    pool: Sequence[Split]
+    tests: Sequence[Split]
+
+
+@dataclass(frozen=True, slots=True)
+class Point:
+    """One fine-tuning: where it starts, with how many labels, which draw."""
+
+    mode: str
+    size: int
+    seed: int
+
+
+def points_of(job: CurveJob) -> list[Point]:
+    """Return every fine-tuning of a job; without labels there is one per start."""
+    return [
+        Point(mode, size, job.seed + number)
+        for mode in job.modes
+        for size in job.sizes
+        for number in range(job.n_seeds if size else 1)
+    ]
+
+
+def trace_curve(
+    work: CurveWork, folder: RunFolder, progress: Progress, *, overwrite: bool = False
+) -> None:
+    """Compute the points of a curve that are missing and write its folder.
+
+    Killed at any moment, the same call goes on after the last finished point and ends
+    with the same ``errors.npz``.
+
+    Args:
+        work: The job.
+        folder: Where its results belong.
+        progress: Told of points.
+        overwrite: Delete the results of other settings instead of refusing.
+
+    Raises:
+        CapabilityError: The model cannot be fine-tuned, or has no prior head for ttt.
+        StoreError: The folder cannot be written or holds another curve.
+        BenchError: A fine-tuning diverges.
+    """
+    _check(work)
+    with folder.locked():
+        manifest = _manifest(work)
+        if folder.is_complete(manifest, overwrite=overwrite):
+            return
+        folder.begin(manifest)
+        points = points_of(work.job)
+        progress.begin(f"{work.job.model} curve", len(points))
+        # labels go from here to fine_tune and to forces_mae, and nowhere else
+        examples = Examples.merge([_labelled(split) for split in work.pool])
+        references = [split.reference for split in work.tests]
+        geometries = [split.structures for split in work.tests]
+        starts: dict[str, ForceField] = {}
+        parts: list[Arrays] = []
+        for number, point in enumerate(points):
+            key = np.asarray([number], dtype=np.int64)
+            part = folder.read_part(number, key)
+            if part is None:
+                if point.mode not in starts:
+                    starts[point.mode] = _start(work, point.mode)
+                tuned = _tuned(work, starts[point.mode], examples, point)
+                errors = [
+                    _errors(work, tuned, *pair)
+                    for pair in zip(geometries, references, strict=True)
+                ]
+                part = {"rows": key, "error": np.concatenate(errors)}
+                folder.write_part(number, part)
+            parts.append(part)
+            progress.advance(1)
+        write_arrays(folder.path / "errors.npz", _joined(work, points, geometries, parts))
+        folder.write_manifest({**manifest, "status": "complete"})
+        shutil.rmtree(folder.parts, ignore_errors=True)
+
+
+def _check(work: CurveWork) -> None:
+    for mode in work.job.modes:
+        if mode not in MODES:
+            msg = f"mode {mode!r} leaves no weights to fine-tune from; expected "
+            raise BenchError(msg + " or ".join(MODES))
+    model = work.model
+    if not isinstance(model, _Tunable) or not model.parameters_of("ref"):
+        msg = f"model {model.name!r} cannot be fine-tuned here: expected a two-headed "
+        raise CapabilityError(msg + "network, see mlffbench train")
+    if "ttt" in work.job.modes:
+        require_prior_head(model, "starting from 'ttt'")
+
+
+def _labelled(split: Split) -> Examples:
+    return Examples(structures=split.structures, labels={"ref": split.reference})
+
+
+def _start(work: CurveWork, mode: str) -> ForceField:
+    """Return the weights a curve starts from; geometries are seen, never their labels."""
+    if mode == "baseline":
+        return work.model
+    tests = [split for split in work.tests if split.role == "ood_test"]
+    seen = {"pool": work.pool, "tests": tests, "both": [*work.pool, *tests]}
+    chosen = seen[work.job.adapts_to]
+    shown = Structures.concatenate([split.structures for split in chosen])
+    settings: dict[str, Any] = {"steps": POOL_STEPS, **dict(work.job.settings)}
+    tuning = PriorTuning(**{**settings, "unit": "split"})
+    labels = PriorLabels(tuning.prior).of(shown)
+    usable = [place for place in range(shown.n_systems) if place not in labels.failures]
+    pieces = torch.split(labels.forces, shown.sizes.tolist())
+    targets = torch.cat([pieces[place] for place in usable])
+    twin = cast("HasPriorHead", work.model).clone()
+    for loss in tuning.descend(twin, shown.select(usable), targets, "pool"):
+        if not np.isfinite(loss):
+            msg = "test-time training diverged; set a smaller learning_rate in the suite"
+            raise BenchError(msg)
+    return cast("ForceField", twin)
+
+
+def _tuned(
+    work: CurveWork, start: ForceField, examples: Examples, point: Point
+) -> ForceField:
+    if point.size == 0:
+        return start
+    chosen = draw_order(examples.structures.group, point.seed)[: point.size]
+    twin = cast("_Tunable", start).clone()
+    fine_tune(
+        cast("Trainable", twin),
+        examples.select(chosen),
+        work.job.tuning,
+        seed=point.seed,
+    )
+    return cast("ForceField", twin)
+
+
+def _errors(
+    work: CurveWork, model: ForceField, structures: Structures, reference: Labels
+) -> np.ndarray:
+    """Return the mean absolute force error of each structure, NaN where it failed."""
+    found = []
+    sizes = structures.sizes.tolist()
+    step = max(1, BATCH_ATOMS[work.job.device] // max(sizes))
+    stops = np.cumsum([0, *sizes])
+    for first in range(0, len(sizes), step):
+        last = min(first + step, len(sizes))
+        batch = structures.select(range(first, last))
+        labels = model.predict(batch.to(device=work.job.device))
+        wanted = Labels(
+            energy=reference.energy[first:last],
+            forces=reference.forces[stops[first] : stops[last]],
+            source=reference.source,
+        )
+        found.append(forces_mae(labels, wanted, batch)[""].value)
+    return np.concatenate(found)
+
+
+def _joined(
+    work: CurveWork,
+    points: Sequence[Point],
+    geometries: Sequence[Structures],
+    parts: Sequence[Arrays],
+) -> Arrays:
+    return {
+        "error": np.stack([part["error"] for part in parts]),
+        "mode": np.asarray([point.mode for point in points], dtype=np.str_),
+        "size": np.asarray([point.size for point in points]),
+        "seed": np.asarray([point.seed for point in points]),
+        "split": np.concatenate(
+            [np.full(len(s.rows), s.name) for s in work.tests]
+        ).astype(np.str_),
+        "role": np.concatenate([np.full(len(s.rows), s.role) for s in work.tests]),
+        "molecule": np.asarray([g for s in work.tests for g in s.groups], dtype=np.str_),
+        "n_atoms": np.concatenate([one.sizes.numpy() for one in geometries]),
+    }
+
+
+def _manifest(work: CurveWork) -> dict[str, Any]:
+    model = work.model
+    decides = {
+        "job": work.job.as_dict(),
+        "splits": [
+            {"name": s.name, "role": s.role, "sha256": s.sha256}
+            for s in (*work.pool, *work.tests)
+        ],
+        "model": {
+            "name": model.name,
+            "files": file_hashes(work.job.model),
+            "weights_sha256": model.weights_sha256
+            if isinstance(model, HasWeights)
+            else "",
+        },
+        "mode": {"name": "finetune-curve"},
+        "versions": versions(),
+    }
+    text = json.dumps(decides, sort_keys=True, default=str)
+    return {
+        "fingerprint": hashlib.sha256(text.encode()).hexdigest(),
+        **decides,
+        "git": git_state(),
+        "hardware": hardware(work.job.device),
+        "command": command_line(),
+    }

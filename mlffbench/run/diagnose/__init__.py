@@ -1,0 +1,1 @@
+"""What ``diagnose`` does: how far structures are from training."""

@@ -1,0 +1,1 @@
+"""What ``run`` does: predictions of a model in a mode, and their scores."""

@@ -1,0 +1,175 @@
+"""What radius refinement chose in a run, and what the oracle says of it."""
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mlffbench.core.errors import StoreError
+from mlffbench.core.record import RadiusSummary
+from mlffbench.metrics.catalog import METRICS
+from mlffbench.metrics.molecules import Molecules
+from mlffbench.metrics.share import share
+from mlffbench.run.evaluate.stored import StoredRun, StoredSplit
+from mlffbench.run.folder import read_arrays, write_arrays
+
+Floats = NDArray[np.float64]
+FILE = "oracle.npz"
+"""Beside the modes of a model."""
+_CLOSE = 1e-4
+"""Radii in Å that differ by less are the same."""
+
+
+@dataclass(frozen=True, slots=True, eq=False, kw_only=True)
+class Oracle:
+    """The error of every structure at every cutoff.
+
+    Attributes:
+        cutoffs: Shape (n_candidates,), in Å; the first is the trained one.
+        envelopes: Shape (n_candidates,): ``trained``, ``truncate`` or ``rescale``.
+        ids: Shape (n,): what `names_of` calls the structures.
+        errors: Shape (n_candidates, n), in eV/Å; NaN where there is none.
+        model: Whose they are, as `identity_of` tells.
+    """
+
+    cutoffs: Floats
+    envelopes: NDArray[np.str_]
+    ids: NDArray[np.str_]
+    errors: Floats
+    model: str
+
+    @classmethod
+    def read(cls, folder: Path) -> Self | None:
+        """Return the oracle of a model's folder; None when nobody asked it.
+
+        Raises:
+            StoreError: The file is broken.
+        """
+        path = folder / FILE
+        if not path.exists():
+            return None
+        arrays = read_arrays(path)
+        try:
+            return cls(
+                cutoffs=arrays["cutoffs"],
+                envelopes=arrays["envelopes"],
+                ids=arrays["ids"],
+                errors=arrays["errors"],
+                model=str(arrays["model"]),
+            )
+        except KeyError as error:
+            msg = f"{path} is no oracle's file: {error} is missing; delete it"
+            raise StoreError(msg) from error
+
+    def write(self, folder: Path) -> None:
+        """Write the file, atomically."""
+        write_arrays(
+            folder / FILE,
+            {
+                "cutoffs": self.cutoffs,
+                "envelopes": self.envelopes,
+                "ids": self.ids,
+                "errors": self.errors,
+                "model": np.asarray(self.model),
+            },
+        )
+
+    def best(self, names: list[str], radii: list[float], envelope: str) -> Floats:
+        """Return the least error of structures over what a refinement could choose.
+
+        Args:
+            names: As in ``ids``.
+            radii: Its radii, in Å.
+            envelope: Its policy: ``truncate``, ``rescale`` or ``either``.
+
+        Returns:
+            Shape (len(names),), in eV/Å; NaN where the oracle does not know all of them.
+        """
+        tried = np.array([np.abs(self.cutoffs - radius) < _CLOSE for radius in radii])
+        allowed = np.isin(self.envelopes, ["trained", envelope]) | (envelope == "either")
+        place = {name: number for number, name in enumerate(self.ids.tolist())}
+        tried &= allowed
+        if not tried.any(axis=1).all():
+            return np.full(len(names), np.nan)
+        least = self.errors[tried.any(axis=0)].min(axis=0)
+        known = [place.get(name, -1) for name in names]
+        return np.where(np.array(known) >= 0, least[known], np.nan)
+
+
+def names_of(split: StoredSplit) -> list[str]:
+    """Return what the oracle calls the structures of a split: source, split and id."""
+    manifest = split.manifest
+    source = f"{manifest['source_sha256'][:16]}/{manifest['name']}/{manifest['role']}"
+    return [f"{source}/{one}" for one in split.table["id"]]
+
+
+def identity_of(model: Mapping[str, Any]) -> str:
+    """Return a checksum of what ``run.json`` says of a model: weights, files, card."""
+    text = json.dumps(dict(model), sort_keys=True)
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def radius_summary(
+    run: StoredRun, split: StoredSplit, baseline: StoredSplit | None
+) -> RadiusSummary | None:
+    """Return what was chosen in a split; None where no radius was.
+
+    Args:
+        run: The run of a mode with radii.
+        split: One of its splits.
+        baseline: The same split under the baseline, where there is such a run.
+
+    Raises:
+        StoreError: The oracle's file is broken.
+    """
+    table = split.table
+    if "radius" not in table or not table["radius"].notna().any():
+        return None
+    chosen = table[table["radius"].notna()]
+    radii = chosen["radius"].to_numpy(dtype=np.float64)
+    summary = RadiusSummary(
+        smallest=float(radii.min()),
+        largest=float(radii.max()),
+        n=len(chosen),
+        n_changed=int(chosen["graph_changed"].astype(bool).sum()),
+        n_refined=int((chosen["envelope"] != "trained").sum()),
+    )
+    oracle = Oracle.read(run.folder.path.parent)
+    if oracle is None or baseline is None:
+        return summary
+    if oracle.model != identity_of(run.manifest["model"]):
+        return summary
+    settings = run.manifest["mode"]["settings"]
+    if "steps" in settings:  # the oracle knows the untouched model only
+        return summary
+    return summary.model_copy(update=_judge(oracle, split, baseline, settings))
+
+
+def _judge(
+    oracle: Oracle, split: StoredSplit, baseline: StoredSplit, settings: dict[str, Any]
+) -> dict[str, Any]:
+    radii = [float(text) for text in str(settings["radii"]).split(",")]
+    best = oracle.best(names_of(split), radii, str(settings["envelope"]))
+    before, weight = _errors(baseline)
+    after, _ = _errors(split)
+    there = np.isfinite(before) & np.isfinite(after) & np.isfinite(best)
+    base = np.where(there, before * weight, np.nan)
+    gain, most = base - after * weight, base - best * weight
+    molecules = Molecules.of(split.structures.group)
+    return {
+        "headroom": share(most, base, molecules, bounds=(0.0, 1.0)),
+        "captured": share(gain, most, molecules, bounds=(-np.inf, 1.0)),
+    }
+
+
+def _errors(split: StoredSplit) -> tuple[Floats, Floats]:
+    """Return the force MAE of each structure and its weight in the pooled one."""
+    samples = METRICS.load("forces_mae")(
+        split.prediction, split.reference, split.structures
+    )[""]
+    return samples.value, samples.weight

@@ -1,0 +1,143 @@
+"""Plan: suite × model × mode -> jobs, and a job -> batches. Pure: nothing runs."""
+
+import zlib
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass
+from typing import Literal
+
+import numpy as np
+
+from mlffbench.core.card import SYMBOLS, ModelCard
+from mlffbench.core.split import Index, Rows, Split
+from mlffbench.refine.refiner import Unit
+
+Half = Literal["test", "val"]
+
+N_ALIGNMENT = 2000
+"""Training structures at most that energies are aligned on."""
+BATCH_ATOMS = {"cpu": 2000, "cuda": 20000}
+"""Atoms per batch by kind of device."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Job:
+    """One model in one mode on one suite, every value resolved.
+
+    Attributes:
+        suite: Name of the suite, with its ``suite_version``.
+        model: The model as typed.
+        mode: Name of the refinement.
+        half: ``test``, or ``val`` for tuning.
+        device: ``cpu`` or ``cuda``.
+        dtype: ``float32`` or ``float64``; None is the model's own default.
+        seed: Seed of every random choice.
+        limit: Structures per split at most; None is all.
+        batch_atoms: Atoms per batch.
+        settings: The mode's settings as the suite or the user gave them.
+    """
+
+    suite: str
+    suite_version: int
+    model: str
+    mode: str
+    half: Half
+    device: str
+    dtype: str | None
+    seed: int
+    limit: int | None
+    batch_atoms: int
+    settings: tuple[tuple[str, str | int | float | bool], ...] = ()
+
+    def as_dict(self) -> dict[str, object]:
+        """Return the values by name."""
+        return {**asdict(self), "settings": dict(self.settings)}
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Batch:
+    """Rows of one split that are predicted together."""
+
+    split: int
+    rows: Rows
+
+
+def splits_of(splits: Sequence[Split], half: Half) -> list[Split]:
+    """Return the splits a job touches: train (to align energies) and one half."""
+    return [s for s in splits if s.role == "train" or s.role.endswith(half)]
+
+
+def choose_rows(split: Split, limit: int | None, seed: int) -> Rows:
+    """Return at most ``limit`` rows of a split, spread evenly over its molecules.
+
+    The same seed and limit give the same rows; a larger limit only adds rows.
+    """
+    n_most = N_ALIGNMENT if split.role == "train" else None
+    if limit is not None:
+        n_most = limit if n_most is None else min(limit, n_most)
+    if n_most is None or n_most >= len(split.rows):
+        return split.rows
+    name = zlib.crc32(f"{split.name}/{split.role}".encode())
+    generator = np.random.default_rng([seed, name])
+    by_group: dict[str, list[int]] = defaultdict(list)
+    for position in generator.permutation(len(split.rows)):
+        by_group[split.groups[position]].append(int(position))
+    turn = {p: n for members in by_group.values() for n, p in enumerate(members)}
+    chosen = sorted(turn, key=turn.__getitem__)[:n_most]
+    return split.rows[np.sort(np.asarray(chosen, dtype=np.int64))]
+
+
+def why_skipped(index: Index, record: int, card: ModelCard) -> str | None:
+    """Return why a model cannot treat a molecule, or None when it can."""
+    unknown = index.elements[record] - card.elements
+    if unknown:
+        symbols = " ".join(SYMBOLS[number] for number in sorted(unknown))
+        return f"element not supported: {symbols}"
+    charge = int(index.charge[record])
+    if card.charges is not None and charge not in card.charges:
+        return f"charge not supported: {charge:+d}"
+    if bool(index.periodic[record]) and not card.periodic:
+        return "periodic cell not supported"
+    return None
+
+
+def plan_batches(
+    number: int, split: Split, rows: Rows, *, unit: Unit, batch_atoms: int
+) -> Iterator[Batch]:
+    """Yield the batches of one split: whole units, small before large.
+
+    The composition depends on the arguments alone, so that a resumed run computes the
+    same batches as an undisturbed one.
+
+    Args:
+        number: Position of the split in the job.
+        split: The split.
+        rows: Its rows that are to be computed.
+        unit: What must stay together.
+        batch_atoms: Atoms per batch; a larger unit makes a batch of its own.
+    """
+    if len(rows) == 0:
+        return
+    index = split.source.index
+    sizes = index.n_atoms[index.record[rows]]
+    keys: list[str]
+    if unit == "structure":
+        keys = [f"{position:09d}" for position in range(len(rows))]
+    elif unit == "group":
+        keys = [index.groups[index.record[row]] for row in rows]
+    else:
+        keys = [""] * len(rows)
+    members: dict[str, list[int]] = defaultdict(list)
+    for position, key in enumerate(keys):
+        members[key].append(position)
+    units = sorted(members.values(), key=lambda unit: (int(sizes[unit].max()), unit[0]))
+    batch: list[int] = []
+    n_atoms = 0
+    for positions in units:
+        added = int(sizes[positions].sum())
+        if batch and n_atoms + added > batch_atoms:
+            yield Batch(number, rows[np.asarray(batch)])
+            batch, n_atoms = [], 0
+        batch += positions
+        n_atoms += added
+    yield Batch(number, rows[np.asarray(batch)])

@@ -1,0 +1,307 @@
+"""Score: a finished run -> records. Needs no model; same files, same numbers."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Literal, NamedTuple, cast
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from mlffbench.core.errors import DataError
+from mlffbench.core.labels import Labels
+from mlffbench.core.record import Comparison, Counts, MetricValue, Record
+from mlffbench.core.structures import Structures
+from mlffbench.metrics.alignment import ElementShifts
+from mlffbench.metrics.bootstrap import estimate, gap, paired, worst_group
+from mlffbench.metrics.catalog import METRICS
+from mlffbench.metrics.metric_card import MetricCard
+from mlffbench.metrics.molecules import Molecules
+from mlffbench.metrics.pairs import blank
+from mlffbench.metrics.samples import Metric, Samples
+from mlffbench.run.evaluate.chosen_radii import radius_summary
+from mlffbench.run.evaluate.stored import StoredRun, StoredSplit
+from mlffbench.run.folder import RunFolder
+
+_WORST = "forces_mae"
+
+
+class Scored(NamedTuple):
+    """The records of a run and the energy shifts behind its aligned column."""
+
+    records: list[Record]
+    shifts: dict[str, Any] | None
+
+
+@dataclass(frozen=True, slots=True)
+class _Row:
+    """A metric of the catalogue, imported."""
+
+    name: str
+    function: Metric
+    card: MetricCard
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Judged:
+    """A split with its energies aligned and its molecules found."""
+
+    split: StoredSplit
+    aligned: Labels | None
+    molecules: Molecules
+
+    def measure(self, row: _Row, prediction: Labels | None = None) -> dict[str, Samples]:
+        """Return the samples of a metric, empty when its energies cannot be aligned."""
+        if prediction is None:
+            wants = row.card.energies == "aligned"
+            prediction = self.aligned if wants else self.split.prediction
+        if prediction is None:
+            return {}
+        return row.function(prediction, self.split.reference, self.split.structures)
+
+
+def score_run(folder: RunFolder) -> Scored:
+    """Return the records of a finished run, one per split other than train.
+
+    Beside a run of another mode its baseline is compared on the same structures, when the
+    folder next to it holds one that saw the same structures.
+
+    Raises:
+        StoreError: The run has not finished, or a file of it is missing or broken.
+    """
+    run = StoredRun.read(folder)
+    rows = _metric_rows()
+    shifts = fit_shifts(run)
+    judged = [_judge(split, shifts) for split in run.splits]
+    tested = [item for item in judged if item.split.manifest["role"] != "train"]
+    baseline = _baseline_of(run, shifts)
+    records = []
+    for item in tested:
+        control = _control_of(item, tested)
+        other = baseline.get(str(item.split.manifest["sha256"]))
+        records.append(
+            _record(run, item, control=control, baseline=other, rows=rows, shifts=shifts)
+        )
+    return Scored(records, shifts.to_json() if shifts else None)
+
+
+def fit_shifts(run: StoredRun) -> ElementShifts | None:
+    """Return the per-element shifts fitted on the run's training split.
+
+    The training split is predicted without refinement in every mode, so that all modes of
+    a model share one fit. None when the model has no energy for any of it.
+    """
+    train = next(split for split in run.splits if split.manifest["role"] == "train")
+    try:
+        return ElementShifts.fit(
+            train.prediction.energy, train.reference.energy, train.structures
+        )
+    except DataError:
+        return None  # nothing was predicted there; the records say so
+
+
+def _metric_rows() -> list[_Row]:
+    return [
+        _Row(name, METRICS.load(name), cast("MetricCard", entry.card))
+        for name, entry in METRICS.rows().items()
+    ]
+
+
+def _judge(split: StoredSplit, shifts: ElementShifts | None) -> _Judged:
+    aligned = shifts.apply(split.prediction, split.structures) if shifts else None
+    return _Judged(split, aligned, Molecules.of(split.structures.group))
+
+
+def _control_of(item: _Judged, tested: list[_Judged]) -> _Judged | None:
+    """Return the ID split an OOD split is measured against."""
+    if not item.split.manifest["role"].startswith("ood"):
+        return None
+    named = item.split.manifest["control"]
+    controls = [one for one in tested if one.split.manifest["role"].startswith("id")]
+    if named:
+        controls = [one for one in controls if one.split.manifest["name"] == named]
+    return controls[0] if controls else None
+
+
+def _baseline_of(run: StoredRun, shifts: ElementShifts | None) -> dict[str, _Judged]:
+    """Return the baseline's splits by their sha256; empty when there is no baseline."""
+    if run.manifest["mode"]["name"] == "baseline":
+        return {}
+    folder = RunFolder(run.folder.path.parent / "baseline")
+    if not (folder.path / "predictions.parquet").exists():
+        return {}
+    splits = StoredRun.read(folder).splits
+    return {str(split.manifest["sha256"]): _judge(split, shifts) for split in splits}
+
+
+def _record(
+    run: StoredRun,
+    item: _Judged,
+    *,
+    control: _Judged | None,
+    baseline: _Judged | None,
+    rows: list[_Row],
+    shifts: ElementShifts | None,
+) -> Record:
+    seed = int(run.manifest["job"]["seed"])
+    split = item.split
+    metrics: dict[str, MetricValue] = {}
+    gaps: dict[str, Comparison] = {}
+    pairs: dict[str, Comparison] = {}
+    worst = None
+    for row in rows:
+        samples = item.measure(row)
+        for label, part in samples.items():
+            value = estimate(part, item.molecules, card=row.card, seed=seed)
+            if value is not None:
+                metrics[f"{row.name}[{label}]" if label else row.name] = value
+        if "" not in samples:
+            continue
+        if control is not None:
+            compared = _gap(row, samples[""], item, control, seed)
+            gaps |= {row.name: compared} if compared else {}
+        if baseline is not None:
+            compared = _paired(row, item, baseline, seed)
+            pairs |= {row.name: compared} if compared else {}
+        if row.name == _WORST:
+            worst = worst_group(samples[""], item.molecules, card=row.card)
+    counts = _count(split)
+    return Record(
+        suite=run.manifest["job"]["suite"],
+        suite_version=run.manifest["job"]["suite_version"],
+        split=split.manifest["name"],
+        role=split.manifest["role"],
+        shift=split.manifest["shift"],
+        control=control.split.manifest["name"] if control else "",
+        model=run.manifest["job"]["model"],
+        mode=run.manifest["mode"]["name"],
+        seed=seed,
+        split_sha256=split.manifest["sha256"],
+        status=_status(counts),
+        counts=counts,
+        metrics=metrics,
+        gap=gaps,
+        paired=pairs,
+        worst_group=(worst.group, worst.value) if worst else None,
+        wall_s_per_structure=_seconds(run.manifest, split, counts),
+        radius=radius_summary(run, split, baseline.split if baseline else None),
+        provenance=_provenance(run.manifest, split),
+        notes=_notes(item, shifts),
+    )
+
+
+def _gap(
+    row: _Row, samples: Samples, item: _Judged, control: _Judged, seed: int
+) -> Comparison | None:
+    reference = control.measure(row).get("")
+    if reference is None:
+        return None
+    return gap(
+        samples, item.molecules, reference, control.molecules, card=row.card, seed=seed
+    )
+
+
+def _paired(row: _Row, item: _Judged, other: _Judged, seed: int) -> Comparison | None:
+    """Compare on the structures both evaluated, which some metrics couple."""
+    wants = row.card.energies == "aligned"
+    ours, theirs = (
+        one.aligned if wants else one.split.prediction for one in (item, other)
+    )
+    if ours is None or theirs is None:
+        return None
+    keep = _is_ok(item.split) & _is_ok(other.split)
+    structures = item.split.structures
+    a = item.measure(row, blank(ours, structures, keep=keep)).get("")
+    b = item.measure(row, blank(theirs, structures, keep=keep)).get("")
+    if a is None or b is None:
+        return None
+    return paired(a, b, item.molecules, card=row.card, seed=seed)
+
+
+def _count(split: StoredSplit) -> Counts:
+    status = split.table["status"].value_counts()
+    bad = split.table[split.table["status"] != "ok"]
+    reasons = dict((bad["status"] + ": " + bad["reason"]).value_counts())
+    reference = split.reference
+    no_forces = torch.zeros(len(split.table), dtype=torch.int64)
+    broken = ~torch.isfinite(reference.forces).all(dim=1)
+    no_forces[split.structures.system[broken]] = 1
+    no_energy = ~torch.isfinite(reference.energy)
+    for what, missing in (("forces", no_forces > 0), ("energy", no_energy)):
+        count = int((missing.numpy() & _is_ok(split)).sum())
+        reasons |= {f"evaluated, but without reference {what}": count} if count else {}
+    return Counts(
+        total=len(split.table),
+        evaluated=int(status.get("ok", 0)),
+        skipped=int(status.get("skipped", 0)),
+        failed=int(status.get("failed", 0)),
+        reasons={str(reason): int(count) for reason, count in reasons.items()},
+    )
+
+
+def _status(counts: Counts) -> Literal["ok", "skipped", "failed"]:
+    if counts.evaluated:
+        return "ok"
+    return "skipped" if counts.failed == 0 else "failed"
+
+
+def _seconds(
+    manifest: Mapping[str, Any], split: StoredSplit, counts: Counts
+) -> float | None:
+    tried = counts.evaluated + counts.failed
+    wall_s = manifest["wall_s"].get(f"{split.manifest['name']}/{split.manifest['role']}")
+    return float(wall_s) / tried if wall_s is not None and tried else None
+
+
+def _provenance(manifest: Mapping[str, Any], split: StoredSplit) -> dict[str, str]:
+    """Return what made the numbers, flat, from ``run.json``."""
+    git = manifest.get("git") or {}
+    settings = manifest["mode"]["settings"].items()
+    return {
+        "device": str(manifest["hardware"]["device"]),
+        "dtype": str(manifest["dtype"]),
+        **{name: str(version) for name, version in manifest["versions"].items()},
+        "git_commit": str(git.get("commit", "")),
+        "git_dirty": str(git.get("dirty", "")),
+        "weights_sha256": str(manifest["model"]["weights_sha256"]),
+        "source_sha256": str(split.manifest["source_sha256"]),
+        "level_of_theory": str(split.manifest["level_of_theory"]),
+        "started": str(manifest["started"]),
+        "sees": str(manifest["mode"]["sees"]),
+        **{f"setting_{name}": str(value) for name, value in settings},
+    }
+
+
+def _notes(item: _Judged, shifts: ElementShifts | None) -> tuple[str, ...]:
+    if _count(item.split).evaluated == 0:
+        return ()
+    if shifts is None:
+        return ("no aligned energies: the model has none for the training split",)
+    notes = []
+    unseen = shifts.unseen(_evaluated(item.split))
+    if unseen:
+        notes.append(
+            f"no aligned energies for elements absent from train: {' '.join(unseen)}"
+        )
+    open_ones = int(
+        (shifts.undetermined(item.split.structures) & _is_ok(item.split)).sum()
+    )
+    if open_ones:
+        notes.append(
+            f"aligned energies of {open_ones} structures rest on a guess: no combination "
+            "of training compositions makes theirs"
+        )
+    if shifts.rank_deficient:
+        notes.append(
+            f"aligned energies rest on {shifts.rank} independent compositions for "
+            f"{len(shifts.elements)} elements: shifts absorb part of the mean error"
+        )
+    return tuple(notes)
+
+
+def _evaluated(split: StoredSplit) -> Structures:
+    return split.structures.select(np.flatnonzero(_is_ok(split)).tolist())
+
+
+def _is_ok(split: StoredSplit) -> NDArray[np.bool_]:
+    return np.asarray(split.table["status"] == "ok", dtype=np.bool_)

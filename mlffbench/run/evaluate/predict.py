@@ -1,0 +1,181 @@
+"""One batch: refine, predict, and keep a bad structure from taking the others along."""
+
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+import torch
+from torch import Tensor
+
+from mlffbench.core.errors import BenchError, ModelError
+from mlffbench.core.forcefield import ForceField
+from mlffbench.core.labels import Labels
+from mlffbench.core.structures import Structures
+from mlffbench.refine.refiner import Fact, Refined, Refiner
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Prediction:
+    """What a model said of a batch.
+
+    Attributes:
+        energy: Shape (n_systems,), float64, in eV; NaN for the failed.
+        forces: Shape (n_atoms, 3), in eV/Å; NaN for the failed.
+        failures: Index of a structure -> why it failed.
+        facts: Per structure, what its refinement has to tell; may be empty.
+        trace: Named series of the refinement.
+        gradient_steps: Optimiser steps of the refinement.
+        wall_s: Seconds of refinement and prediction.
+    """
+
+    energy: Tensor
+    forces: Tensor
+    failures: Mapping[int, str]
+    facts: Sequence[Mapping[str, Fact]] = ()
+    trace: Mapping[str, Sequence[float]] = field(default_factory=dict)
+    gradient_steps: int = 0
+    wall_s: float = 0.0
+
+
+def predict_batch(
+    model: ForceField,
+    refiner: Refiner,
+    structures: Structures,
+    *,
+    device: str,
+    dtype: torch.dtype,
+) -> Prediction:
+    """Return what a model says of a batch after its refinement.
+
+    Args:
+        model: The model; it is left as it is.
+        refiner: Its refinement.
+        structures: Whole units of the refiner, float64 on the CPU, as its refinement
+            sees them; the model gets them on ``device`` in ``dtype``.
+        device: Where the model computes.
+        dtype: Floating-point type the model computes in.
+
+    Raises:
+        BenchError: The refinement cannot work, or the model breaks its contract; what a
+            single structure causes is a failure of that structure instead.
+    """
+    shown = structures.to(device=device, dtype=dtype)
+    _synchronize(shown)
+    start = time.perf_counter()
+    try:
+        refined = refiner.refine(model, structures)
+    except BenchError:
+        raise
+    except (Exception, SystemExit) as error:  # noqa: BLE001 - a model may raise anything
+        reason = f"{refiner.name} failed: {_in_words(error)}"
+        refined = Refined(model=_Refusing(reason))
+    labels = predict_each(refined.model, shown)
+    _synchronize(shown)
+    wall_s = time.perf_counter() - start
+    failures = dict(labels.failures)
+    bad = ~torch.isfinite(labels.energy).cpu()
+    broken_atoms = ~torch.isfinite(labels.forces).all(dim=1).cpu()
+    bad[structures.system[broken_atoms]] = True
+    for index in torch.nonzero(bad).flatten().tolist():
+        failures.setdefault(index, "the prediction is not finite")
+    energy = labels.energy.detach().to("cpu", torch.float64, copy=True)
+    forces = labels.forces.detach().to("cpu", copy=True)
+    failed = torch.tensor(sorted(failures), dtype=torch.int64)
+    energy[failed] = torch.nan
+    forces[torch.isin(structures.system, failed)] = torch.nan
+    return Prediction(
+        energy=energy,
+        forces=forces,
+        failures=failures,
+        facts=refined.facts,
+        trace=refined.trace,
+        gradient_steps=refined.gradient_steps,
+        wall_s=wall_s,
+    )
+
+
+class _Refusing:
+    """Stands in for a model whose refinement failed: every structure fails alike."""
+
+    name = "refused"
+    elements: frozenset[int] = frozenset()
+
+    def __init__(self, reason: str) -> None:
+        self.reason = reason
+
+    def predict(self, structures: Structures) -> Labels:
+        return _nothing(structures, self.reason)
+
+
+def predict_each(model: ForceField, structures: Structures) -> Labels:
+    """Predict a batch; where it raises, its halves, down to the structure at fault.
+
+    Halving is also what gives a batch that is too large for a GPU's memory another try.
+    """
+    try:
+        labels = model.predict(structures)
+    except BenchError as error:
+        msg = f"model {model.name!r}: {error}"
+        raise ModelError(msg) from error
+    except (Exception, SystemExit) as error:  # noqa: BLE001 - a model may raise anything
+        reason = _in_words(error)
+    else:
+        _check(model, labels, structures)
+        return labels
+    if structures.positions.is_cuda:
+        torch.cuda.empty_cache()
+    if structures.n_systems == 1:
+        return _nothing(structures, reason)
+    middle = structures.n_systems // 2
+    halves = [range(middle), range(middle, structures.n_systems)]
+    return Labels.concatenate(
+        [predict_each(model, structures.select(half)) for half in halves]
+    )
+
+
+def _check(model: ForceField, labels: object, structures: Structures) -> None:
+    """Check that a model returned labels of these structures.
+
+    Raises:
+        ModelError: It did not.
+    """
+    if not isinstance(labels, Labels):
+        msg = f"model {model.name!r} returned a {type(labels).__name__}, expected Labels"
+        raise ModelError(msg + " (mlffbench.core.labels); see: mlffbench validate")
+    floating = labels.energy.is_floating_point() and labels.forces.is_floating_point()
+    strange = [
+        index for index in labels.failures if not 0 <= index < structures.n_systems
+    ]
+    if strange or not floating:
+        what = f"failures of structure {strange[0]}" if strange else "whole numbers"
+        msg = f"model {model.name!r} returned {what} for {structures.n_systems} "
+        raise ModelError(msg + "structures; see: mlffbench validate")
+    found = tuple(labels.energy.shape), tuple(labels.forces.shape)
+    expected = (structures.n_systems,), tuple(structures.positions.shape)
+    if found != expected:
+        msg = (
+            f"model {model.name!r} returned energies of shape {found[0]} and forces of "
+            f"shape {found[1]}, expected {expected[0]} and {expected[1]}; "
+            "see: mlffbench validate"
+        )
+        raise ModelError(msg)
+
+
+def _nothing(structures: Structures, reason: str) -> Labels:
+    energy = structures.positions.new_full((structures.n_systems,), torch.nan)
+    return Labels(
+        energy=energy,
+        forces=torch.full_like(structures.positions, torch.nan),
+        source="failed",
+        failures=dict.fromkeys(range(structures.n_systems), reason),
+    )
+
+
+def _in_words(error: BaseException) -> str:
+    lines = str(error).strip().splitlines()
+    return f"{type(error).__name__}: {lines[0][:200]}" if lines else type(error).__name__
+
+
+def _synchronize(structures: Structures) -> None:
+    if structures.positions.is_cuda:
+        torch.cuda.synchronize()

@@ -1,0 +1,298 @@
+"""The run folder: parts while it runs, whole files when it is done.
+
+::
+
+    runs/<suite>/<model>/<mode>/
+      run.json             what was run, where, with what; ``status`` running | complete
+      predictions.parquet  one row per structure
+      forces.npz           predicted forces, atoms laid end to end, rows in order
+      reference.npz        reference energies and forces, the same order
+      structures.npz       positions, numbers and cells, the same order
+      records.jsonl        the metrics
+      alignment.json       the per-element shifts of the aligned energies
+"""
+
+import io
+import json
+import re
+import shutil
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from hashlib import sha256
+from pathlib import Path
+from typing import Any
+from zipfile import BadZipFile
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+from filelock import FileLock, Timeout
+from numpy.typing import NDArray
+from pydantic import ValidationError
+
+from mlffbench.core.errors import StoreError
+from mlffbench.core.files import make_folder, write_atomic
+from mlffbench.core.record import SCHEMA_VERSION, Record
+
+Arrays = dict[str, NDArray[Any]]
+SIMULATION, CURVE = "dynamics.json", "curve.json"
+"""What stands in place of ``run.json`` in the folder of a simulation or of a curve."""
+
+
+@dataclass(frozen=True, slots=True)
+class RunFolder:
+    """One run's folder.
+
+    Attributes:
+        path: Where it lies.
+        manifest_name: Its file of manifest; another kind of run has another name for it.
+    """
+
+    path: Path
+    manifest_name: str = "run.json"
+
+    @property
+    def manifest_path(self) -> Path:
+        """File of what was run, where and with what."""
+        return self.path / self.manifest_name
+
+    @property
+    def parts(self) -> Path:
+        """Folder of the batches computed so far."""
+        return self.path / "parts"
+
+    def part(self, number: int) -> Path:
+        """Return the file of a batch."""
+        return self.parts / f"{number:06d}.npz"
+
+    @contextmanager
+    def locked(self) -> Iterator[None]:
+        """Hold the folder against other processes.
+
+        Raises:
+            StoreError: Another process holds it, or it cannot be written.
+        """
+        make_folder(self.path)
+        lock = FileLock(self.path / ".lock", timeout=0)
+        try:
+            lock.acquire()
+        except Timeout as error:
+            msg = (
+                f"another mlffbench is writing to {self.path}; wait for it or give --out"
+            )
+            raise StoreError(msg) from error
+        except OSError as error:
+            msg = f"cannot write to {self.path}: {error.strerror}; choose another with "
+            raise StoreError(msg + "--out") from error
+        try:
+            yield
+        finally:
+            lock.release()
+
+    def is_complete(self, manifest: Mapping[str, Any], *, overwrite: bool) -> bool:
+        """Return whether this run is complete; make way for it where it is to start.
+
+        Args:
+            manifest: Content of ``run.json``; its ``fingerprint`` decides whether what is
+                in the folder is the same run.
+            overwrite: Delete finished, broken or other results instead of keeping or
+                refusing.
+
+        Raises:
+            StoreError: The folder holds another run, or a broken one.
+        """
+        try:
+            stored = self.read_manifest() if self.manifest_path.exists() else {}
+        except StoreError:
+            if not overwrite:
+                raise
+            stored = {}
+        same = stored.get("fingerprint") == manifest["fingerprint"]
+        complete = same and stored.get("status") == "complete"
+        if stored and not same and not overwrite:
+            msg = f"{self.path} holds a run with other settings ("
+            msg += f"{_first_difference(stored, manifest)}); choose another --out, or "
+            raise StoreError(msg + "delete it with --overwrite")
+        if not same or (complete and overwrite):
+            # parts first: without run.json nobody could tell whose they are
+            shutil.rmtree(self.parts, ignore_errors=True)
+            self.manifest_path.unlink(missing_ok=True)
+            return False
+        return complete
+
+    def begin(self, manifest: Mapping[str, Any]) -> None:
+        """Write ``run.json`` unless the run has begun before."""
+        make_folder(self.parts)
+        if not self.manifest_path.exists():
+            self.write_manifest({**manifest, "status": "running"})
+
+    def write_manifest(self, manifest: Mapping[str, Any]) -> None:
+        """Write ``run.json``."""
+        content = {"schema_version": SCHEMA_VERSION, **manifest}
+        text = json.dumps(content, indent=2, ensure_ascii=False, sort_keys=False) + "\n"
+        write_atomic(self.manifest_path, text.encode())
+
+    def read_manifest(self) -> dict[str, Any]:
+        """Return ``run.json``.
+
+        Raises:
+            StoreError: There is none, or it is broken or of another schema.
+        """
+        path = self.manifest_path
+        try:
+            manifest = json.loads(path.read_text(encoding="utf-8"))
+        except (OSError, ValueError) as error:
+            msg = f"{path} is missing or broken; run the suite again with --overwrite"
+            raise StoreError(msg) from error
+        version = manifest.get("schema_version") if isinstance(manifest, dict) else None
+        if version != SCHEMA_VERSION:
+            msg = f"{path} has schema version {version}, this mlffbench reads "
+            raise StoreError(
+                msg + f"{SCHEMA_VERSION}; run the suite again with --overwrite"
+            )
+        return dict(manifest)
+
+    def write_part(self, number: int, arrays: Arrays) -> None:
+        """Store one finished batch."""
+        write_arrays(self.part(number), arrays)
+
+    def read_part(self, number: int, rows: NDArray[np.int64]) -> Arrays | None:
+        """Return a stored batch, or None when it has yet to be computed.
+
+        A part that is broken or holds other rows counts as not computed.
+        """
+        try:
+            arrays = read_arrays(self.part(number))
+        except StoreError:
+            return None
+        same = "rows" in arrays and np.array_equal(arrays["rows"], rows)
+        return arrays if same else None
+
+    def read_any_part(self, number: int) -> Arrays | None:
+        """Return a stored batch whatever it holds, or None when none is there."""
+        try:
+            return read_arrays(self.part(number))
+        except StoreError:
+            return None
+
+    def finish(
+        self,
+        table: pd.DataFrame,
+        arrays: Mapping[str, Arrays],
+        manifest: Mapping[str, Any],
+    ) -> None:
+        """Write the whole files, mark the run complete, then drop the parts."""
+        buffer = io.BytesIO()
+        pq.write_table(pa.Table.from_pandas(table, preserve_index=False), buffer)
+        write_atomic(self.path / "predictions.parquet", buffer.getvalue())
+        for name, content in arrays.items():
+            write_arrays(self.path / f"{name}.npz", content)
+        self.write_manifest({**manifest, "status": "complete"})
+        shutil.rmtree(self.parts, ignore_errors=True)
+
+    def read_table(self) -> pd.DataFrame:
+        """Return ``predictions.parquet``.
+
+        Raises:
+            StoreError: It is missing or broken.
+        """
+        path = self.path / "predictions.parquet"
+        try:
+            return pd.read_parquet(path)
+        except (OSError, pa.ArrowException) as error:
+            msg = f"{path} is missing or broken; repeat the run with --overwrite"
+            raise StoreError(msg) from error
+
+    def write_alignment(self, shifts: Mapping[str, Any] | None) -> None:
+        """Write ``alignment.json``: the per-element shifts of the aligned energies."""
+        text = json.dumps(shifts, indent=2) + "\n"
+        write_atomic(self.path / "alignment.json", text.encode())
+
+    def write_records(self, records: list[Record]) -> None:
+        """Write ``records.jsonl``."""
+        lines = "".join(record.model_dump_json() + "\n" for record in records)
+        write_atomic(self.path / "records.jsonl", lines.encode())
+
+    def read_records(self) -> list[Record]:
+        """Return ``records.jsonl``.
+
+        Raises:
+            StoreError: It is missing or broken.
+        """
+        path = self.path / "records.jsonl"
+        try:
+            lines = path.read_text(encoding="utf-8").splitlines()
+            return [Record.model_validate_json(line) for line in lines]
+        except (OSError, ValidationError, UnicodeDecodeError) as error:
+            msg = f"{path} is missing or broken; run: mlffbench score {self.path}"
+            raise StoreError(msg) from error
+
+
+def run_folder(out: Path, suite: str, model: str, mode: str) -> RunFolder:
+    """Return the folder of a run; names of folders stay legal on every file system."""
+    return RunFolder(out / suite / slug(model) / mode)
+
+
+def slug(name: str) -> str:
+    """Return a name as a folder name; a changed name gets a short checksum."""
+    plain = re.sub(r"[^A-Za-z0-9._-]+", "-", name).strip("-.")[:80]
+    return plain if plain == name else f"{plain}-{sha256(name.encode()).hexdigest()[:8]}"
+
+
+def find_runs(folders: list[Path]) -> list[RunFolder]:
+    """Return every run under some folders, in the order they were started.
+
+    Raises:
+        StoreError: There is none.
+    """
+    found = {path.parent for folder in folders for path in folder.rglob("run.json")}
+    if not found:
+        names = ", ".join(str(folder) for folder in folders)
+        msg = f"no run under {names}; make one with: mlffbench run --suite mini-ood"
+        raise StoreError(msg)
+    runs = [RunFolder(path) for path in sorted(found)]
+    return sorted(runs, key=lambda run: str(run.read_manifest().get("started", "")))
+
+
+def find_others(folders: Sequence[Path], manifest_name: str) -> list[RunFolder]:
+    """Return every simulation (`SIMULATION`) or curve (`CURVE`) under some folders."""
+    found = {path.parent for folder in folders for path in folder.rglob(manifest_name)}
+    return [RunFolder(path, manifest_name) for path in sorted(found)]
+
+
+def write_arrays(path: Path, arrays: Arrays) -> None:
+    """Write named arrays as an uncompressed npz, atomically; no pickles."""
+    buffer = io.BytesIO()
+    np.savez(buffer, allow_pickle=False, **arrays)
+    write_atomic(path, buffer.getvalue())
+
+
+def read_arrays(path: Path) -> Arrays:
+    """Return the arrays of an npz.
+
+    Raises:
+        StoreError: It is missing or broken.
+    """
+    try:
+        content = io.BytesIO(path.read_bytes())
+        with np.load(content, allow_pickle=False) as arrays:
+            return dict(arrays)
+    except (OSError, ValueError, BadZipFile, EOFError) as error:
+        msg = f"{path} is missing or broken; repeat the run with --overwrite"
+        raise StoreError(msg) from error
+
+
+def _first_difference(stored: Mapping[str, Any], manifest: Mapping[str, Any]) -> str:
+    """Return the first resolved value that differs, in words."""
+    for part in ("job", "mode", "model", "versions", "splits"):
+        old, new = stored.get(part), manifest[part]
+        if old == new:
+            continue
+        if not (isinstance(old, dict) and isinstance(new, dict)):
+            return f"{part} differ"
+        for key in sorted({*old, *new}):
+            if old.get(key) != new.get(key):
+                return f"{part}, {key}: {old.get(key)} there, {new.get(key)} now"
+    return "nothing that is stored tells which"

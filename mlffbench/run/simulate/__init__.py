@@ -1,0 +1,1 @@
+"""What ``simulate`` does: trajectories, and their scores."""

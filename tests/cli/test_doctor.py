@@ -1,0 +1,70 @@
+from pathlib import Path
+
+import pytest
+
+from mlffbench.cli import doctor as health
+from mlffbench.cli.doctor import (
+    caches,
+    extras_in_words,
+    import_fault,
+    mini_set_in_words,
+)
+from mlffbench.core.registry import Entry
+from mlffbench.datasets.sets.mini import splits
+
+
+def row(extra: str, *requires: str) -> Entry:
+    return Entry("json.decoder:b", "made up", extra=extra, requires=requires)
+
+
+def test_extras_are_imported(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "broken_package.py").write_text("raise OSError('no lib.so\\nmore')")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    rows = [
+        Entry("a:b", "needs nothing"),
+        row("bad", "json", "broken_package"),
+        row("gone", "json", "no_such_package"),
+        row("good", "json"),
+        row("good", "csv"),
+    ]
+    assert list(extras_in_words(rows)) == [
+        "extra 'bad' is installed but broken (OSError: no lib.so); run: "
+        "pip install --force-reinstall 'mlffbench[bad]'",
+        "extra 'gone' is not installed (no_such_package is missing); "
+        "run: pip install 'mlffbench[gone]'",
+        "extra 'good' works (csv, json)",
+    ]
+
+
+def test_an_import_that_dies_or_hangs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "dying.py").write_text("import os; os.kill(os.getpid(), 9)")
+    (tmp_path / "hanging.py").write_text("import time; time.sleep(60)")
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    assert import_fault("dying") == "importing dying ends Python with signal 9"
+    monkeypatch.setattr(health, "PATIENCE_S", 0.5)
+    assert "hanging takes more than" in import_fault("hanging")
+
+
+def test_the_mini_set_opens(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    size, path = mini_set_in_words()
+    assert size.endswith("structures")
+    assert path.endswith("mini.hdf5")
+    (tmp_path / "mini.hdf5").write_bytes(b"cut off")
+    monkeypatch.setattr(splits, "_embedded", lambda name: tmp_path / name)
+    assert mini_set_in_words()[0] == "broken"
+
+
+def test_caches_are_measured_apart(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MLFFBENCH_CACHE", str(tmp_path / "cache"))
+    assert [cache.size for cache in caches()] == ["empty", "empty"]
+    (tmp_path / "cache" / "labels").mkdir(parents=True)
+    (tmp_path / "cache" / "labels" / "a.sqlite").write_bytes(bytes(2_000_000))
+    (tmp_path / "cache" / "a.model").write_bytes(bytes(1_000_000))
+    weights, labels = caches()
+    assert (weights.folder, weights.size) == (tmp_path / "cache", "1 files, 1.0 MB")
+    assert labels.size == "1 files, 2.0 MB"

@@ -1,0 +1,24 @@
+import pytest
+import torch
+
+from mlffbench.core.card import ModelCard
+from mlffbench.core.errors import ModelError
+from mlffbench.core.model_options import ModelOptions
+
+
+def test_the_card_decides_unless_the_user_does() -> None:
+    card = ModelCard(dtype="float64")
+    assert ModelOptions().torch_dtype(card) is torch.float64
+    assert ModelOptions(dtype="float32").torch_dtype(card) is torch.float32
+    assert ModelOptions().torch_device() == torch.device("cpu")
+
+
+@pytest.mark.parametrize("device", ["abacus", "cuda:99"])
+def test_a_device_that_is_not_there(device: str) -> None:
+    with pytest.raises(ModelError, match=f"device '{device}'.*cpu"):
+        ModelOptions(device=device).torch_device()
+
+
+def test_an_unknown_dtype() -> None:
+    with pytest.raises(ModelError, match="'float8': expected float32 or float64"):
+        ModelOptions(dtype="float8").torch_dtype(ModelCard())

@@ -1,0 +1,298 @@
+"""What is written beside a run, and that it never makes a run fail."""
+
+import json
+import shutil
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from ase.build import molecule
+
+from mlffbench.core.model_options import ModelOptions
+from mlffbench.core.structures import Structures
+from mlffbench.diagnostics.diagnosis import Diagnosis
+from mlffbench.diagnostics.diagnostic import Sample
+from mlffbench.models.load import load_model
+from mlffbench.run.campaign import Done, Request, prepare, run_campaign
+from mlffbench.run.diagnose.diagnosis_job import (
+    DIAGNOSIS,
+    FIGURES,
+    VALUES,
+    diagnose_runs,
+    study_of,
+)
+from mlffbench.run.diagnose.instruments import Instruments
+from mlffbench.run.evaluate.stored import StoredRun
+from mlffbench.run.folder import RunFolder, read_arrays, write_arrays
+
+
+class Silent:
+    def begin(self, title: str, n_structures: int) -> None: ...
+
+    def advance(self, n_structures: int) -> None: ...
+
+
+def request(suite: object, model: str, out: Path) -> Request:
+    return Request(suite=str(suite), models=(model,), out=out, diagnose=True)
+
+
+@pytest.fixture
+def done(suite_file: Path, springs: str, tmp_path: Path) -> Done:
+    made = request(suite_file, springs, tmp_path / "runs")
+    return run_campaign(prepare(made), Silent())
+
+
+@pytest.fixture
+def folder(done: Done) -> RunFolder:
+    return done.folders[0]
+
+
+def test_a_run_leaves_json_values_and_figures(folder: RunFolder) -> None:
+    diagnosis = Diagnosis.read(folder.path / DIAGNOSIS)
+    assert [sample.name for sample in diagnosis.samples] == ["train", "id", "ood"]
+    assert diagnosis.samples[2].control == "id"
+    assert diagnosis.samples[2].shift_labels["elements"] == 3
+    figures = {path.stem for path in (folder.path / FIGURES).glob("*.png")}
+    assert {"force_norm_mean", "spectral_gap", "size"} <= figures
+    assert all(path.stat().st_size < 60_000 for path in (folder.path / FIGURES).iterdir())
+
+
+def test_values_follow_the_stored_predictions(folder: RunFolder) -> None:
+    values = pd.read_parquet(folder.path / VALUES)
+    predictions = folder.read_table()
+    assert values["id"].tolist() == predictions["id"].tolist()
+    assert values["split"].tolist() == predictions["split"].tolist()
+    run = StoredRun.read(folder)
+    ood = run.splits[2]
+    atoms = (ood.structures.system == 4).numpy()
+    error = (ood.prediction.forces - ood.reference.forces).abs().numpy()[atoms].mean()
+    row = values[values["split"] == "ood"].iloc[4]
+    assert row["force_mae"] == pytest.approx(float(error))
+    # NH3 is not of the model's elements: no error, yet its distance is known
+    skipped = values[values["shifts"].str.contains("elements")]
+    assert skipped["force_mae"].isna().all()
+    assert skipped["unseen_elements"].to_numpy() == pytest.approx([0.25] * 3)
+
+
+def test_what_cannot_be_computed_is_told(done: Done) -> None:
+    assert done.faults == []
+    told = " ".join(done.notes)
+    assert "model 'springs' has no embedding" in told
+    assert "prior_gap" in told
+    stored = Diagnosis.read(done.folders[0].path / DIAGNOSIS)
+    reasons = {one.name: one.reason for one in stored.diagnostics}
+    assert reasons["embedding_knn"] == "model 'springs' has no embedding"
+    assert "no prior label in the cache" in reasons["prior_gap"]
+
+
+def test_a_model_without_embedding_gets_the_descriptor(folder: RunFolder) -> None:
+    pytest.importorskip("dscribe")
+    values = pd.read_parquet(folder.path / VALUES)
+    assert np.isfinite(values["descriptor_knn"]).all()
+
+
+def test_a_diagnosis_is_made_once_and_again_after_a_loss(
+    folder: RunFolder, suite_file: Path, springs: str, tmp_path: Path
+) -> None:
+    path = folder.path / DIAGNOSIS
+    before = path.read_bytes(), (folder.path / VALUES).read_bytes()
+    stamp = path.stat().st_mtime_ns
+    made = request(suite_file, springs, tmp_path / "runs")
+    run_campaign(prepare(made), Silent())
+    assert path.stat().st_mtime_ns == stamp
+    path.unlink()
+    run_campaign(prepare(made), Silent())
+    assert (path.read_bytes(), (folder.path / VALUES).read_bytes()) == before
+
+
+def test_figures_of_an_earlier_diagnosis_go(folder: RunFolder, springs: str) -> None:
+    figures = folder.path / FIGURES
+    (figures / "embedding_knn.png").write_bytes(b"of another model")
+    (figures / "mine.png").write_bytes(b"of the user")
+    (folder.path / DIAGNOSIS).unlink()
+    model = load_model(springs, ModelOptions())
+    diagnose_runs([folder], model, device="cpu", dtype=None, advance=lambda _: None)
+    assert (folder.path / DIAGNOSIS).exists()
+    assert not (figures / "embedding_knn.png").exists()
+    assert (figures / "mine.png").exists()
+
+
+def test_a_diagnosis_that_breaks_off_leaves_none_of_an_earlier_one(
+    folder: RunFolder, springs: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object) -> bytes:
+        raise OSError("no space left on device")
+
+    monkeypatch.setattr("mlffbench.run.diagnose.diagnosis_job.draw", full)
+    manifest = folder.path / DIAGNOSIS
+    manifest.write_text(
+        manifest.read_text().replace('"fingerprint":"', '"fingerprint":"old')
+    )
+    notes = diagnose_runs(
+        [folder],
+        load_model(springs, ModelOptions()),
+        device="cpu",
+        dtype=None,
+        advance=lambda _: None,
+    )
+    assert "no space left on device" in notes[0]
+    assert not manifest.exists()
+
+
+def test_poisoned_labels_leave_label_free_columns_byte_for_byte(
+    folder: RunFolder, springs: str
+) -> None:
+    before = pd.read_parquet(folder.path / VALUES)
+    reference = read_arrays(folder.path / "reference.npz")
+    poisoned = {name: np.full_like(value, np.nan) for name, value in reference.items()}
+    write_arrays(folder.path / "reference.npz", poisoned)
+    (folder.path / DIAGNOSIS).unlink()
+    model = load_model(springs, ModelOptions())
+    notes = diagnose_runs(
+        [folder], model, device="cpu", dtype=None, advance=lambda _: None
+    )
+    assert any("no reference forces" in note for note in notes)
+    after = pd.read_parquet(folder.path / VALUES)
+    reads_labels = {"force_norm_mean", "force_norm_max", "force_mae", "shifts"}
+    assert set(before) - set(after) == {"force_norm_mean", "force_norm_max"}
+    for name in set(after) - reads_labels:
+        old, new = before[name].to_numpy(), after[name].to_numpy()
+        if old.dtype == np.float64:
+            assert old.tobytes() == new.tobytes(), name
+        else:
+            assert old.tolist() == new.tolist(), name
+    assert after["force_mae"].isna().all()
+
+
+def test_a_broken_diagnosis_is_a_sentence_and_no_failure(
+    folder: RunFolder, springs: str
+) -> None:
+    (folder.path / "forces.npz").write_bytes(b"")
+    notes = diagnose_runs(
+        [folder],
+        load_model(springs, ModelOptions()),
+        device="cpu",
+        dtype=None,
+        advance=lambda _: None,
+    )
+    assert len(notes) == 1
+    assert "forces.npz is missing or broken" in notes[0]
+
+
+def refined(folder: RunFolder) -> RunFolder:
+    """Return a run of another mode beside a baseline, without a diagnosis."""
+    path = folder.path.parent / "rr"
+    shutil.copytree(folder.path, path)
+    (path / DIAGNOSIS).unlink()
+    change(path, lambda manifest: manifest["mode"].update(name="rr"))
+    return RunFolder(path)
+
+
+def change(path: Path, how: Callable[[dict[str, Any]], None]) -> None:
+    manifest = json.loads((path / "run.json").read_text())
+    how(manifest)
+    (path / "run.json").write_text(json.dumps(manifest))
+
+
+def test_a_broken_mode_does_not_cost_the_others(folder: RunFolder, springs: str) -> None:
+    other = refined(folder)
+    (folder.path / "forces.npz").write_bytes(b"")
+    notes = diagnose_runs(
+        [folder, other],
+        load_model(springs, ModelOptions()),
+        device="cpu",
+        dtype=None,
+        advance=lambda _: None,
+    )
+    assert notes[0].startswith("no diagnosis of 'springs' (baseline): ")
+    assert not any("(rr)" in note for note in notes)
+    assert Diagnosis.read(other.path / DIAGNOSIS).mode == "rr"
+
+
+def test_a_baseline_of_the_same_model_and_files_is_read(folder: RunFolder) -> None:
+    other = refined(folder)
+
+    def read() -> list[bool]:
+        found = study_of(StoredRun.read(other), Instruments())
+        return [probe.sample.prediction is not None for probe in found.tests]
+
+    assert read() == [True, True]
+    change(other.path, lambda manifest: manifest["splits"][1].update(source_sha256="new"))
+    assert read() == [False, True]
+    change(other.path, lambda manifest: manifest["model"].update(weights_sha256="new"))
+    assert read() == [False, False]
+
+
+def test_a_model_that_raises_in_embed_costs_only_the_embedding(
+    suite_file: Path, springs: str, tmp_path: Path
+) -> None:
+    path = Path(springs.rpartition(":")[0])
+    path.write_text(
+        path.read_text()
+        + "\n    def embed(self, structures):\n        raise RuntimeError('not today')\n"
+    )
+    done = run_campaign(
+        prepare(request(suite_file, springs, tmp_path / "runs")), Silent()
+    )
+    assert done.faults == []
+    stored = Diagnosis.read(done.folders[0].path / DIAGNOSIS)
+    reasons = {one.name: one.reason for one in stored.diagnostics}
+    expected = "the embedding of 'springs' failed: RuntimeError: not today"
+    assert reasons["embedding_knn"] == expected
+    assert not reasons["spectral_gap"]
+
+
+def test_a_split_that_the_model_cannot_embed_gets_the_descriptor(
+    suite_file: Path, springs: str, tmp_path: Path
+) -> None:
+    pytest.importorskip("dscribe")
+    path = Path(springs.rpartition(":")[0])
+    path.write_text(
+        path.read_text()
+        + "\n    def embed(self, structures):\n"
+        + "        return structures.positions.norm(dim=1, keepdim=True)\n"
+    )
+    model = load_model(springs, ModelOptions())
+    ammonia, water = (
+        Sample(
+            name=name,
+            structures=Structures.build(
+                [torch.tensor(molecule(name).positions)],
+                [torch.tensor(molecule(name).numbers)],
+                ids=[name],
+            ),
+        )
+        for name in ("NH3", "H2O")
+    )
+    instruments = Instruments.of(model)
+    first, second = instruments.examine([ammonia, water])
+    assert first.embedding is None
+    assert second.embedding is not None
+    assert first.descriptor is not None
+    assert second.descriptor is not None
+    (alone,) = instruments.examine([water])
+    assert alone.descriptor is None
+
+
+def test_modes_share_what_was_measured_and_keep_their_errors(tmp_path: Path) -> None:
+    pytest.importorskip("torch_geometric")
+    made = replace(
+        request("mini-ood", "mini-schnet", tmp_path / "runs"),
+        modes=("baseline", "rr"),
+        limit=6,
+    )
+    done = run_campaign(prepare(made), Silent())
+    assert done.faults == []
+    a, b = (pd.read_parquet(folder.path / VALUES) for folder in done.folders)
+    same = [name for name in a if name != "force_mae"]
+    pd.testing.assert_frame_equal(a[same], b[same])
+    first, second = (Diagnosis.read(f.path / DIAGNOSIS) for f in done.folders)
+    assert (first.mode, second.mode) == ("baseline", "rr")
+    assert first.samples == second.samples
+    assert np.isfinite(a["embedding_knn"]).all()
+    assert len(first.ranking) == len(second.ranking) > 8

@@ -1,0 +1,101 @@
+"""Reference labels cannot reach predictions, in any mode."""
+
+import hashlib
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from mlffbench.core.labels import Labels
+from mlffbench.core.split import Index, Rows, Source, Split
+from mlffbench.core.structures import Structures
+from mlffbench.run.campaign import Campaign, Request, prepare, run_campaign
+from mlffbench.run.folder import RunFolder, read_arrays
+
+pytest.importorskip("torch_geometric")
+
+SUITE = """
+name: leak
+version: 1
+summary: the mini set in every mode, briefly
+dataset: mini
+models: [mini-schnet]
+modes: [baseline, ttt, rr, rr-paper, rr+ttt]
+settings:
+  ttt: {steps: 3}
+  rr: {n_radii: 4}
+  rr-paper: {n_radii: 4, smallest: 1.5}
+  rr+ttt: {steps: 3, n_radii: 4}
+"""
+
+
+class Silent:
+    def begin(self, title: str, n_structures: int) -> None: ...
+
+    def advance(self, n_structures: int) -> None: ...
+
+
+@dataclass(frozen=True)
+class Poisoned:
+    """A source whose reference labels are all NaN."""
+
+    clean: Source
+
+    @property
+    def index(self) -> Index:
+        return self.clean.index
+
+    @property
+    def level_of_theory(self) -> str:
+        return self.clean.level_of_theory
+
+    @property
+    def sha256(self) -> str:
+        return self.clean.sha256
+
+    def structures(self, rows: Rows) -> Structures:
+        return self.clean.structures(rows)
+
+    def labels(self, rows: Rows) -> Labels:
+        labels = self.clean.labels(rows)
+        return replace(
+            labels,
+            energy=torch.full_like(labels.energy, torch.nan),
+            forces=torch.full_like(labels.forces, torch.nan),
+        )
+
+
+def poison(split: Split) -> Split:
+    return replace(split, source=Poisoned(split.source))
+
+
+def digests(campaign: Campaign) -> list[str]:
+    done = run_campaign(campaign, Silent())
+    assert done.faults == []
+    return [digest(folder) for folder in done.folders]
+
+
+def digest(folder: RunFolder) -> str:
+    names = ("predictions.parquet", "forces.npz")
+    content = b"".join((folder.path / name).read_bytes() for name in names)
+    return hashlib.sha256(content).hexdigest()
+
+
+def test_poisoned_references_leave_every_prediction_as_it_was(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MLFFBENCH_CACHE", str(tmp_path / "cache"))
+    (tmp_path / "leak.yaml").write_text(SUITE)
+    suite = str(tmp_path / "leak.yaml")
+    clean = prepare(Request(suite=suite, limit=2, out=tmp_path / "clean"))
+    request = Request(suite=suite, limit=2, out=tmp_path / "poisoned")
+    poisoned = replace(
+        prepare(request), splits=tuple(poison(split) for split in clean.splits)
+    )
+    first, second = digests(clean), digests(poisoned)
+    assert first == second
+    assert len(set(first)) == 5, "a mode changed nothing, so the test shows nothing"
+    stored = read_arrays(poisoned.folder(poisoned.jobs[0]).path / "reference.npz")
+    assert np.isnan(stored["energy"]).any()
