@@ -39,7 +39,8 @@ from mlffbench.dynamics.masses import natural_masses
 from mlffbench.dynamics.stability import BondCriterion, find_bonds
 from mlffbench.dynamics.state import Systems
 from mlffbench.models.load import load_model
-from mlffbench.run.suite import load_splits, load_suite
+from mlffbench.run.suite import load_suite
+from mlffbench.run.suite_splits import load_splits
 
 N_MOLECULES = 64
 STEPS = 10

@@ -31,7 +31,8 @@ if __name__ != "__mp_main__":
     from mlffbench.models.load import load_model
     from mlffbench.refine.radius.radius import PublishedRadiusRefinement, RadiusRefinement
     from mlffbench.run.evaluate.evaluation_job import BATCH_ATOMS
-    from mlffbench.run.suite import load_splits, load_suite
+    from mlffbench.run.suite import load_suite
+    from mlffbench.run.suite_splits import load_splits
 
 ROUNDS = 5
 

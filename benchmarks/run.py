@@ -34,8 +34,9 @@ from mlffbench.core.model_options import ModelOptions
 from mlffbench.core.structures import Structures
 from mlffbench.models.catalog import MODELS
 from mlffbench.models.load import load_model
-from mlffbench.run.campaign import Request, prepare, run_campaign
 from mlffbench.run.evaluate.evaluation_job import choose_rows, plan_batches, why_skipped
+from mlffbench.run.loop import run_campaign
+from mlffbench.run.request import Request, resolve
 
 
 class Silent:
@@ -51,7 +52,7 @@ class Silent:
 def main() -> None:
     repeats = int(sys.argv[1]) if len(sys.argv) > 1 else 3
     torch.set_num_threads(1)
-    campaign = prepare(Request(suite="mini-ood", models=("ani-1x",)))
+    campaign = resolve(Request(suite="mini-ood", models=("ani-1x",)))
     card = MODELS.entry("ani-1x").card
     assert isinstance(card, ModelCard)
     batches: list[Structures] = []
@@ -73,7 +74,7 @@ def main() -> None:
     def run() -> None:
         with tempfile.TemporaryDirectory() as folder:
             request = Request(suite="mini-ood", models=("ani-1x",), out=Path(folder))
-            done = run_campaign(prepare(request), Silent())
+            done = run_campaign(resolve(request), Silent())
             assert not done.faults, done.faults
 
     def plain() -> None:

@@ -40,7 +40,8 @@ if __name__ != "__mp_main__":
     from mlffbench.priors.prior_labels import LabelCache, label
     from mlffbench.refine.refiner import Unit
     from mlffbench.refine.ttt import PriorTuning
-    from mlffbench.run.suite import load_splits, load_suite
+    from mlffbench.run.suite import load_suite
+    from mlffbench.run.suite_splits import load_splits
     from mlffbench.training.loss import l2_mae
 
 BATCH = 16

@@ -30,7 +30,8 @@ from mlffbench.models.cutoffs import candidates_of, radii_of
 from mlffbench.models.load import load_model
 from mlffbench.refine.prior_head import PriorLabels
 from mlffbench.refine.radius.criteria import mean_over_groups, prior_scores
-from mlffbench.run.suite import load_splits, load_suite
+from mlffbench.run.suite import load_suite
+from mlffbench.run.suite_splits import load_splits
 
 MODELS = ("mini-mace", "mini-schnet")
 ENVELOPES = ("truncate", "rescale", "either")

@@ -30,7 +30,8 @@ from mlffbench.core.forcefield import ForceField
 from mlffbench.core.model_options import ModelOptions
 from mlffbench.core.structures import Structures
 from mlffbench.models.load import load_model
-from mlffbench.run.suite import load_splits, load_suite
+from mlffbench.run.suite import load_suite
+from mlffbench.run.suite_splits import load_splits
 
 HERE = Path(__file__).parent
 STEP_FS, TIME_PS, KELVIN = 0.5, 1.0, 300.0

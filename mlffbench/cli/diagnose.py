@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from mlffbench.cli.label import CacheDirOption, WorkersOption
-from mlffbench.cli.shared.console import make_console, resumable
+from mlffbench.cli.shared.asked import RUNS
+from mlffbench.cli.shared.console import make_console, print_table, resumable
 from mlffbench.cli.shared.options import (
     Device,
     DeviceOption,
@@ -15,6 +16,7 @@ from mlffbench.cli.shared.options import (
     SeedOption,
     TrustOption,
 )
+from mlffbench.cli.shared.progress import ProgressBar
 from mlffbench.core.errors import BenchError, UnknownNameError
 
 if TYPE_CHECKING:
@@ -23,7 +25,7 @@ if TYPE_CHECKING:
     from mlffbench.diagnostics.diagnosis import Diagnosis
     from mlffbench.run.diagnose.instruments import Instruments
 
-OUT, RUNS = Path("diagnose"), Path("runs")
+OUT = Path("diagnose")
 COMPUTED_WITH = frozenset({"cutoff", "prior", "limit", "out", "seed", "device", "dtype"})
 """Options that a stored diagnosis may not have been made with."""
 
@@ -160,13 +162,17 @@ def _check(
     train: str | None, test: str | None, suite: str | None, cutoff: float | None
 ) -> None:
     """Check that either two sets or a suite were named, and that the cutoff is one."""
-    from mlffbench.core.graph import check_cutoff
+    from mlffbench.run.suite import load_suite
 
     pair = train is not None and test is not None
     if pair == (suite is not None) or (suite and (train or test)):
         msg = "diagnose compares two sets or the splits of a suite: give --train and "
         raise BenchError(msg + "--test, or --suite")
+    if suite is not None:
+        load_suite(suite)  # a typo in it is told before torch is imported
     if cutoff is not None:
+        from mlffbench.core.graph import check_cutoff
+
         check_cutoff(cutoff)
 
 
@@ -251,7 +257,8 @@ def _suite(
     """Return the diagnosis of a suite's test splits, written to a folder."""
     from mlffbench.run.diagnose.diagnosis_job import study_of_splits, write_diagnosis
     from mlffbench.run.evaluate.evaluation_job import splits_of
-    from mlffbench.run.suite import load_splits, load_suite
+    from mlffbench.run.suite import load_suite
+    from mlffbench.run.suite_splits import load_splits
 
     splits = splits_of(load_splits(*load_suite(suite)), "test")
     found = study_of_splits(splits, instruments, limit=limit, seed=seed)
@@ -285,18 +292,17 @@ def _ask_oracle(
     console: "Console", suite: str, model: str, runs: Path, *, trust: bool
 ) -> None:
     """Ask the oracle about a model's runs, and print what RR captured."""
-    from mlffbench.cli.shared.console import RunProgress
     from mlffbench.report.tables.record_tables import radius_table
     from mlffbench.run.diagnose.oracle import ask_oracle
     from mlffbench.run.folder import run_folder
     from mlffbench.run.suite import load_suite
 
     baseline = run_folder(runs, load_suite(suite)[0].name, model, "baseline")
-    with resumable(), RunProgress(console) as progress:
+    with resumable(), ProgressBar(console) as progress:
         modes = ask_oracle(baseline, progress, trust=trust)
     records = [record for mode in modes for record in mode.read_records()]
     if records:
-        _print(console, radius_table(records))
+        print_table(console, radius_table(records))
         return
     command = f"mlffbench run --suite {suite} --model {model} --mode baseline,rr"
     console.print(
@@ -313,14 +319,14 @@ def _print_pair(
 
     console.print(f"train: {sets[0]}", markup=False, soft_wrap=True)
     console.print(f"test: {sets[1]}", markup=False, soft_wrap=True)
-    _print(console, pair_table(diagnosis))
+    print_table(console, pair_table(diagnosis))
     _print_rest(console, diagnosis)
 
 
 def _print_suite(console: "Console", diagnosis: "Diagnosis") -> None:
     from mlffbench.report.tables.shift_tables import shift_table
 
-    _print(console, shift_table(diagnosis))
+    print_table(console, shift_table(diagnosis))
     _print_rest(console, diagnosis)
 
 
@@ -328,17 +334,6 @@ def _print_rest(console: "Console", diagnosis: "Diagnosis") -> None:
     from mlffbench.report.tables.shift_tables import ranking_table, sentences
 
     if diagnosis.ranking:
-        _print(console, ranking_table(diagnosis))
+        print_table(console, ranking_table(diagnosis))
     for sentence in sentences(diagnosis):
         console.print(sentence, markup=False, soft_wrap=True)
-
-
-def _print(console: "Console", table: object) -> None:
-    from mlffbench.report.tables.record_tables import TextTable
-    from mlffbench.report.tables.render import to_rich
-
-    if isinstance(table, TextTable):
-        console.print(to_rich(table))
-        for note in table.notes:
-            console.print(f"· {note}", markup=False, style="dim")
-        console.print()

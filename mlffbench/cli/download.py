@@ -10,7 +10,7 @@ from mlffbench.cli.shared.console import make_console, resumable
 from mlffbench.core.errors import BenchError, DataError
 
 if TYPE_CHECKING:
-    from mlffbench.cli.shared.transfer_progress import TransferProgress
+    from mlffbench.cli.shared.progress import ProgressBar
     from mlffbench.datasets.download.obtain import Wishes
     from mlffbench.datasets.download.table import Target
 
@@ -113,7 +113,7 @@ def download(
 
     Stopped or killed, the same command goes on where it was.
     """
-    from mlffbench.cli.shared.transfer_progress import TransferProgress
+    from mlffbench.cli.shared.progress import BYTES, ProgressBar
     from mlffbench.datasets.download.fetch import Patience
     from mlffbench.datasets.download.local import data_folder
     from mlffbench.datasets.download.obtain import Wishes
@@ -127,7 +127,7 @@ def download(
         patience=Patience(tries=tries, timeout_s=timeout),
     )
     root = data_folder(data_dir)
-    with resumable(), TransferProgress(make_console()) as progress:
+    with resumable(), ProgressBar(make_console(), BYTES) as progress:
         for target in _targets(names, tuple(mirror or ()), progress):
             folder = root / target.key
             if verify_only:
@@ -142,7 +142,7 @@ def download(
 
 
 def _targets(
-    names: list[str], mirrors: tuple[str, ...], progress: "TransferProgress"
+    names: list[str], mirrors: tuple[str, ...], progress: "ProgressBar"
 ) -> "list[Target]":
     """Return what the names ask for, each once."""
     from mlffbench.datasets.download.table import from_mirrors, target_of
@@ -162,7 +162,7 @@ def _obtain(
     patterns: list[str] | None,
     folder: Path,
     wishes: "Wishes",
-    progress: "TransferProgress",
+    progress: "ProgressBar",
 ) -> None:
     from mlffbench.datasets.download.obtain import obtain
     from mlffbench.datasets.download.table import only
@@ -183,7 +183,7 @@ def _obtain(
         progress.note(f"{target.key}: {path}{kind}")
 
 
-def _verify(target: "Target", folder: Path, progress: "TransferProgress") -> None:
+def _verify(target: "Target", folder: Path, progress: "ProgressBar") -> None:
     from mlffbench.datasets.download.local import noted_files
     from mlffbench.datasets.download.obtain import verify
 
@@ -200,7 +200,7 @@ def _listed(
     target: "Target",
     patterns: list[str] | None,
     wishes: "Wishes",
-    progress: "TransferProgress",
+    progress: "ProgressBar",
 ) -> "Target":
     """Return the chosen files of a repository.
 

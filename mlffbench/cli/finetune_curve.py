@@ -1,26 +1,16 @@
 """``finetune-curve``: how many labels a refinement saves."""
 
+from dataclasses import dataclass, replace
 from enum import StrEnum
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from mlffbench.cli.shared.console import RunProgress, make_console, print_error, resumable
-from mlffbench.cli.shared.options import (
-    Device,
-    DeviceOption,
-    Dtype,
-    DtypeOption,
-    ModelsOption,
-    OutOption,
-    OverwriteOption,
-    SeedOption,
-    SuiteOption,
-    TrustOption,
-    Units,
-    UnitsOption,
-)
+from mlffbench.cli.shared.asked import Asked, Kept, checked_values, spread
+from mlffbench.cli.shared.console import make_console, print_table, resumable
+from mlffbench.cli.shared.endings import end, tell_where
+from mlffbench.cli.shared.options import Units
+from mlffbench.cli.shared.progress import TUNINGS, ProgressBar
 from mlffbench.core.errors import BenchError
 
 if TYPE_CHECKING:
@@ -28,7 +18,9 @@ if TYPE_CHECKING:
 
     from mlffbench.run.folder import RunFolder
 
-RUNS = Path("runs")
+STARTS = ("baseline", "ttt")
+"""Weights that curves start from unless others are named."""
+
 _WHAT, _HOW = "What to run", "How to fine-tune"
 
 StartsOption = Annotated[
@@ -87,11 +79,17 @@ AdaptsOption = Annotated[
 ]
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AskedCurve(Asked):
+    """What is run, where modes are weights to start from."""
+
+    mode: StartsOption = None
+
+
+@spread
 def finetune_curve(
     *,
-    suite: SuiteOption,
-    model: ModelsOption = None,
-    mode: StartsOption = None,
+    asked: AskedCurve,
     sizes: SizesOption = "0,5,10,25,50,100",
     split: OodOption = None,
     seeds: DrawsOption = 3,
@@ -99,47 +97,34 @@ def finetune_curve(
     batch: BatchOption = 8,
     learning_rate: RateOption = 1e-3,
     ttt_sees: AdaptsOption = AdaptsTo.pool,
-    device: DeviceOption = Device.auto,
-    dtype: DtypeOption = Dtype.auto,
-    seed: SeedOption = 0,
-    out: OutOption = RUNS,
-    overwrite: OverwriteOption = False,
-    trust: TrustOption = False,
-    units: UnitsOption = Units.mev,
+    kept: Kept,
 ) -> None:
     """Fine-tune on N labelled OOD structures and print the error against N.
 
     Stopped or killed, the same command goes on where it was.
     """
-    from mlffbench.cli.shared.resolving import resolve_device, split_commas
-    from mlffbench.run.curve.curves import CurveRequest, prepare_curves, run_curves
+    asked = replace(asked, mode=asked.mode or list(STARTS))
+    values = checked_values(asked, kept)  # before torch is imported
+    from mlffbench.cli.shared.resolving import names
+    from mlffbench.run.loop import run_campaign
+    from mlffbench.run.request import CurveRequest, resolve
     from mlffbench.training.finetune import FineTuning
 
     request = CurveRequest(
-        suite=suite,
-        models=tuple(split_commas(model)),
-        modes=tuple(split_commas(mode)) or ("baseline", "ttt"),
-        splits=tuple(split_commas(split)),
+        **values,
+        splits=names(split),
         sizes=_numbers(sizes),
         n_seeds=seeds,
         tuning=FineTuning(steps=steps, batch=batch, learning_rate=learning_rate),
         adapts_to=ttt_sees.value,
-        device=resolve_device(device),
-        dtype=None if dtype is Dtype.auto else dtype.value,
-        seed=seed,
-        out=out,
-        overwrite=overwrite,
-        trust=trust,
     )
     console = make_console()
-    with resumable(), RunProgress(console, "fine-tunings") as progress:
-        done = run_curves(prepare_curves(request), progress)
+    with resumable(), ProgressBar(console, TUNINGS) as progress:
+        done = run_campaign(resolve(request), progress)
     for folder in done.folders:
-        _score_and_print(console, folder, units)
-    for fault in done.faults:
-        print_error(fault)
-    if done.faults:
-        raise typer.Exit(1)
+        _score_and_print(console, folder, kept.units)
+    tell_where(console, done.folders)
+    end(console, done.notes, done.faults)
 
 
 def _numbers(text: str) -> tuple[int, ...]:
@@ -153,7 +138,6 @@ def _numbers(text: str) -> tuple[int, ...]:
 def _score_and_print(console: "Console", folder: "RunFolder", units: Units) -> None:
     from mlffbench.core.files import write_atomic
     from mlffbench.report.tables.curve_tables import curve_table, saved_csv, saved_table
-    from mlffbench.report.tables.render import to_rich
     from mlffbench.run.curve.curve_score import score_curve
 
     records, saved = score_curve(folder)
@@ -163,7 +147,4 @@ def _score_and_print(console: "Console", folder: "RunFolder", units: Units) -> N
     if saved:
         tables.append(saved_table(saved, records[0].model))
     for table in tables:
-        console.print(to_rich(table))
-        for note in table.notes:
-            console.print(f"· {note}", markup=False, style="dim")
-        console.print()
+        print_table(console, table)

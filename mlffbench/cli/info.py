@@ -63,7 +63,8 @@ def _split_rows(name: str, kind: Kind) -> list[tuple[str, str]]:
     """Return the splits of a suite or dataset with their sizes and rules."""
     from mlffbench.core.split import Split
     from mlffbench.datasets.catalog import DATASETS
-    from mlffbench.run.suite import load_splits, load_suite, needs
+    from mlffbench.run.suite import load_suite, needs
+    from mlffbench.run.suite_splits import load_splits
 
     lacking = [need for need in needs(name) if download_state(need) != "yes"]
     if lacking:

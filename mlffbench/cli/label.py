@@ -5,7 +5,8 @@ from typing import Annotated
 
 import typer
 
-from mlffbench.cli.shared.console import RunProgress, make_console, resumable
+from mlffbench.cli.shared.console import make_console, resumable
+from mlffbench.cli.shared.progress import ProgressBar
 
 PriorOption = Annotated[
     str,
@@ -47,7 +48,7 @@ def label(
     structures = structures_of(target)
     force_field, cache = open_prior(prior, cache_dir, workers)
     before = cache.count()
-    with resumable(), RunProgress(console) as progress:
+    with resumable(), ProgressBar(console) as progress:
         progress.begin(f"{target}, {prior}", structures.n_systems)
         labels = label_structures(structures, force_field, cache, progress.advance)
     table = Table(box=None, show_header=False, pad_edge=False)

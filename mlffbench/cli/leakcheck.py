@@ -112,7 +112,8 @@ def _splits(name: str) -> "tuple[Split, ...] | None":
     """Return the splits of a suite or dataset; None if the name is neither."""
     from mlffbench.datasets.catalog import DATASETS
     from mlffbench.run.catalog import suite_rows
-    from mlffbench.run.suite import load_splits, load_suite
+    from mlffbench.run.suite import load_suite
+    from mlffbench.run.suite_splits import load_splits
 
     if name in suite_rows() or Path(name).suffix in {".yaml", ".yml"}:
         return load_splits(*load_suite(name))

@@ -2,74 +2,56 @@
 
 from typing import TYPE_CHECKING
 
+from mlffbench.cli.shared.asked import Asked, Kept, Share, checked_values, spread
 from mlffbench.cli.shared.console import make_console
-from mlffbench.cli.shared.options import (
-    BatchAtomsOption,
-    Device,
-    DeviceOption,
-    Dtype,
-    DtypeOption,
-    Half,
-    HalfOption,
-    LimitOption,
-    ModelsOption,
-    ModesOption,
-    SeedOption,
-    SettingsOption,
-    SuiteOption,
-)
 
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from mlffbench.run.campaign import Campaign
+    from mlffbench.run.evaluate.evaluation_job import Job
+    from mlffbench.run.request import Campaign, Request
 
 
-def plan(
-    *,
-    suite: SuiteOption,
-    model: ModelsOption = None,
-    mode: ModesOption = None,
-    settings: SettingsOption = None,
-    device: DeviceOption = Device.auto,
-    dtype: DtypeOption = Dtype.auto,
-    limit: LimitOption = None,
-    half: HalfOption = Half.test,
-    seed: SeedOption = 0,
-    batch_atoms: BatchAtomsOption = None,
-) -> None:
+@spread
+def plan(*, asked: Asked, share: Share) -> None:
     """Print every job and every resolved value; nothing runs."""
-    from mlffbench.cli.shared.resolving import mode_settings, names, resolve_device
-    from mlffbench.run.campaign import Request, prepare
+    request = request_of(asked, share, Kept(), diagnose=False)
+    from mlffbench.run.request import resolve
 
-    request = Request(
-        suite=suite,
-        models=names(model),
-        modes=names(mode),
-        settings=mode_settings(settings),
-        half=half.value,
-        device=resolve_device(device),
-        dtype=None if dtype is Dtype.auto else dtype.value,
-        seed=seed,
-        limit=limit,
-        batch_atoms=batch_atoms,
+    print_plan(make_console(), resolve(request))
+
+
+def request_of(asked: Asked, share: Share, kept: Kept, *, diagnose: bool) -> "Request":
+    """Return what was typed as a request; names and settings are checked.
+
+    Raises:
+        BenchError: One of them is unknown.
+    """
+    values = checked_values(asked, kept)  # before torch is imported
+    from mlffbench.run.request import Request
+
+    return Request(
+        **values,
+        half=share.half.value,
+        limit=share.limit,
+        batch_atoms=share.batch_atoms,
+        diagnose=diagnose,
     )
-    print_plan(make_console(), prepare(request))
 
 
-def print_plan(console: "Console", campaign: "Campaign") -> None:
+def print_plan(console: "Console", campaign: "Campaign[Job]") -> None:
     """Print the splits, the jobs and the folders of a campaign."""
     from rich.table import Table
 
     from mlffbench.run.evaluate.evaluation_job import choose_rows
 
-    suite = campaign.suite
+    suite, first = campaign.suite, campaign.jobs[0]
     console.print(f"suite {suite.name} v{suite.version}: {suite.summary}", markup=False)
     splits = Table(title="splits", title_justify="left", box=None, pad_edge=False)
     for column in ("split", "role", "shift", "structures", "molecules", "rule"):
         splits.add_column(column, overflow="fold")
     for split in campaign.splits:
-        rows = choose_rows(split, campaign.request.limit, campaign.request.seed)
+        rows = choose_rows(split, first.limit, first.seed)
         groups = {split.source.index.groups[split.source.index.record[r]] for r in rows}
         kind = split.shift.kind if split.shift else "–"
         counts = str(len(rows)), str(len(groups))

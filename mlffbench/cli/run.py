@@ -1,96 +1,47 @@
 """``run``: models on a suite, scored and printed."""
 
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
-from mlffbench.cli.plan import print_plan
-from mlffbench.cli.report import RUNS, leave_report
+from mlffbench.cli.plan import print_plan, request_of
+from mlffbench.cli.report import leave_report
 from mlffbench.cli.score import score_and_print
-from mlffbench.cli.shared.console import RunProgress, make_console, print_error, resumable
-from mlffbench.cli.shared.options import (
-    BatchAtomsOption,
-    Device,
-    DeviceOption,
-    Dtype,
-    DtypeOption,
-    Half,
-    HalfOption,
-    LimitOption,
-    ModelsOption,
-    ModesOption,
-    OutOption,
-    OverwriteOption,
-    SeedOption,
-    SettingsOption,
-    SuiteOption,
-    TrustOption,
-    Units,
-    UnitsOption,
-)
-
-if TYPE_CHECKING:
-    pass
+from mlffbench.cli.shared.asked import Asked, Kept, Share, spread
+from mlffbench.cli.shared.console import make_console, resumable
+from mlffbench.cli.shared.endings import end, tell_where
+from mlffbench.cli.shared.progress import ProgressBar
 
 
+@spread
 def run(
     *,
-    suite: SuiteOption,
-    model: ModelsOption = None,
-    mode: ModesOption = None,
-    settings: SettingsOption = None,
-    device: DeviceOption = Device.auto,
-    dtype: DtypeOption = Dtype.auto,
-    limit: LimitOption = None,
-    half: HalfOption = Half.test,
-    seed: SeedOption = 0,
-    batch_atoms: BatchAtomsOption = None,
-    out: OutOption = RUNS,
-    overwrite: OverwriteOption = False,
-    trust: TrustOption = False,
+    asked: Asked,
+    share: Share,
+    kept: Kept,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only plan.")] = False,
     diagnose: Annotated[
         bool,
         typer.Option(help="Also measure how far every split is from training."),
     ] = True,
-    units: UnitsOption = Units.mev,
 ) -> None:
     """Run models on a suite, score them and print the table.
 
     Stopped or killed, the same command goes on where it was.
     """
-    from mlffbench.cli.shared.resolving import mode_settings, names, resolve_device
-    from mlffbench.run.campaign import Request, prepare, run_campaign
+    request = request_of(asked, share, kept, diagnose=diagnose)
+    from mlffbench.run.loop import run_campaign
+    from mlffbench.run.request import resolve
 
-    request = Request(
-        suite=suite,
-        models=names(model),
-        modes=names(mode),
-        settings=mode_settings(settings),
-        half=half.value,
-        device=resolve_device(device),
-        dtype=None if dtype is Dtype.auto else dtype.value,
-        seed=seed,
-        limit=limit,
-        batch_atoms=batch_atoms,
-        out=out,
-        overwrite=overwrite,
-        trust=trust,
-        diagnose=diagnose,
-    )
     console = make_console()
-    campaign = prepare(request)
+    campaign = resolve(request)
     if dry_run:
         print_plan(console, campaign)
         return
-    with resumable(), RunProgress(console) as progress:
+    with resumable(), ProgressBar(console) as progress:
         done = run_campaign(campaign, progress)
-    for note in done.notes:
-        console.print(f"left out: {note}", style="dim", markup=False)
-    faults = [*done.faults, *score_and_print(console, done.folders, units)]
+    faults = [*done.faults, *score_and_print(console, done.folders, kept.units)]
+    tell_where(console, done.folders)
     if done.folders:
-        leave_report(console, out, done.folders)
-    for fault in faults:
-        print_error(fault)
-    if faults:
-        raise typer.Exit(1)
+        leave_report(console, kept.out, done.folders)
+    end(console, done.notes, faults)

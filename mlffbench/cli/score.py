@@ -5,12 +5,10 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from mlffbench.cli.report import RUNS
-from mlffbench.cli.shared.console import make_console, print_error
-from mlffbench.cli.shared.options import (
-    Units,
-    UnitsOption,
-)
+from mlffbench.cli.shared.asked import RUNS
+from mlffbench.cli.shared.console import make_console, print_table
+from mlffbench.cli.shared.endings import end
+from mlffbench.cli.shared.options import Units, UnitsOption
 from mlffbench.core.errors import BenchError
 
 if TYPE_CHECKING:
@@ -28,11 +26,8 @@ def score(
     """Recompute the metrics from stored predictions; no model is needed."""
     from mlffbench.run.folder import find_runs
 
-    faults = score_and_print(make_console(), find_runs(runs or [RUNS]), units)
-    for fault in faults:
-        print_error(fault)
-    if faults:
-        raise typer.Exit(1)
+    console = make_console()
+    end(console, [], score_and_print(console, find_runs(runs or [RUNS]), units))
 
 
 def score_and_print(
@@ -45,7 +40,6 @@ def score_and_print(
         force_table,
         radius_table,
     )
-    from mlffbench.report.tables.render import to_rich
     from mlffbench.run.evaluate.evaluation_score import score_run
 
     faults, scored = [], []
@@ -68,9 +62,5 @@ def score_and_print(
         if any(record.radius for record in records):
             made_of.insert(1, radius_table)
         for table in made_of:
-            made = table(records, units.value)
-            console.print(to_rich(made))
-            for note in made.notes:
-                console.print(f"· {note}", markup=False, style="dim")
-            console.print()
+            print_table(console, table(records, units.value))
     return faults

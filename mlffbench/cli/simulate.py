@@ -1,29 +1,15 @@
 """``simulate``: molecular dynamics of a suite's molecules."""
 
 from enum import StrEnum
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from mlffbench.cli.shared.console import RunProgress, make_console, print_error, resumable
-from mlffbench.cli.shared.options import (
-    BatchAtomsOption,
-    Device,
-    DeviceOption,
-    Dtype,
-    DtypeOption,
-    ModelsOption,
-    ModesOption,
-    OutOption,
-    OverwriteOption,
-    SeedOption,
-    SettingsOption,
-    SuiteOption,
-    TrustOption,
-    Units,
-    UnitsOption,
-)
+from mlffbench.cli.shared.asked import Asked, Kept, checked_values, spread
+from mlffbench.cli.shared.console import make_console, print_table, resumable
+from mlffbench.cli.shared.endings import end, tell_where
+from mlffbench.cli.shared.options import BatchAtomsOption, Units
+from mlffbench.cli.shared.progress import STEPS, ProgressBar
 from mlffbench.core.errors import BenchError
 
 if TYPE_CHECKING:
@@ -32,7 +18,6 @@ if TYPE_CHECKING:
     from mlffbench.dynamics.presets import Preset
     from mlffbench.run.folder import RunFolder
 
-RUNS = Path("runs")
 _HOW, _WHAT = "How molecules move", "What to run"
 
 
@@ -135,12 +120,10 @@ FormOption = Annotated[
 ]
 
 
+@spread
 def simulate(
     *,
-    suite: SuiteOption,
-    model: ModelsOption = None,
-    mode: ModesOption = None,
-    settings: SettingsOption = None,
+    asked: Asked,
     split: SplitsOption = None,
     limit: MoleculesOption = None,
     preset: PresetOption = "quick",
@@ -152,29 +135,21 @@ def simulate(
     hydrogen_mass: HydrogenOption = None,
     keep_heavy_masses: KeepOption = False,
     engine: EngineOption = Engine.batched,
-    device: DeviceOption = Device.auto,
-    dtype: DtypeOption = Dtype.auto,
-    seed: SeedOption = 0,
     batch_atoms: BatchAtomsOption = None,
     frames: FramesOption = 200,
     trajectory_format: FormOption = Form.extxyz,
-    out: OutOption = RUNS,
-    overwrite: OverwriteOption = False,
-    trust: TrustOption = False,
-    units: UnitsOption = Units.mev,
+    kept: Kept,
 ) -> None:
     """Move a suite's molecules and print who survives, for how long, and why not.
 
     Stopped or killed, the same command goes on where it was.
     """
-    from mlffbench.cli.shared.resolving import mode_settings, resolve_device, split_commas
-    from mlffbench.run.simulate.simulations import (
-        SimulationRequest,
-        prepare_simulations,
-        run_simulations,
-    )
+    values = checked_values(asked, kept)  # before torch is imported
+    from mlffbench.cli.shared.resolving import names
+    from mlffbench.run.loop import run_campaign
+    from mlffbench.run.request import SimulationRequest, resolve
 
-    values = {
+    changes = {
         "seeds": seeds,
         "duration": time,
         "time_step": time_step,
@@ -183,37 +158,24 @@ def simulate(
         "hydrogen_mass": hydrogen_mass,
     }
     request = SimulationRequest(
-        suite=suite,
-        preset=_preset(preset, values, keep_heavy_masses=keep_heavy_masses),
-        models=tuple(split_commas(model)),
-        modes=tuple(split_commas(mode)),
-        settings=mode_settings(settings),
-        splits=tuple(split_commas(split)),
+        **values,
+        preset=_preset(preset, changes, keep_heavy_masses=keep_heavy_masses),
+        splits=names(split),
         engine=engine.value,
-        device=resolve_device(device),
-        dtype=None if dtype is Dtype.auto else dtype.value,
-        seed=seed,
         limit=limit,
         batch_atoms=batch_atoms,
         frames=frames,
         form=trajectory_format.value,
-        out=out,
-        overwrite=overwrite,
-        trust=trust,
     )
     console = make_console()
-    with resumable(), RunProgress(console, "steps") as progress:
-        simulations = prepare_simulations(request)
-        for warning in simulations.warnings:
+    with resumable(), ProgressBar(console, STEPS) as progress:
+        campaign = resolve(request)
+        for warning in campaign.warnings:
             _warn(warning)
-        done = run_simulations(simulations, progress)
-    faults = [*done.faults, *_score_and_print(console, done.folders, units)]
-    for note in done.notes:
-        console.print(f"left out: {note}", style="dim", markup=False)
-    for fault in faults:
-        print_error(fault)
-    if faults:
-        raise typer.Exit(1)
+        done = run_campaign(campaign, progress)
+    faults = [*done.faults, *_score_and_print(console, done.folders, kept.units)]
+    tell_where(console, done.folders)
+    end(console, done.notes, faults)
 
 
 def _preset(
@@ -244,7 +206,6 @@ def _score_and_print(
 ) -> list[str]:
     """Score simulations and print their tables; return a sentence for each without."""
     from mlffbench.report.simulations_part import dynamics_tables
-    from mlffbench.report.tables.render import to_rich
     from mlffbench.run.simulate.simulation_score import write_scores
 
     faults, scored = [], []
@@ -261,8 +222,5 @@ def _score_and_print(
                 who = f"{record.model} {record.mode}"
                 faults.append(f"{who} moved nothing of {record.split!r}: {why}")
     for table in dynamics_tables(scored, units.value):
-        console.print(to_rich(table))
-        for note in table.notes:
-            console.print(f"· {note}", markup=False, style="dim")
-        console.print()
+        print_table(console, table)
     return faults

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 from mlffbench.cli.label import CacheDirOption, PriorOption, WorkersOption
 from mlffbench.cli.shared import train_options as options
-from mlffbench.cli.shared.console import RunProgress, make_console, resumable
+from mlffbench.cli.shared.console import make_console, resumable
 from mlffbench.cli.shared.options import (
     Device,
     DeviceOption,
@@ -15,6 +15,7 @@ from mlffbench.cli.shared.options import (
     SeedOption,
     SuiteOption,
 )
+from mlffbench.cli.shared.progress import ProgressBar
 from mlffbench.core.errors import BenchError, StoreError
 
 if TYPE_CHECKING:
@@ -60,6 +61,9 @@ def train(
     Writes OUT.safetensors and OUT.json, and OUT.csv with a line per epoch.
     """
     from mlffbench.cli.shared.resolving import resolve_device
+    from mlffbench.run.suite import load_suite
+
+    load_suite(suite)  # a typo in it is told before torch is imported
     from mlffbench.training.project import Order
 
     order = Order(
@@ -152,7 +156,8 @@ def _prepare(
     from mlffbench.core.structures import Structures
     from mlffbench.models.load import load_model
     from mlffbench.priors.prior_labels import label
-    from mlffbench.run.suite import load_splits, load_suite
+    from mlffbench.run.suite import load_suite
+    from mlffbench.run.suite_splits import load_splits
     from mlffbench.training.project import NETWORKS, prepare
 
     attaches = order.recipe == "attach-prior-head"
@@ -169,7 +174,7 @@ def _prepare(
         prior_version=cache.version,
     )
     options = ModelOptions(device=order.device, dtype=order.dtype)
-    with RunProgress(console) as progress:
+    with ProgressBar(console) as progress:
 
         def labeller(structures: Structures) -> Labels:
             progress.begin(f"prior labels, {order.prior}", structures.n_systems)

@@ -4,17 +4,16 @@ import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Literal, Protocol
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from mlffbench.core.errors import DataError
 from mlffbench.core.labels import Labels
+from mlffbench.core.roles import Role, ShiftKind, check_role, check_unique
 from mlffbench.core.structures import Structures
 
-Role = Literal["train", "id_val", "id_test", "ood_val", "ood_test"]
-ShiftKind = Literal["elements", "force_norm", "connectivity", "size", "charge"]
 Rows = NDArray[np.int64]
 
 
@@ -132,12 +131,7 @@ class Split:
     control: str = ""
 
     def __post_init__(self) -> None:
-        if self.name in {"val", "test"}:
-            msg = f"a split may not be called {self.name!r}: say whether it is ID or OOD"
-            raise DataError(msg)
-        if self.role.startswith("ood") != (self.shift is not None):
-            msg = f"split {self.name!r} with role {self.role!r}: OOD splits, and only "
-            raise DataError(msg + "they, state a shift")
+        check_role(self.name, self.role, has_shift=self.shift is not None)
 
     @cached_property
     def ids(self) -> list[str]:
@@ -177,14 +171,10 @@ def check_splits(splits: Sequence[Split]) -> None:
             split; a structure or, unless the split says why, a molecule of a split that
             is also in train.
     """
-    seen: set[tuple[str, str]] = set()
+    check_unique(splits)
     train_ids: set[tuple[str, str]] = set()
     train_groups: set[str] = set()
     for split in splits:
-        if (split.name, split.role) in seen:
-            msg = f"split {split.name!r} appears twice with role {split.role!r}"
-            raise DataError(msg)
-        seen.add((split.name, split.role))
         if split.role == "train":
             train_ids |= {(split.source.sha256, name) for name in split.ids}
             train_groups |= set(split.groups)

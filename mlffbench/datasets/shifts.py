@@ -26,8 +26,8 @@ from torch import Tensor
 
 from mlffbench.core.errors import DataError
 from mlffbench.core.graph import check_cutoff
+from mlffbench.core.roles import ShiftKind
 from mlffbench.core.spectrum import Spectra, SpectralReference, spectra
-from mlffbench.core.split import ShiftKind
 from mlffbench.core.structures import Structures
 
 DEFAULT_CUTOFF = 5.0

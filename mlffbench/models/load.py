@@ -6,7 +6,6 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
-from typing import NamedTuple
 
 from mlffbench.core.card import ModelCard
 from mlffbench.core.errors import BenchError, ModelError
@@ -14,42 +13,10 @@ from mlffbench.core.forcefield import ForceField, HasCard
 from mlffbench.core.model_options import DTYPES, ModelOptions
 from mlffbench.core.registry import Entry, Registry
 from mlffbench.models.catalog import ARGUMENTS, MODELS
+from mlffbench.models.model_spec import parse_spec
 
 FACTORY_FORM = "path/to/model.py:factory"
 _REQUIRED = ("name", "elements", "predict")
-
-
-class ModelSpec(NamedTuple):
-    """A model as typed, taken apart.
-
-    Attributes:
-        name: A catalogue name, or the path of a Python file.
-        argument: What follows the colon; empty when nothing does.
-        is_file: Whether ``name`` is a path.
-    """
-
-    name: str
-    argument: str
-    is_file: bool
-
-
-def parse_spec(spec: str) -> ModelSpec:
-    """Return the parts of a model as typed.
-
-    Args:
-        spec: ``name``, ``name:argument`` or ``path/to/model.py:factory``.
-
-    Example:
-        >>> parse_spec("ase:tblite.ase:TBLite?method=GFN2-xTB").argument
-        'tblite.ase:TBLite?method=GFN2-xTB'
-    """
-    path, _, attribute = spec.rpartition(":")
-    if path.endswith(".py") or spec.endswith(".py"):
-        if path.endswith(".py"):
-            return ModelSpec(path, attribute, is_file=True)
-        return ModelSpec(spec, "", is_file=True)
-    name, _, argument = spec.partition(":")
-    return ModelSpec(name, argument, is_file=False)
 
 
 def load_model(spec: str, options: ModelOptions) -> ForceField:

@@ -15,7 +15,6 @@
 import io
 import json
 import re
-import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -91,43 +90,6 @@ class RunFolder:
         finally:
             lock.release()
 
-    def is_complete(self, manifest: Mapping[str, Any], *, overwrite: bool) -> bool:
-        """Return whether this run is complete; make way for it where it is to start.
-
-        Args:
-            manifest: Content of ``run.json``; its ``fingerprint`` decides whether what is
-                in the folder is the same run.
-            overwrite: Delete finished, broken or other results instead of keeping or
-                refusing.
-
-        Raises:
-            StoreError: The folder holds another run, or a broken one.
-        """
-        try:
-            stored = self.read_manifest() if self.manifest_path.exists() else {}
-        except StoreError:
-            if not overwrite:
-                raise
-            stored = {}
-        same = stored.get("fingerprint") == manifest["fingerprint"]
-        complete = same and stored.get("status") == "complete"
-        if stored and not same and not overwrite:
-            msg = f"{self.path} holds a run with other settings ("
-            msg += f"{_first_difference(stored, manifest)}); choose another --out, or "
-            raise StoreError(msg + "delete it with --overwrite")
-        if not same or (complete and overwrite):
-            # parts first: without run.json nobody could tell whose they are
-            shutil.rmtree(self.parts, ignore_errors=True)
-            self.manifest_path.unlink(missing_ok=True)
-            return False
-        return complete
-
-    def begin(self, manifest: Mapping[str, Any]) -> None:
-        """Write ``run.json`` unless the run has begun before."""
-        make_folder(self.parts)
-        if not self.manifest_path.exists():
-            self.write_manifest({**manifest, "status": "running"})
-
     def write_manifest(self, manifest: Mapping[str, Any]) -> None:
         """Write ``run.json``."""
         content = {"schema_version": SCHEMA_VERSION, **manifest}
@@ -177,20 +139,13 @@ class RunFolder:
         except StoreError:
             return None
 
-    def finish(
-        self,
-        table: pd.DataFrame,
-        arrays: Mapping[str, Arrays],
-        manifest: Mapping[str, Any],
+    def write_predictions(
+        self, table: pd.DataFrame, arrays: Mapping[str, Arrays]
     ) -> None:
-        """Write the whole files, mark the run complete, then drop the parts."""
-        buffer = io.BytesIO()
-        pq.write_table(pa.Table.from_pandas(table, preserve_index=False), buffer)
-        write_atomic(self.path / "predictions.parquet", buffer.getvalue())
+        """Write the whole files of a run: a row per structure, and named arrays."""
+        write_table(self.path / "predictions.parquet", table)
         for name, content in arrays.items():
             write_arrays(self.path / f"{name}.npz", content)
-        self.write_manifest({**manifest, "status": "complete"})
-        shutil.rmtree(self.parts, ignore_errors=True)
 
     def read_table(self) -> pd.DataFrame:
         """Return ``predictions.parquet``.
@@ -262,6 +217,13 @@ def find_others(folders: Sequence[Path], manifest_name: str) -> list[RunFolder]:
     return [RunFolder(path, manifest_name) for path in sorted(found)]
 
 
+def write_table(path: Path, table: pd.DataFrame) -> None:
+    """Write a table as parquet, atomically."""
+    buffer = io.BytesIO()
+    pq.write_table(pa.Table.from_pandas(table, preserve_index=False), buffer)
+    write_atomic(path, buffer.getvalue())
+
+
 def write_arrays(path: Path, arrays: Arrays) -> None:
     """Write named arrays as an uncompressed npz, atomically; no pickles."""
     buffer = io.BytesIO()
@@ -282,17 +244,3 @@ def read_arrays(path: Path) -> Arrays:
     except (OSError, ValueError, BadZipFile, EOFError) as error:
         msg = f"{path} is missing or broken; repeat the run with --overwrite"
         raise StoreError(msg) from error
-
-
-def _first_difference(stored: Mapping[str, Any], manifest: Mapping[str, Any]) -> str:
-    """Return the first resolved value that differs, in words."""
-    for part in ("job", "mode", "model", "versions", "splits"):
-        old, new = stored.get(part), manifest[part]
-        if old == new:
-            continue
-        if not (isinstance(old, dict) and isinstance(new, dict)):
-            return f"{part} differ"
-        for key in sorted({*old, *new}):
-            if old.get(key) != new.get(key):
-                return f"{part}, {key}: {old.get(key)} there, {new.get(key)} now"
-    return "nothing that is stored tells which"

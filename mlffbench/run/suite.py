@@ -1,22 +1,20 @@
-"""Suites: what is trained on, what is tested, with which models and modes."""
+"""Suites: what is trained on, what is tested, with which models and modes.
 
-import inspect
-from collections.abc import Hashable, Mapping
+Reading and checking one imports no torch and opens no file of structures.
+"""
+
+from collections.abc import Hashable, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
-import numpy as np
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from mlffbench.core.card import DataCard
-from mlffbench.core.errors import DataError, SuiteError, UnknownNameError
-from mlffbench.core.split import Role, Shift, ShiftKind, Split, check_splits
+from mlffbench.core.errors import SuiteError, UnknownNameError
+from mlffbench.core.roles import Named, Role, ShiftKind, check_role, check_unique
 from mlffbench.datasets.catalog import DATASETS
-from mlffbench.datasets.download.local import state_of
 from mlffbench.datasets.download.table import DOWNLOADS
-from mlffbench.datasets.files.open import open_source
-from mlffbench.datasets.molecules.leaks import check_leaks
 from mlffbench.run.catalog import suite_rows, suites_folder
 
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$")]
@@ -127,6 +125,7 @@ def load_suite(name_or_path: str) -> tuple[Suite, Path]:
     Raises:
         UnknownNameError: It is neither a shipped name nor a file.
         SuiteError: The file is not a legal suite; the message names every offending key.
+        DataError: A split of it may not be called so, or lacks its shift.
     """
     path = Path(name_or_path)
     if path.suffix not in {".yaml", ".yml"}:
@@ -139,7 +138,9 @@ def load_suite(name_or_path: str) -> tuple[Suite, Path]:
         reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8 text"
         msg = f"cannot read the suite {path}: {reason}"
         raise SuiteError(msg) from error
-    return parse_suite(text, str(path)), path.parent
+    suite = parse_suite(text, str(path))
+    check_specs(suite)
+    return suite, path.parent
 
 
 def parse_suite(text: str, origin: str) -> Suite:
@@ -155,7 +156,7 @@ def parse_suite(text: str, origin: str) -> Suite:
     try:
         content: Any = yaml.load(text, Loader=_OneKeyEach)
     except (yaml.YAMLError, ValueError, RecursionError) as error:
-        msg = f"the suite {origin} is not YAML: {str(error).splitlines()[0]}"
+        msg = f"the suite {origin} is not YAML: {_place_of(error)}"
         raise SuiteError(msg) from error
     if not isinstance(content, dict):
         msg = (
@@ -173,24 +174,43 @@ def parse_suite(text: str, origin: str) -> Suite:
         raise SuiteError(msg) from error
 
 
-def load_splits(suite: Suite, folder: Path) -> tuple[Split, ...]:
-    """Return every split of a suite, checked for leaks.
+def _place_of(error: Exception) -> str:
+    """Return what is wrong with a YAML text, with its line where it is known."""
+    mark = getattr(error, "problem_mark", None)
+    told = getattr(error, "problem", None) or str(error).splitlines()[0]
+    return f"{told}, line {mark.line + 1}" if mark else told
 
-    Args:
-        suite: The suite.
-        folder: What its file names are relative to.
+
+def check_specs(suite: Suite) -> None:
+    """Check names, roles and controls of a suite's own splits; no file is opened.
+
+    The splits of a dataset are known once it is loaded, and checked then.
 
     Raises:
-        DataError: A file is missing or broken, or a split leaks.
-        SuiteError: There is no training split or no ID control.
+        DataError: A name, or the shift of a split, is not what it must be.
+        SuiteError: There is no training split, no ID control, or none of a name.
     """
     if suite.dataset is not None:
-        splits: tuple[Split, ...] = _of_dataset(suite, suite.dataset)
-    else:
-        splits = tuple(_read(spec, suite, folder) for spec in suite.splits)
+        return
+    for spec in suite.splits:
+        check_role(spec.name, spec.role, has_shift=spec.shift is not None)
+    check_unique(suite.splits)
+    check_controls(suite.name, suite.splits)
+
+
+def check_controls(suite: str, splits: Sequence[Named]) -> None:
+    """Check that there is a training split, an ID control, and every control named.
+
+    Args:
+        suite: Name of the suite, for messages.
+        splits: Its splits, or what is known of them before they are opened.
+
+    Raises:
+        SuiteError: One is not there.
+    """
     roles = {split.role for split in splits}
-    if "train" not in roles or "id_test" not in roles:
-        msg = f"the suite {suite.name!r} needs a split with role 'train' (energies are "
+    if not {"train", "id_test"} <= roles:
+        msg = f"the suite {suite!r} needs a split with role 'train' (energies are "
         raise SuiteError(msg + "aligned on it) and one with role 'id_test' (the control)")
     names = {split.name for split in splits if split.role.startswith("id")}
     for split in splits:
@@ -198,55 +218,7 @@ def load_splits(suite: Suite, folder: Path) -> tuple[Split, ...]:
             msg = (
                 f"split {split.name!r} names the control {split.control!r}, which is no "
             )
-            raise SuiteError(msg + f"ID split of suite {suite.name!r}")
-    check_splits(splits)
-    if suite.dataset is None:  # a registered dataset is checked by its own tests
-        check_leaks(splits)
-    return splits
-
-
-def _of_dataset(suite: Suite, dataset: str) -> tuple[Split, ...]:
-    make = DATASETS.load(dataset)
-    options = {} if suite.size is None else {"size": suite.size}
-    if options and "size" not in inspect.signature(make).parameters:
-        msg = f"the dataset {dataset!r} comes in one size; remove 'size' from the suite "
-        raise SuiteError(msg + repr(suite.name))
-    try:
-        return tuple(make(**options))
-    except DataError as error:
-        card = DATASETS.entry(dataset).card
-        downloads = card.downloads if isinstance(card, DataCard) else ()
-        if len(downloads) < 2 or all(state_of(key) == "yes" for key in downloads):  # noqa: PLR2004
-            raise
-        msg = f"{error}; for all that {suite.name} needs: mlffbench download {dataset}"
-        raise DataError(msg) from error
-
-
-def _read(spec: SplitSpec, suite: Suite, folder: Path) -> Split:
-    source = open_source(
-        folder / spec.file,
-        level_of_theory=spec.level_of_theory or suite.level_of_theory,
-        energy_unit=spec.energy_unit,
-        length_unit=spec.length_unit,
-    )
-    if source.index.n_structures == 0:
-        msg = (
-            f"{folder / spec.file} holds no structure; split {spec.name!r} would be empty"
-        )
-        raise DataError(msg)
-    shift = None
-    if spec.shift is not None:
-        shift = Shift(spec.shift.kind, spec.shift.rule or spec.rule)
-    return Split(
-        name=spec.name,
-        role=spec.role,
-        source=source,
-        rows=np.arange(source.index.n_structures),
-        rule=spec.rule,
-        shift=shift,
-        shares_molecules=spec.shares_molecules,
-        control=spec.control,
-    )
+            raise SuiteError(msg + f"ID split of suite {suite!r}")
 
 
 def needs(name: str) -> tuple[str, ...]:

@@ -28,7 +28,8 @@ from mlffbench.core.forcefield import (
 from mlffbench.core.labels import Labels
 from mlffbench.core.model_options import ModelOptions
 from mlffbench.core.structures import Structures
-from mlffbench.models.load import load_model, parse_spec
+from mlffbench.models.load import load_model
+from mlffbench.models.model_spec import parse_spec
 from mlffbench.models.twoheaded.checkpoint import SUFFIXES
 from mlffbench.training.examples import Baseline
 from mlffbench.training.training_plan import Part

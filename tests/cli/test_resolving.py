@@ -4,7 +4,7 @@ from typer.testing import CliRunner
 from mlffbench.cli.app import app
 from mlffbench.cli.shared.resolving import mode_settings
 from mlffbench.core.errors import BenchError
-from mlffbench.run.campaign import Request, prepare
+from mlffbench.run.request import Request, resolve
 
 
 def test_settings_are_numbers_where_they_can_be() -> None:
@@ -33,7 +33,7 @@ def test_what_is_typed_goes_before_the_suite() -> None:
         modes=("baseline", "rr"),
         settings={"rr": {"n_radii": 4}},
     )
-    jobs = {job.mode: dict(job.settings) for job in prepare(request).jobs}
+    jobs = {job.mode: dict(job.settings) for job in resolve(request).jobs}
     assert jobs == {"baseline": {}, "rr": {"n_radii": 4}}
 
 

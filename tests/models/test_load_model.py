@@ -9,7 +9,8 @@ from mlffbench.core.card import ALL_ELEMENTS
 from mlffbench.core.errors import ModelError, UnknownNameError
 from mlffbench.core.model_options import ModelOptions
 from mlffbench.models.catalog import ARGUMENTS, MODELS
-from mlffbench.models.load import ModelSpec, card_of, load_model, parse_spec
+from mlffbench.models.load import card_of, load_model
+from mlffbench.models.model_spec import ModelSpec, parse_spec
 
 HEAD = """
 import torch

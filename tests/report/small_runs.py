@@ -8,9 +8,10 @@ from typing import Any
 
 import numpy as np
 
-from mlffbench.run.campaign import Request, prepare, run_campaign
 from mlffbench.run.evaluate.evaluation_score import score_run
 from mlffbench.run.folder import RunFolder, read_arrays, write_arrays
+from mlffbench.run.loop import run_campaign
+from mlffbench.run.request import Request, resolve
 
 
 class Silent:
@@ -22,7 +23,7 @@ class Silent:
 def run_small(suite: Path, springs: str, out: Path) -> list[RunFolder]:
     """Run zero and springs; springs gets two modes that change its errors."""
     request = Request(suite=str(suite), models=("zero", springs), out=out)
-    folders = run_campaign(prepare(request), Silent()).folders
+    folders = run_campaign(resolve(request), Silent()).folders
     base = folders[-1]
     folders += [refined(base, "rr", 0.9), refined(base, "ttt", 0.4, unit="group")]
     for folder in folders:

@@ -6,9 +6,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mlffbench.core.errors import BenchError, DataError, SuiteError, UnknownNameError
-from mlffbench.run.campaign import Request, prepare
 from mlffbench.run.catalog import suite_rows, suites_folder
-from mlffbench.run.suite import load_splits, load_suite, needs, parse_suite
+from mlffbench.run.request import Request, resolve
+from mlffbench.run.suite import load_suite, needs, parse_suite
+from mlffbench.run.suite_splits import load_splits
 
 LEGAL = {
     "name": "toy",
@@ -26,9 +27,9 @@ def test_every_shipped_suite_loads_and_plans(
     monkeypatch.setenv("MLFFBENCH_DATA", str(tmp_path))
     if needs(name):  # its splits have tests of their own, on files of the true layout
         with pytest.raises(DataError, match="mlffbench download"):
-            prepare(Request(suite=name))
+            resolve(Request(suite=name))
         return
-    campaign = prepare(Request(suite=name))
+    campaign = resolve(Request(suite=name))
     assert campaign.suite.name == name
     assert campaign.jobs
     roles = {split.role for split in campaign.splits}

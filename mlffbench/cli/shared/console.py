@@ -4,20 +4,13 @@ import shlex
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from types import TracebackType
-from typing import Self
+from typing import TYPE_CHECKING
 
 import typer
 from rich.console import Console
-from rich.progress import (
-    BarColumn,
-    MofNCompleteColumn,
-    Progress,
-    TaskID,
-    TextColumn,
-    TimeElapsedColumn,
-    TimeRemainingColumn,
-)
+
+if TYPE_CHECKING:
+    from mlffbench.report.tables.record_tables import TextTable
 
 _WIDTH_OF_A_FILE = 160
 
@@ -49,56 +42,11 @@ def resumable() -> Iterator[None]:
         raise typer.Exit(1) from None
 
 
-class RunProgress:
-    """A bar on a terminal, a line per tenth elsewhere.
+def print_table(console: Console, table: "TextTable") -> None:
+    """Print a table and its notes."""
+    from mlffbench.report.tables.render import to_rich
 
-    Args:
-        console: Where to print.
-        unit: What is counted.
-    """
-
-    def __init__(self, console: Console, unit: str = "structures") -> None:
-        self._console, self._unit = console, unit
-        self._bar = Progress(
-            TextColumn("{task.description}"),
-            BarColumn(),
-            MofNCompleteColumn(),
-            TimeElapsedColumn(),
-            TimeRemainingColumn(),
-            console=console,
-            disable=not console.is_terminal,
-            transient=True,
-        )
-        self._task: TaskID | None = None
-        self._title, self._done, self._total, self._said = "", 0, 0, 0
-
-    def __enter__(self) -> Self:
-        self._bar.start()
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self._bar.stop()
-
-    def begin(self, title: str, n_structures: int) -> None:
-        """Start counting a job."""
-        if self._task is not None:
-            self._bar.remove_task(self._task)
-        self._task = self._bar.add_task(title, total=n_structures)
-        self._title, self._done, self._total, self._said = title, 0, n_structures, 0
-
-    def advance(self, n_structures: int) -> None:
-        """Count finished structures."""
-        self._done += n_structures
-        if self._task is not None:
-            self._bar.advance(self._task, n_structures)
-        tenth = 10 * self._done // max(self._total, 1)
-        if not self._console.is_terminal and tenth > self._said:
-            self._said = tenth
-            self._console.print(
-                f"{self._title}: {self._done} of {self._total} {self._unit}"
-            )
+    console.print(to_rich(table))
+    for note in table.notes:
+        console.print(f"· {note}", markup=False, style="dim")
+    console.print()

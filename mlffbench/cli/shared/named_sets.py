@@ -15,7 +15,8 @@ from mlffbench.datasets.files.open import open_source
 from mlffbench.diagnostics.diagnostic import Sample
 from mlffbench.run.catalog import suite_rows
 from mlffbench.run.evaluate.evaluation_job import choose_rows
-from mlffbench.run.suite import load_splits, load_suite
+from mlffbench.run.suite import load_suite
+from mlffbench.run.suite_splits import load_splits
 
 
 def sample_of(

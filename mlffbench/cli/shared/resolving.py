@@ -1,12 +1,15 @@
 """From what was typed to what is meant."""
 
 from collections.abc import Sequence
-
-import torch
+from typing import TYPE_CHECKING
 
 from mlffbench.cli.shared.options import Device, Dtype
 from mlffbench.core.errors import BenchError
-from mlffbench.core.model_options import ModelOptions
+
+if TYPE_CHECKING:
+    from mlffbench.core.model_options import ModelOptions
+
+Value = str | int | float | bool
 
 
 def resolve_device(device: Device) -> str:
@@ -15,6 +18,8 @@ def resolve_device(device: Device) -> str:
     Raises:
         BenchError: CUDA was asked for and there is none.
     """
+    import torch
+
     available = torch.cuda.is_available()
     if device is Device.cuda and not available:
         msg = "--device cuda: torch finds no CUDA device here; use --device cpu, or see "
@@ -22,12 +27,17 @@ def resolve_device(device: Device) -> str:
     return "cuda" if available and device is not Device.cpu else "cpu"
 
 
-def model_options(device: Device, dtype: Dtype, *, trust: bool) -> ModelOptions:
+def resolve_dtype(dtype: Dtype) -> str | None:
+    """Return ``float32`` or ``float64``; None for each model's own default."""
+    return None if dtype is Dtype.auto else dtype.value
+
+
+def model_options(device: Device, dtype: Dtype, *, trust: bool) -> "ModelOptions":
     """Return how a model is to be loaded."""
+    from mlffbench.core.model_options import ModelOptions
+
     return ModelOptions(
-        device=resolve_device(device),
-        dtype=None if dtype is Dtype.auto else dtype.value,
-        trust=trust,
+        device=resolve_device(device), dtype=resolve_dtype(dtype), trust=trust
     )
 
 
@@ -45,17 +55,20 @@ def names(values: list[str] | None) -> tuple[str, ...]:
     """
     found = tuple(split_commas(values))
     if values and not found:
-        raise BenchError("an empty name was given for --model or --mode; leave it out")
+        msg = "an empty name was given for --model, --mode or --split; leave it out"
+        raise BenchError(msg)
     return found
 
 
-def mode_settings(values: list[str] | None) -> dict[str, dict[str, str | int | float]]:
+def mode_settings(
+    values: list[str] | None,
+) -> dict[str, dict[str, Value]]:
     """Return mode -> settings of texts like ``"rr.criterion=quantile"``.
 
     Raises:
         BenchError: A text is not of that form.
     """
-    settings: dict[str, dict[str, str | int | float]] = {}
+    settings: dict[str, dict[str, Value]] = {}
     for text in values or []:
         target, equals, value = text.partition("=")
         mode, dot, name = target.partition(".")
@@ -66,7 +79,9 @@ def mode_settings(values: list[str] | None) -> dict[str, dict[str, str | int | f
     return settings
 
 
-def _number_or_text(value: str) -> str | int | float:
+def _number_or_text(value: str) -> Value:
+    if value in {"true", "false"}:
+        return value == "true"
     for kind in (int, float):
         try:
             return kind(value)

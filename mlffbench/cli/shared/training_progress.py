@@ -1,20 +1,12 @@
-"""How a training is shown: a bar with validation errors, or plain lines."""
+"""How a training is shown: a bar per stage with the latest validation errors."""
 
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
 from rich.console import Console
-from rich.progress import (
-    BarColumn,
-    MofNCompleteColumn,
-    Progress,
-    TaskID,
-    TextColumn,
-    TimeElapsedColumn,
-    TimeRemainingColumn,
-)
 
+from mlffbench.cli.shared.progress import EPOCHS, ProgressBar
 from mlffbench.core.errors import BenchError
 
 if TYPE_CHECKING:
@@ -27,7 +19,9 @@ _EVERY = 10
 
 
 class TrainingProgress:
-    """A bar per stage with the force errors of all validation splits, in meV/Å.
+    """Tells a bar, and TensorBoard where it is asked for, of every epoch.
+
+    Force errors of all validation splits are in meV/Å.
 
     Args:
         console: Where to print.
@@ -39,24 +33,13 @@ class TrainingProgress:
     """
 
     def __init__(self, console: Console, tensorboard: Path | None) -> None:
-        self._console = console
-        self._bar = Progress(
-            TextColumn("{task.description}"),
-            BarColumn(bar_width=20),
-            MofNCompleteColumn(),
-            TimeElapsedColumn(),
-            TimeRemainingColumn(),
-            TextColumn("{task.fields[errors]}"),
-            console=console,
-            disable=not console.is_terminal,
-        )
-        self._task: TaskID | None = None
-        self._epochs = 0
+        self._bar = ProgressBar(console, EPOCHS)
+        self._epochs = self._done = 0
         self._latest: dict[str, float] = {}
         self._writer = None if tensorboard is None else _open_writer(tensorboard)
 
     def __enter__(self) -> Self:
-        self._bar.start()
+        self._bar.__enter__()
         return self
 
     def __exit__(
@@ -65,29 +48,26 @@ class TrainingProgress:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        self._bar.stop()
+        self._bar.__exit__(kind, error, trace)
         if self._writer is not None:
             self._writer.close()
 
     def begin(self, stage: "StagePlan", n_done: int) -> None:
         """Start the bar of a stage."""
-        self._latest, self._epochs = {}, stage.epochs
-        self._task = self._bar.add_task(
-            f"stage {stage.name}", total=stage.epochs, completed=n_done, errors=""
-        )
+        self._latest, self._epochs, self._done = {}, stage.epochs, n_done
+        self._bar.begin(f"stage {stage.name}", stage.epochs, n_done)
 
     def epoch(self, row: "Row") -> None:
         """Show a finished epoch."""
         fresh = {name: value for name, value in row.items() if name not in _PLAIN}
         self._latest |= fresh
         text = "  ".join(f"{k} {1000 * v:.0f}" for k, v in self._latest.items())
-        if self._task is not None:
-            self._bar.update(self._task, completed=row["epoch"], errors=f"{text} meV/Å")
-        due = row["epoch"] % _EVERY == 0 or row["epoch"] in {1, self._epochs}
-        if not self._console.is_terminal and due:
+        self._bar.advance(row["epoch"] - self._done, f"{text} meV/Å")
+        self._done = row["epoch"]
+        if row["epoch"] % _EVERY == 0 or row["epoch"] in {1, self._epochs}:
             start = f"stage {row['stage']}, epoch {row['epoch']} of {self._epochs}"
             rest = f"loss {row['loss']:.4g}; forces MAE in meV/Å: {text}"
-            self._console.print(f"{start}: {rest}", markup=False, soft_wrap=True)
+            self._bar.note_where_plain(f"{start}: {rest}")
         if self._writer is not None:
             values = {"loss": row["loss"], "learning_rate": row["learning_rate"], **fresh}
             for name, value in values.items():

@@ -7,7 +7,8 @@ from typing import NamedTuple
 import numpy as np
 
 from mlffbench.core.errors import DataError
-from mlffbench.core.split import Role, Shift, ShiftKind, Split
+from mlffbench.core.roles import Role, ShiftKind
+from mlffbench.core.split import Shift, Split
 from mlffbench.datasets.download.local import files_of
 from mlffbench.datasets.files.extxyz import ExtxyzFile
 

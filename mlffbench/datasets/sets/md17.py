@@ -5,7 +5,8 @@ from typing import Any
 
 import numpy as np
 
-from mlffbench.core.split import Role, Rows, Shift, Split
+from mlffbench.core.roles import Role
+from mlffbench.core.split import Rows, Shift, Split
 from mlffbench.datasets.download.local import files_of
 from mlffbench.datasets.files.npz import NpzFile
 from mlffbench.datasets.index.joined import JoinedSource

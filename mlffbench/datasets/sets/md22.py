@@ -6,7 +6,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mlffbench.core.errors import DataError
-from mlffbench.core.split import Role, Rows, Shift, Split
+from mlffbench.core.roles import Role
+from mlffbench.core.split import Rows, Shift, Split
 from mlffbench.datasets.download.local import data_folder, files_of
 from mlffbench.datasets.index.index import Counter
 from mlffbench.datasets.index.indexed import IndexedFile

@@ -7,8 +7,9 @@ import numpy as np
 
 from mlffbench.core.card import elements
 from mlffbench.core.errors import DataError
+from mlffbench.core.roles import Role, ShiftKind
 from mlffbench.core.spectrum import SpectralReference
-from mlffbench.core.split import Role, Rows, Shift, ShiftKind, Source, Split
+from mlffbench.core.split import Rows, Shift, Source, Split
 from mlffbench.core.structures import Structures
 from mlffbench.datasets.download.local import data_folder, files_of
 from mlffbench.datasets.index.index import Counter

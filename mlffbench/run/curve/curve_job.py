@@ -1,33 +1,27 @@
 """Curve: error against the number of fine-tuning labels, from several starts."""
 
-import hashlib
 import json
-import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
-from typing import Any, Literal, Protocol, Self, cast, runtime_checkable
+from pathlib import Path
+from typing import Any, Literal, NamedTuple, Protocol, Self, cast, runtime_checkable
 
 import numpy as np
 import torch
 
 from mlffbench.core.errors import BenchError, CapabilityError
-from mlffbench.core.forcefield import ForceField, HasPriorHead, HasWeights
+from mlffbench.core.forcefield import ForceField, HasPriorHead
 from mlffbench.core.labels import Labels
 from mlffbench.core.split import Split
 from mlffbench.core.structures import Structures
 from mlffbench.metrics.forces import forces_mae
+from mlffbench.models.load import card_of
 from mlffbench.refine.prior_head import PriorLabels, require_prior_head
 from mlffbench.refine.ttt import PriorTuning
 from mlffbench.run.evaluate.evaluation_job import BATCH_ATOMS
-from mlffbench.run.evaluate.execute import Progress
-from mlffbench.run.folder import Arrays, RunFolder, write_arrays
-from mlffbench.run.provenance import (
-    command_line,
-    file_hashes,
-    git_state,
-    hardware,
-    versions,
-)
+from mlffbench.run.folder import CURVE, Arrays, RunFolder, run_folder, write_arrays
+from mlffbench.run.provenance import model_manifest
+from mlffbench.run.work import Progress
 from mlffbench.training.epochs import Trainable
 from mlffbench.training.examples import Examples
 from mlffbench.training.finetune import FineTuning, draw_order, fine_tune
@@ -81,27 +75,15 @@ class CurveJob:
     seed: int
     settings: tuple[tuple[str, str | int | float | bool], ...] = ()
 
+    @property
+    def label(self) -> str:
+        """What messages call it."""
+        return self.model
+
     def as_dict(self) -> dict[str, Any]:
         """Return the values by name."""
         values = {**asdict(self), "settings": dict(self.settings)}
         return json.loads(json.dumps(values))  # type: ignore[no-any-return]
-
-
-@dataclass(frozen=True, slots=True, eq=False, kw_only=True)
-class CurveWork:
-    """A job with everything it needs in hand.
-
-    Attributes:
-        job: The job.
-        model: The loaded model.
-        pool: Splits that labels are drawn from (val halves).
-        tests: Splits that errors are taken on: OOD test halves, then the ID controls.
-    """
-
-    job: CurveJob
-    model: ForceField
-    pool: Sequence[Split]
-    tests: Sequence[Split]
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,37 +105,90 @@ def points_of(job: CurveJob) -> list[Point]:
     ]
 
 
-def trace_curve(
-    work: CurveWork, folder: RunFolder, progress: Progress, *, overwrite: bool = False
-) -> None:
-    """Compute the points of a curve that are missing and write its folder.
+class Inputs(NamedTuple):
+    """What a curve is computed on.
 
-    Killed at any moment, the same call goes on after the last finished point and ends
-    with the same ``errors.npz``.
+    Labels go from here to fine_tune and to forces_mae, and nowhere else.
 
-    Args:
-        work: The job.
-        folder: Where its results belong.
-        progress: Told of points.
-        overwrite: Delete the results of other settings instead of refusing.
-
-    Raises:
-        CapabilityError: The model cannot be fine-tuned, or has no prior head for ttt.
-        StoreError: The folder cannot be written or holds another curve.
-        BenchError: A fine-tuning diverges.
+    Attributes:
+        examples: The pool, labelled.
+        geometries: Per test.
+        references: Their labels.
     """
-    _check(work)
-    with folder.locked():
-        manifest = _manifest(work)
-        if folder.is_complete(manifest, overwrite=overwrite):
-            return
-        folder.begin(manifest)
-        points = points_of(work.job)
-        progress.begin(f"{work.job.model} curve", len(points))
-        # labels go from here to fine_tune and to forces_mae, and nowhere else
-        examples = Examples.merge([_labelled(split) for split in work.pool])
-        references = [split.reference for split in work.tests]
-        geometries = [split.structures for split in work.tests]
+
+    examples: Examples
+    geometries: list[Structures]
+    references: list[Labels]
+
+
+@dataclass(frozen=True, slots=True, eq=False, kw_only=True)
+class CurveWork:
+    """A job with everything it needs in hand.
+
+    Attributes:
+        job: The job.
+        model: The loaded model.
+        pool: Splits that labels are drawn from (val halves).
+        tests: Splits that errors are taken on: OOD test halves, then the ID controls.
+    """
+
+    job: CurveJob
+    model: ForceField
+    pool: Sequence[Split]
+    tests: Sequence[Split]
+
+    def check(self) -> None:
+        """Raise CapabilityError when the model cannot be fine-tuned, or not from ttt."""
+        model = self.model
+        if not isinstance(model, _Tunable) or not model.parameters_of("ref"):
+            msg = (
+                f"model {model.name!r} cannot be fine-tuned here: expected a two-headed "
+            )
+            raise CapabilityError(msg + "network, see mlffbench train")
+        if "ttt" in self.job.modes:
+            require_prior_head(model, "starting from 'ttt'")
+
+    def decides(self) -> dict[str, Any]:
+        """Return everything that decides the errors."""
+        model = model_manifest(self.job.model, self.model, card_of(self.model))
+        del model["card"]  # fingerprints of curves have never held it
+        return {
+            "job": self.job.as_dict(),
+            "splits": [
+                {"name": s.name, "role": s.role, "sha256": s.sha256}
+                for s in (*self.pool, *self.tests)
+            ],
+            "model": model,
+            "mode": {"name": "finetune-curve"},
+        }
+
+    def about(self) -> dict[str, Any]:
+        """Return nothing: the job says it all."""
+        return {}
+
+    def read(self) -> Inputs:
+        """Return the labelled pool and the tests.
+
+        Raises:
+            DataError: A structure or a label cannot be read.
+        """
+        return Inputs(
+            examples=Examples.merge([_labelled(split) for split in self.pool]),
+            geometries=[split.structures for split in self.tests],
+            references=[split.reference for split in self.tests],
+        )
+
+    def compute(
+        self, inputs: Inputs, folder: RunFolder, progress: Progress
+    ) -> dict[str, Any]:
+        """Compute the points that are missing and write the results.
+
+        Raises:
+            StoreError: The folder cannot be written.
+            BenchError: A fine-tuning diverges.
+        """
+        points = points_of(self.job)
+        progress.begin(f"{self.job.model} curve", len(points))
         starts: dict[str, ForceField] = {}
         parts: list[Arrays] = []
         for number, point in enumerate(points):
@@ -161,32 +196,58 @@ def trace_curve(
             part = folder.read_part(number, key)
             if part is None:
                 if point.mode not in starts:
-                    starts[point.mode] = _start(work, point.mode)
-                tuned = _tuned(work, starts[point.mode], examples, point)
+                    starts[point.mode] = _start(self, point.mode)
+                tuned = _tuned(self, starts[point.mode], inputs.examples, point)
                 errors = [
-                    _errors(work, tuned, *pair)
-                    for pair in zip(geometries, references, strict=True)
+                    _errors(self, tuned, *pair)
+                    for pair in zip(inputs.geometries, inputs.references, strict=True)
                 ]
                 part = {"rows": key, "error": np.concatenate(errors)}
                 folder.write_part(number, part)
             parts.append(part)
             progress.advance(1)
-        write_arrays(folder.path / "errors.npz", _joined(work, points, geometries, parts))
-        folder.write_manifest({**manifest, "status": "complete"})
-        shutil.rmtree(folder.parts, ignore_errors=True)
+        joined = _joined(self, points, inputs.geometries, parts)
+        write_arrays(folder.path / "errors.npz", joined)
+        return {}
 
 
-def _check(work: CurveWork) -> None:
-    for mode in work.job.modes:
+@dataclass(frozen=True, slots=True, eq=False, kw_only=True)
+class Curve:
+    """What all curves of a suite share.
+
+    Attributes:
+        pool: Splits that labels are drawn from.
+        tests: Splits that errors are taken on.
+    """
+
+    pool: tuple[Split, ...]
+    tests: tuple[Split, ...]
+
+    @property
+    def splits(self) -> tuple[Split, ...]:
+        """The splits of both."""
+        return (*self.pool, *self.tests)
+
+    def folder(self, out: Path, job: CurveJob) -> RunFolder:
+        """Return where a job's results belong: beside the runs of its model."""
+        path = run_folder(out, job.suite, job.model, "finetune-curve").path
+        return RunFolder(path, CURVE)
+
+    def work(self, job: CurveJob, model: ForceField) -> CurveWork:
+        """Return a job with everything it needs."""
+        return CurveWork(job=job, model=model, pool=self.pool, tests=self.tests)
+
+
+def check_starts(modes: Sequence[str]) -> None:
+    """Check that modes leave weights to fine-tune from.
+
+    Raises:
+        BenchError: One does not.
+    """
+    for mode in modes:
         if mode not in MODES:
             msg = f"mode {mode!r} leaves no weights to fine-tune from; expected "
             raise BenchError(msg + " or ".join(MODES))
-    model = work.model
-    if not isinstance(model, _Tunable) or not model.parameters_of("ref"):
-        msg = f"model {model.name!r} cannot be fine-tuned here: expected a two-headed "
-        raise CapabilityError(msg + "network, see mlffbench train")
-    if "ttt" in work.job.modes:
-        require_prior_head(model, "starting from 'ttt'")
 
 
 def _labelled(split: Split) -> Examples:
@@ -269,32 +330,4 @@ def _joined(
         "role": np.concatenate([np.full(len(s.rows), s.role) for s in work.tests]),
         "molecule": np.asarray([g for s in work.tests for g in s.groups], dtype=np.str_),
         "n_atoms": np.concatenate([one.sizes.numpy() for one in geometries]),
-    }
-
-
-def _manifest(work: CurveWork) -> dict[str, Any]:
-    model = work.model
-    decides = {
-        "job": work.job.as_dict(),
-        "splits": [
-            {"name": s.name, "role": s.role, "sha256": s.sha256}
-            for s in (*work.pool, *work.tests)
-        ],
-        "model": {
-            "name": model.name,
-            "files": file_hashes(work.job.model),
-            "weights_sha256": model.weights_sha256
-            if isinstance(model, HasWeights)
-            else "",
-        },
-        "mode": {"name": "finetune-curve"},
-        "versions": versions(),
-    }
-    text = json.dumps(decides, sort_keys=True, default=str)
-    return {
-        "fingerprint": hashlib.sha256(text.encode()).hexdigest(),
-        **decides,
-        "git": git_state(),
-        "hardware": hardware(work.job.device),
-        "command": command_line(),
     }

@@ -20,11 +20,11 @@ from mlffbench.models.cutoffs import Candidate, candidates_of, radii_of, scopes_
 from mlffbench.models.load import card_of, load_model
 from mlffbench.run.evaluate.chosen_radii import Oracle, identity_of, names_of
 from mlffbench.run.evaluate.evaluation_score import score_run
-from mlffbench.run.evaluate.execute import Progress
 from mlffbench.run.evaluate.predict import predict_each
 from mlffbench.run.evaluate.stored import StoredRun, StoredSplit
 from mlffbench.run.folder import RunFolder
 from mlffbench.run.provenance import model_manifest
+from mlffbench.run.work import Progress
 
 SMALLEST, N_RADII = 3.0, 10
 """The grid of `RadiusRefinement`'s defaults."""

@@ -49,6 +49,11 @@ class Job:
     batch_atoms: int
     settings: tuple[tuple[str, str | int | float | bool], ...] = ()
 
+    @property
+    def label(self) -> str:
+        """What messages call it."""
+        return f"{self.model} {self.mode}"
+
     def as_dict(self) -> dict[str, object]:
         """Return the values by name."""
         return {**asdict(self), "settings": dict(self.settings)}

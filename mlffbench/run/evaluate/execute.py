@@ -2,10 +2,11 @@
 
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
-from typing import Any, Protocol
+from functools import cached_property
+from pathlib import Path
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -13,8 +14,10 @@ import torch
 
 from mlffbench.core.card import ModelCard
 from mlffbench.core.forcefield import ForceField
-from mlffbench.core.split import Split
+from mlffbench.core.model_options import DTYPES
+from mlffbench.core.split import Rows, Split
 from mlffbench.core.structures import Structures
+from mlffbench.models.load import card_of
 from mlffbench.refine.baseline import Baseline
 from mlffbench.refine.refiner import LearnsFromTraining, Refiner, Training
 from mlffbench.run.evaluate.evaluation_job import (
@@ -25,15 +28,10 @@ from mlffbench.run.evaluate.evaluation_job import (
     why_skipped,
 )
 from mlffbench.run.evaluate.predict import Prediction, predict_batch
-from mlffbench.run.folder import Arrays, RunFolder
-from mlffbench.run.provenance import (
-    command_line,
-    git_state,
-    hardware,
-    model_manifest,
-    peak_memory_mb,
-    versions,
-)
+from mlffbench.run.folder import Arrays, RunFolder, run_folder
+from mlffbench.run.provenance import model_manifest, peak_memory_mb
+from mlffbench.run.suite import Suite
+from mlffbench.run.work import Progress, make_refiner, mode_manifest
 
 
 def assemble(
@@ -112,7 +110,7 @@ def _blank_table(
     )
 
 
-def inputs(
+def read_inputs(
     splits: Sequence[Split], rows: list[np.ndarray], geometries: Sequence[Structures]
 ) -> dict[str, Arrays]:
     """Return geometries and reference labels: what scoring needs beside predictions."""
@@ -136,23 +134,21 @@ def inputs(
     }
 
 
-_DTYPES = {"float32": torch.float32, "float64": torch.float64}
+class Inputs(NamedTuple):
+    """What a job is computed on.
+
+    Attributes:
+        geometries: Per split, what the model sees.
+        stored: Geometries and reference labels as the folder keeps them for scoring; no
+            refinement and no model gets them.
+    """
+
+    geometries: list[Structures]
+    stored: dict[str, Arrays]
 
 
-class Progress(Protocol):
-    """Whoever wants to know how far a job is."""
-
-    def begin(self, title: str, n_structures: int) -> None:
-        """A job starts."""
-        ...
-
-    def advance(self, n_structures: int) -> None:
-        """Structures were finished."""
-        ...
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Work:
+@dataclass(frozen=True, eq=False, kw_only=True)
+class EvaluationWork:
     """A job with everything it needs in hand.
 
     Attributes:
@@ -160,7 +156,7 @@ class Work:
         splits: The splits it touches, train among them.
         model: The loaded model, with its card.
         refiner: The refinement of the job's mode.
-        suite_manifest: The suite as resolved, for ``run.json``.
+        suite: The suite as resolved, for ``run.json``.
     """
 
     job: Job
@@ -168,77 +164,131 @@ class Work:
     model: ForceField
     card: ModelCard
     refiner: Refiner
-    suite_manifest: dict[str, Any]
+    suite: Mapping[str, Any]
 
     @property
     def dtype(self) -> torch.dtype:
         """Floating-point type of the structures the model sees."""
-        return _DTYPES[self.job.dtype or self.card.dtype]
+        return DTYPES[self.job.dtype or self.card.dtype]
 
+    def check(self) -> None:
+        """Raise CapabilityError when the model lacks what the mode needs."""
+        self.refiner.check(self.model)
+        if isinstance(self.refiner, LearnsFromTraining):
+            training = training_of(self.job.suite, self.splits, self.job.seed)
+            self.refiner.learn(self.model, training)
 
-def execute(
-    work: Work, folder: RunFolder, progress: Progress, *, overwrite: bool = False
-) -> None:
-    """Compute what is missing of a job and write its folder.
+    def decides(self) -> dict[str, Any]:
+        """Return everything that decides the predictions."""
+        pairs = zip(self.splits, self.rows, strict=True)
+        return {
+            "job": self.job.as_dict(),
+            "splits": [_entry(split, chosen) for split, chosen in pairs],
+            "model": model_manifest(self.job.model, self.model, self.card),
+            "mode": mode_manifest(self.refiner, self.model),
+        }
 
-    Killed at any moment, the same call goes on from the last finished batch and ends with
-    the same predictions, byte for byte.
+    def about(self) -> dict[str, Any]:
+        """Return the suite and what the model computes in."""
+        return {"suite": self.suite, "dtype": str(self.dtype).removeprefix("torch.")}
 
-    Args:
-        work: The job.
-        folder: Where its results belong.
-        progress: Told of every finished batch.
-        overwrite: Delete the results of other settings instead of refusing.
+    def read(self) -> Inputs:
+        """Return geometries and labels of every split.
 
-    Raises:
-        ModelError: The mode needs a capability the model lacks, or it breaks a promise.
-        StoreError: The folder cannot be written or holds another run.
-        DataError: A structure cannot be read.
-    """
-    work.refiner.check(work.model)
-    if isinstance(work.refiner, LearnsFromTraining):
-        training = training_of(work.job.suite, work.splits, work.job.seed)
-        work.refiner.learn(work.model, training)
-    rows = [choose_rows(s, work.job.limit, work.job.seed) for s in work.splits]
-    skipped = [_skipped(s, r, work.card) for s, r in zip(work.splits, rows, strict=True)]
-    batches = [
-        batch
-        for number, split in enumerate(work.splits)
-        for batch in plan_batches(
-            number,
-            split,
-            rows[number][[why is None for why in skipped[number]]],
-            unit=_refiner_of(split, work.refiner).unit,
-            batch_atoms=work.job.batch_atoms,
-        )
-    ]
-    with folder.locked():
-        manifest = _manifest(work, rows)
-        if folder.is_complete(manifest, overwrite=overwrite):
-            return
-        # read everything once before computing anything: bad data is told at once
+        Raises:
+            DataError: A structure or a label cannot be read.
+        """
         geometries = [
             split.source.structures(these)
-            for split, these in zip(work.splits, rows, strict=True)
+            for split, these in zip(self.splits, self.rows, strict=True)
         ]
-        known = inputs(work.splits, rows, geometries)
-        folder.begin(manifest)
-        title = f"{work.job.model} {work.job.mode}"
-        progress.begin(title, sum(len(batch.rows) for batch in batches))
+        return Inputs(geometries, read_inputs(self.splits, self.rows, geometries))
+
+    def compute(
+        self, inputs: Inputs, folder: RunFolder, progress: Progress
+    ) -> dict[str, Any]:
+        """Predict what is missing and write the results.
+
+        Raises:
+            ModelError: The model breaks a promise.
+            StoreError: The folder cannot be written.
+        """
+        rows = self.rows
+        skipped = [
+            _skipped(split, these, self.card)
+            for split, these in zip(self.splits, rows, strict=True)
+        ]
+        batches = self._batches(rows, skipped)
+        total = sum(len(batch.rows) for batch in batches)
+        progress.begin(self.job.label, total)
         place = [{int(row): at for at, row in enumerate(these)} for these in rows]
         parts = []
         for number, batch in enumerate(batches):
             part = folder.read_part(number, batch.rows)
             if part is None:
                 places = [place[batch.split][int(row)] for row in batch.rows]
-                structures = geometries[batch.split].select(places)
-                part = {**_compute(work, batch, structures), "rows": batch.rows}
+                structures = inputs.geometries[batch.split].select(places)
+                part = {**_predict(self, batch, structures), "rows": batch.rows}
                 folder.write_part(number, part)
             parts.append(part)
             progress.advance(len(batch.rows))
-        table, forces, costs = assemble(work.splits, rows, skipped, batches, parts)
-        arrays = {"forces": {"forces": forces}, **known}
-        folder.finish(table, arrays, {**manifest, **costs, "finished": _now()})
+        table, forces, costs = assemble(self.splits, rows, skipped, batches, parts)
+        arrays = {"forces": {"forces": forces}, **inputs.stored}
+        folder.write_predictions(table, arrays)
+        return costs
+
+    @cached_property
+    def rows(self) -> list[Rows]:
+        """Chosen rows of each split."""
+        return [choose_rows(s, self.job.limit, self.job.seed) for s in self.splits]
+
+    def _batches(
+        self, rows: Sequence[Rows], skipped: Sequence[Sequence[str | None]]
+    ) -> list[Batch]:
+        return [
+            batch
+            for number, split in enumerate(self.splits)
+            for batch in plan_batches(
+                number,
+                split,
+                rows[number][[why is None for why in skipped[number]]],
+                unit=_refiner_of(split, self.refiner).unit,
+                batch_atoms=self.job.batch_atoms,
+            )
+        ]
+
+
+@dataclass(frozen=True, slots=True, eq=False, kw_only=True)
+class Evaluation:
+    """What all evaluations of a suite share.
+
+    Attributes:
+        suite: The suite as resolved.
+        splits: Its training splits and one half of the others.
+    """
+
+    suite: Suite
+    splits: tuple[Split, ...]
+
+    def folder(self, out: Path, job: Job) -> RunFolder:
+        """Return where a job's results belong; the val half lies apart."""
+        suite = job.suite if job.half == "test" else f"{job.suite}-{job.half}"
+        return run_folder(out, suite, job.model, job.mode)
+
+    def work(self, job: Job, model: ForceField) -> EvaluationWork:
+        """Return a job with everything it needs.
+
+        Raises:
+            BenchError: The mode does not take its settings.
+        """
+        return EvaluationWork(
+            job=job,
+            splits=self.splits,
+            model=model,
+            card=card_of(model),
+            refiner=make_refiner(job.mode, job.settings),
+            suite=self.suite.model_dump(mode="json"),
+        )
 
 
 def _refiner_of(split: Split, refiner: Refiner) -> Refiner:
@@ -274,7 +324,7 @@ def _skipped(split: Split, rows: np.ndarray, card: ModelCard) -> list[str | None
     return [reasons[int(record)] for record in records]
 
 
-def _compute(work: Work, batch: Batch, structures: Structures) -> Arrays:
+def _predict(work: EvaluationWork, batch: Batch, structures: Structures) -> Arrays:
     split = work.splits[batch.split]
     prediction = predict_batch(
         work.model,
@@ -302,51 +352,21 @@ def _pack(prediction: Prediction, structures: Structures) -> Arrays:
     }
 
 
-def _manifest(work: Work, rows: list[np.ndarray]) -> dict[str, Any]:
-    """Return ``run.json``: everything that decides the numbers, and who made them."""
-    splits = [
-        {
-            "name": split.name,
-            "role": split.role,
-            "shift": split.shift.kind if split.shift else None,
-            "shift_rule": split.shift.rule if split.shift else None,
-            "rule": split.rule,
-            "control": split.control,
-            "shares_molecules": split.shares_molecules,
-            "n_structures": len(split.rows),
-            "n_chosen": len(chosen),
-            "sha256": hashlib.sha256(
-                "\n".join(split.source.index.ids(chosen)).encode()
-            ).hexdigest(),
-            "source_sha256": split.source.sha256,
-            "level_of_theory": split.source.level_of_theory,
-        }
-        for split, chosen in zip(work.splits, rows, strict=True)
-    ]
-    decides = {
-        "job": work.job.as_dict(),
-        "splits": splits,
-        "model": model_manifest(work.job.model, work.model, work.card),
-        "mode": {
-            "name": work.refiner.name,
-            "unit": work.refiner.unit,
-            "sees": work.refiner.sees,
-            "settings": dict(work.refiner.settings(work.model)),
-        },
-        "versions": versions(),
-    }
-    text = json.dumps(decides, sort_keys=True, default=str)
+def _entry(split: Split, chosen: Rows) -> dict[str, Any]:
+    """Return what ``run.json`` says of a split."""
     return {
-        "fingerprint": hashlib.sha256(text.encode()).hexdigest(),
-        **decides,
-        "suite": work.suite_manifest,
-        "dtype": str(work.dtype).removeprefix("torch."),
-        "git": git_state(),
-        "hardware": hardware(work.job.device),
-        "command": command_line(),
-        "started": _now(),
+        "name": split.name,
+        "role": split.role,
+        "shift": split.shift.kind if split.shift else None,
+        "shift_rule": split.shift.rule if split.shift else None,
+        "rule": split.rule,
+        "control": split.control,
+        "shares_molecules": split.shares_molecules,
+        "n_structures": len(split.rows),
+        "n_chosen": len(chosen),
+        "sha256": hashlib.sha256(
+            "\n".join(split.source.index.ids(chosen)).encode()
+        ).hexdigest(),
+        "source_sha256": split.source.sha256,
+        "level_of_theory": split.source.level_of_theory,
     }
-
-
-def _now() -> str:
-    return datetime.now(UTC).isoformat(timespec="milliseconds")

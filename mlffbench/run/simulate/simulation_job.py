@@ -1,23 +1,20 @@
 """Simulate: a suite's molecules × models × modes -> trajectories, whatever interrupts."""
 
-import hashlib
-import io
 import json
-import shutil
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import Any, Literal
 
-import pyarrow as pa
-import pyarrow.parquet as pq
 import torch
 
 from mlffbench.core.assembly import refusals
 from mlffbench.core.card import ModelCard
 from mlffbench.core.errors import BenchError, ModelError
-from mlffbench.core.files import write_atomic
-from mlffbench.core.forcefield import ForceField, HasWeights
+from mlffbench.core.forcefield import ForceField
+from mlffbench.core.model_options import DTYPES
+from mlffbench.core.split import Split
 from mlffbench.core.structures import Structures
 from mlffbench.dynamics.ase_engine import AseEngine
 from mlffbench.dynamics.engine import BatchedEngine, Course, initial_velocities
@@ -27,17 +24,19 @@ from mlffbench.dynamics.presets import Preset
 from mlffbench.dynamics.recording import Arrays, tracks
 from mlffbench.dynamics.stability import BondCriterion, Criterion, ExplosionCriterion
 from mlffbench.dynamics.state import RUNNING, State, Systems
+from mlffbench.models.load import card_of
 from mlffbench.refine.per_structure import Routed
 from mlffbench.refine.refiner import Fact, LearnsFromTraining, Refiner, Training
-from mlffbench.run.evaluate.execute import Progress
-from mlffbench.run.folder import RunFolder, write_arrays
-from mlffbench.run.provenance import (
-    command_line,
-    file_hashes,
-    git_state,
-    hardware,
-    versions,
+from mlffbench.run.evaluate.execute import training_of
+from mlffbench.run.folder import (
+    SIMULATION,
+    RunFolder,
+    run_folder,
+    slug,
+    write_arrays,
+    write_table,
 )
+from mlffbench.run.provenance import model_manifest
 from mlffbench.run.simulate.subjects import Subject, starts_sha256
 from mlffbench.run.simulate.trajectories import (
     End,
@@ -49,12 +48,13 @@ from mlffbench.run.simulate.trajectories import (
     trajectory_row,
     write_trajectory,
 )
+from mlffbench.run.suite import Suite
+from mlffbench.run.work import Progress, make_refiner, mode_manifest
 
 EngineName = Literal["batched", "ase"]
 LEAST_CHECKPOINT = 200
 """Steps at least between two points a killed run goes on from."""
 MOST_CHECKPOINTS = 500
-_DTYPES = {"float32": torch.float32, "float64": torch.float64}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -92,6 +92,11 @@ class SimulationJob:
     form: Format = "extxyz"
     settings: tuple[tuple[str, str | int | float | bool], ...] = ()
 
+    @property
+    def label(self) -> str:
+        """What messages call it."""
+        return f"{self.model} {self.mode}"
+
     def as_dict(self) -> dict[str, Any]:
         """Return the values by name, those of the preset among them."""
         values = {**asdict(self), "settings": dict(self.settings)}
@@ -99,7 +104,7 @@ class SimulationJob:
         return {**values, "preset": preset.pop("name"), **preset}
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True, eq=False, kw_only=True)
 class SimulationWork:
     """A job with everything it needs in hand."""
 
@@ -109,68 +114,108 @@ class SimulationWork:
     card: ModelCard
     refiner: Refiner
     training: Training
-    suite_manifest: Mapping[str, Any]
+    suite: Mapping[str, Any]
 
     @property
     def dtype(self) -> torch.dtype:
         """Floating-point type of the positions the model sees; motion is float64."""
-        return _DTYPES[self.job.dtype or self.card.dtype]
+        return DTYPES[self.job.dtype or self.card.dtype]
 
+    def check(self) -> None:
+        """Raise CapabilityError when the model lacks what the mode needs."""
+        self.refiner.check(self.model)
+        if isinstance(self.refiner, LearnsFromTraining):
+            self.refiner.learn(self.model, self.training)
 
-def simulate(
-    work: SimulationWork,
-    folder: RunFolder,
-    progress: Progress,
-    *,
-    overwrite: bool = False,
-) -> None:
-    """Simulate what is missing of a job and write its folder.
+    def decides(self) -> dict[str, Any]:
+        """Return everything that decides the trajectories."""
+        return {
+            "job": self.job.as_dict(),
+            "splits": [
+                {
+                    "name": s.split,
+                    "molecule": s.molecule,
+                    "role": s.role,
+                    "shift": s.shift,
+                }
+                for s in self.subjects
+            ],
+            "starts_sha256": starts_sha256(self.subjects),
+            "model": model_manifest(self.job.model, self.model, self.card),
+            "mode": mode_manifest(self.refiner, self.model),
+        }
 
-    Killed at any moment, the same call goes on from the last checkpoint and ends with the
-    same files, byte for byte (``dynamics.json`` apart, which holds times).
+    def about(self) -> dict[str, Any]:
+        """Return the suite and what the model computes in."""
+        return {"suite": self.suite, "dtype": str(self.dtype).removeprefix("torch.")}
 
-    Args:
-        work: The job.
-        folder: Where its results belong.
-        progress: Told of steps.
-        overwrite: Delete the results of other settings instead of refusing.
+    def read(self) -> list[Replica]:
+        """Return every trajectory to be; the molecules have been read."""
+        return _replicas(self)
 
-    Raises:
-        ModelError: The mode needs a capability the model lacks, the refinement fails, or
-            the model gives no forces.
-        StoreError: The folder cannot be written or holds another run.
-    """
-    work.refiner.check(work.model)
-    if isinstance(work.refiner, LearnsFromTraining):
-        work.refiner.learn(work.model, work.training)
-    with folder.locked():
-        manifest = _manifest(work)
-        if folder.is_complete(manifest, overwrite=overwrite):
-            return
-        folder.begin(manifest)
-        replicas = _replicas(work)
-        chosen = [replica for replica in replicas if not replica.skipped]
+    def compute(
+        self, inputs: list[Replica], folder: RunFolder, progress: Progress
+    ) -> dict[str, Any]:
+        """Simulate what is missing and write the results.
+
+        Raises:
+            ModelError: The refinement fails, or the model gives no forces.
+            StoreError: The folder cannot be written.
+        """
+        chosen = [replica for replica in inputs if not replica.skipped]
         costs: dict[str, Any] = {}
         outcomes: dict[str, dict[str, Any]] = {}
         thermo = thermo_of([])
         if chosen:
-            outcomes, thermo, costs = _move(work, chosen, folder, progress)
+            outcomes, thermo, costs = _move(self, chosen, folder, progress)
         rows = [
             trajectory_row(
-                work.subjects[replica.subject],
+                self.subjects[replica.subject],
                 replica,
-                work.job.preset,
+                self.job.preset,
                 outcomes.get(replica.name, {}),
             )
-            for replica in replicas
+            for replica in inputs
         ]
-        buffer = io.BytesIO()
-        table = pa.Table.from_pandas(table_of(rows), preserve_index=False)
-        pq.write_table(table, buffer)
-        write_atomic(folder.path / "trajectories.parquet", buffer.getvalue())
+        write_table(folder.path / "trajectories.parquet", table_of(rows))
         write_arrays(folder.path / "thermo.npz", thermo)
-        folder.write_manifest({**manifest, **costs, "status": "complete"})
-        shutil.rmtree(folder.parts, ignore_errors=True)
+        return costs
+
+
+@dataclass(frozen=True, slots=True, eq=False, kw_only=True)
+class Simulation:
+    """What all simulations of a suite share.
+
+    Attributes:
+        suite: The suite as resolved.
+        splits: All its splits.
+        subjects: The molecules that move, with relaxed starts.
+    """
+
+    suite: Suite
+    splits: tuple[Split, ...]
+    subjects: tuple[Subject, ...]
+
+    def folder(self, out: Path, job: SimulationJob) -> RunFolder:
+        """Return where a job's results belong: beside the predictions of its mode."""
+        beside = run_folder(out, job.suite, job.model, job.mode).path
+        return RunFolder(beside / "dynamics" / slug(job.preset.name), SIMULATION)
+
+    def work(self, job: SimulationJob, model: ForceField) -> SimulationWork:
+        """Return a job with everything it needs.
+
+        Raises:
+            BenchError: The mode does not take its settings.
+        """
+        return SimulationWork(
+            job=job,
+            subjects=self.subjects,
+            model=model,
+            card=card_of(model),
+            refiner=make_refiner(job.mode, job.settings),
+            training=training_of(job.suite, self.splits, job.seed),
+            suite=self.suite.model_dump(mode="json"),
+        )
 
 
 def _move(
@@ -195,7 +240,7 @@ def _move(
     kind = BatchedEngine if job.engine == "batched" else AseEngine
     engine = kind(evaluate, systems, _criterion(work, replicas, systems), course)
     n_steps = job.preset.n_steps
-    progress.begin(f"{job.model} {job.mode}", n_steps)
+    progress.begin(job.label, n_steps)
     parts = _stored_parts(folder)
     reached = _reached(parts[-1], n_steps) if parts else 0
     progress.advance(reached)
@@ -328,39 +373,3 @@ def _reached(part: Arrays, n_steps: int) -> int:
     over = part["state_status"] != RUNNING
     step = int(part["state_step"])
     return round(float((over * n_steps + ~over * step).mean()))
-
-
-def _manifest(work: SimulationWork) -> dict[str, Any]:
-    """Return ``dynamics.json``: all that decides the numbers, and who made them."""
-    weights = work.model.weights_sha256 if isinstance(work.model, HasWeights) else ""
-    decides = {
-        "job": work.job.as_dict(),
-        "splits": [
-            {"name": s.split, "molecule": s.molecule, "role": s.role, "shift": s.shift}
-            for s in work.subjects
-        ],
-        "starts_sha256": starts_sha256(work.subjects),
-        "model": {
-            "name": work.model.name,
-            "card": dict(work.card.rows()),
-            "files": file_hashes(work.job.model),
-            "weights_sha256": weights,
-        },
-        "mode": {
-            "name": work.refiner.name,
-            "unit": work.refiner.unit,
-            "sees": work.refiner.sees,
-            "settings": dict(work.refiner.settings(work.model)),
-        },
-        "versions": versions(),
-    }
-    text = json.dumps(decides, sort_keys=True, default=str)
-    return {
-        "fingerprint": hashlib.sha256(text.encode()).hexdigest(),
-        **decides,
-        "suite": dict(work.suite_manifest),
-        "dtype": str(work.dtype).removeprefix("torch."),
-        "git": git_state(),
-        "hardware": hardware(work.job.device),
-        "command": command_line(),
-    }

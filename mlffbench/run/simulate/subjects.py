@@ -3,12 +3,14 @@
 import hashlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from typing import TypeVar
 
 import numpy as np
 import torch
 
 from mlffbench.core.errors import SuiteError
 from mlffbench.core.model_options import ModelOptions
+from mlffbench.core.roles import Named
 from mlffbench.core.split import Split
 from mlffbench.core.structures import Structures
 from mlffbench.dynamics.stability import Bonds, find_bonds
@@ -20,6 +22,9 @@ MOST_CONFORMERS = 32
 """Conformers of a molecule that a refinement sees at most, spread over all."""
 MOST_FRAMES = 2000
 """Frames of a reference trajectory that are compared with at most, spread over all."""
+
+
+OneSplit = TypeVar("OneSplit", bound=Named)
 
 
 @dataclass(frozen=True, slots=True, eq=False, kw_only=True)
@@ -54,8 +59,12 @@ class Subject:
         return self.start.ids[0]
 
 
-def chosen_splits(suite: Suite, splits: Sequence[Split]) -> dict[str, list[Split]]:
+def chosen_splits(suite: Suite, splits: Sequence[OneSplit]) -> dict[str, list[OneSplit]]:
     """Return the splits a suite wants simulated, by name, test half first.
+
+    Args:
+        suite: Its ``dynamics`` says which.
+        splits: All its splits, or what is known of them before they are opened.
 
     Raises:
         SuiteError: A name is that of no split, or nothing is left.
@@ -65,7 +74,7 @@ def chosen_splits(suite: Suite, splits: Sequence[Split]) -> dict[str, list[Split
     names = spec.splits or tuple(
         dict.fromkeys(s.name for s in possible if s.role == "ood_test")
     )
-    found: dict[str, list[Split]] = {}
+    found: dict[str, list[OneSplit]] = {}
     for name in names:
         halves = [split for split in possible if split.name == name]
         if not halves:

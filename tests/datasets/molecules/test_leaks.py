@@ -12,7 +12,8 @@ import torch
 from small_files import edited, replace_dataset, write_spice
 
 from mlffbench.core.errors import DataError
-from mlffbench.core.split import Role, Shift, Source, Split
+from mlffbench.core.roles import Role
+from mlffbench.core.split import Shift, Source, Split
 from mlffbench.core.structures import Structures
 from mlffbench.datasets.files.extxyz import ExtxyzFile
 from mlffbench.datasets.files.spice_layout import SpiceFile

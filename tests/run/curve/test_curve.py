@@ -11,13 +11,15 @@ from ase.build import molecule
 from mlffbench.core.errors import BenchError, SuiteError
 from mlffbench.metrics.molecules import Molecules
 from mlffbench.report.simulations_part import find_further
+from mlffbench.run.curve.curve_job import CurveJob
 from mlffbench.run.curve.curve_score import (
     _Curve,
     labels_needed,
     labels_saved,
     score_curve,
 )
-from mlffbench.run.curve.curves import CurveRequest, Curves, prepare_curves, run_curves
+from mlffbench.run.loop import run_campaign
+from mlffbench.run.request import Campaign, CurveRequest, resolve
 from mlffbench.training.finetune import FineTuning
 
 SMALL = CurveRequest(
@@ -105,18 +107,18 @@ def test_savings_without_a_size_of_zero_do_not_claim_it() -> None:
     assert first.note == "at least: met with the fewest labels, 5"
 
 
-def digest(curves: Curves) -> bytes:
+def digest(curves: Campaign[CurveJob]) -> bytes:
     return (curves.folder(curves.jobs[0]).path / "errors.npz").read_bytes()
 
 
 def test_a_curve_stopped_and_resumed_ends_the_same(tmp_path: Path) -> None:
-    whole = prepare_curves(replace(SMALL, modes=("baseline",), out=tmp_path / "whole"))
-    assert run_curves(whole, Silent()).faults == []
-    stopped = prepare_curves(replace(SMALL, modes=("baseline",), out=tmp_path / "stop"))
+    whole = resolve(replace(SMALL, modes=("baseline",), out=tmp_path / "whole"))
+    assert run_campaign(whole, Silent()).faults == []
+    stopped = resolve(replace(SMALL, modes=("baseline",), out=tmp_path / "stop"))
     for points in (1, 3):
         with pytest.raises(KeyboardInterrupt):
-            run_curves(stopped, StopsAfter(points))
-    assert run_curves(stopped, Silent()).faults == []
+            run_campaign(stopped, StopsAfter(points))
+    assert run_campaign(stopped, Silent()).faults == []
     assert digest(whole) == digest(stopped)
     records, saved = score_curve(whole.folder(whole.jobs[0]))
     assert saved == []
@@ -136,16 +138,16 @@ def test_a_curve_stopped_and_resumed_ends_the_same(tmp_path: Path) -> None:
 
 
 def test_sizes_beyond_the_pool_leave_the_others_standing() -> None:
-    curves = prepare_curves(replace(SMALL, sizes=(0, 4, 11, 100)))
+    curves = resolve(replace(SMALL, sizes=(0, 4, 11, 100)))
     assert curves.jobs[0].sizes == (0, 4)
     assert [fault.split(";")[0] for fault in curves.faults] == [
         "11 labels are more than the 10 of the pool",
         "100 labels are more than the 10 of the pool",
     ]
     with pytest.raises(BenchError, match="100 labels are more than the 10"):
-        prepare_curves(replace(SMALL, sizes=(100,)))
+        resolve(replace(SMALL, sizes=(100,)))
     with pytest.raises(BenchError, match="at -1 labels"):
-        prepare_curves(replace(SMALL, sizes=(-1, 5)))
+        resolve(replace(SMALL, sizes=(-1, 5)))
 
 
 def test_no_split_is_tested_on_molecules_another_is_labelled_with(
@@ -181,22 +183,21 @@ models: [zero]
     )
     request = CurveRequest(suite=str(suite), sizes=(0, 1))
     with pytest.raises(SuiteError, match="2 molecules of the test half of 'wet' are in"):
-        prepare_curves(request)
-    assert prepare_curves(replace(request, splits=("dry",))).jobs[0].splits == ("dry",)
+        resolve(request)
+    assert resolve(replace(request, splits=("dry",))).jobs[0].splits == ("dry",)
 
 
 def test_an_unknown_split_is_told() -> None:
     with pytest.raises(SuiteError, match="has no OOD split 'id_molecules'"):
-        prepare_curves(replace(SMALL, splits=("id_molecules",)))
+        resolve(replace(SMALL, splits=("id_molecules",)))
 
 
 def test_what_cannot_be_fine_tuned_is_told(tmp_path: Path) -> None:
-    curves = prepare_curves(replace(SMALL, models=("zero",), out=tmp_path))
-    (fault,) = run_curves(curves, Silent()).faults
+    curves = resolve(replace(SMALL, models=("zero",), out=tmp_path))
+    (fault,) = run_campaign(curves).faults
     assert "'zero' cannot be fine-tuned here" in fault
-    rr = prepare_curves(replace(SMALL, modes=("baseline", "rr"), out=tmp_path))
-    (fault,) = run_curves(rr, Silent()).faults
-    assert "mode 'rr' leaves no weights to fine-tune from" in fault
+    with pytest.raises(BenchError, match="mode 'rr' leaves no weights to fine-tune"):
+        resolve(replace(SMALL, modes=("baseline", "rr"), out=tmp_path))
 
 
 def test_labels_never_reach_the_start_of_a_curve(
@@ -207,13 +208,15 @@ def test_labels_never_reach_the_start_of_a_curve(
     values = []
     for spoiled in (False, True):
         out = tmp_path / str(spoiled)
-        curves = prepare_curves(replace(SMALL, modes=("ttt",), sizes=(0,), out=out))
+        curves = resolve(replace(SMALL, modes=("ttt",), sizes=(0,), out=out))
         jobs = tuple(replace(job, settings=(("steps", 3),)) for job in curves.jobs)
         curves = replace(curves, jobs=jobs)
         if spoiled:
-            pool = tuple(replace(s, source=Unlabelled(s.source)) for s in curves.pool)
-            curves = replace(curves, pool=pool)
-        assert run_curves(curves, Silent()).faults == []
+            pool = tuple(
+                replace(s, source=Unlabelled(s.source)) for s in curves.kind.pool
+            )
+            curves = replace(curves, kind=replace(curves.kind, pool=pool))
+        assert run_campaign(curves).faults == []
         values.append(digest(curves))
     assert values[0] == values[1]
 

@@ -18,7 +18,6 @@ from mlffbench.core.structures import Structures
 from mlffbench.diagnostics.diagnosis import Diagnosis
 from mlffbench.diagnostics.diagnostic import Sample
 from mlffbench.models.load import load_model
-from mlffbench.run.campaign import Done, Request, prepare, run_campaign
 from mlffbench.run.diagnose.diagnosis_job import (
     DIAGNOSIS,
     FIGURES,
@@ -29,6 +28,8 @@ from mlffbench.run.diagnose.diagnosis_job import (
 from mlffbench.run.diagnose.instruments import Instruments
 from mlffbench.run.evaluate.stored import StoredRun
 from mlffbench.run.folder import RunFolder, read_arrays, write_arrays
+from mlffbench.run.loop import Done, run_campaign
+from mlffbench.run.request import Request, resolve
 
 
 class Silent:
@@ -44,7 +45,7 @@ def request(suite: object, model: str, out: Path) -> Request:
 @pytest.fixture
 def done(suite_file: Path, springs: str, tmp_path: Path) -> Done:
     made = request(suite_file, springs, tmp_path / "runs")
-    return run_campaign(prepare(made), Silent())
+    return run_campaign(resolve(made), Silent())
 
 
 @pytest.fixture
@@ -103,10 +104,10 @@ def test_a_diagnosis_is_made_once_and_again_after_a_loss(
     before = path.read_bytes(), (folder.path / VALUES).read_bytes()
     stamp = path.stat().st_mtime_ns
     made = request(suite_file, springs, tmp_path / "runs")
-    run_campaign(prepare(made), Silent())
+    run_campaign(resolve(made), Silent())
     assert path.stat().st_mtime_ns == stamp
     path.unlink()
-    run_campaign(prepare(made), Silent())
+    run_campaign(resolve(made), Silent())
     assert (path.read_bytes(), (folder.path / VALUES).read_bytes()) == before
 
 
@@ -237,7 +238,7 @@ def test_a_model_that_raises_in_embed_costs_only_the_embedding(
         + "\n    def embed(self, structures):\n        raise RuntimeError('not today')\n"
     )
     done = run_campaign(
-        prepare(request(suite_file, springs, tmp_path / "runs")), Silent()
+        resolve(request(suite_file, springs, tmp_path / "runs")), Silent()
     )
     assert done.faults == []
     stored = Diagnosis.read(done.folders[0].path / DIAGNOSIS)
@@ -286,7 +287,7 @@ def test_modes_share_what_was_measured_and_keep_their_errors(tmp_path: Path) -> 
         modes=("baseline", "rr"),
         limit=6,
     )
-    done = run_campaign(prepare(made), Silent())
+    done = run_campaign(resolve(made), Silent())
     assert done.faults == []
     a, b = (pd.read_parquet(folder.path / VALUES) for folder in done.folders)
     same = [name for name in a if name != "force_mae"]

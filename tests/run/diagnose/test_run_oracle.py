@@ -16,12 +16,13 @@ from mlffbench.core.model_options import ModelOptions
 from mlffbench.core.record import Record
 from mlffbench.models.cutoffs import candidates_of, radii_of
 from mlffbench.models.load import load_model
-from mlffbench.run.campaign import Request, prepare, run_campaign
 from mlffbench.run.diagnose.oracle import ask_oracle
 from mlffbench.run.evaluate.chosen_radii import Oracle
 from mlffbench.run.evaluate.evaluation_score import score_run
 from mlffbench.run.evaluate.stored import StoredRun, StoredSplit
 from mlffbench.run.folder import RunFolder, read_arrays, write_arrays
+from mlffbench.run.loop import run_campaign
+from mlffbench.run.request import Request, resolve
 
 pytest.importorskip("torch_geometric")
 
@@ -57,7 +58,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("MLFFBENCH_CACHE", str(root / "cache"))
         request = Request(suite=str(root / "asked.yaml"), limit=3, out=root / "runs")
-        done = run_campaign(prepare(request), Counting())
+        done = run_campaign(resolve(request), Counting())
     assert done.faults == []
     for folder in done.folders:
         folder.write_records(score_run(folder).records)
@@ -287,7 +288,7 @@ def test_nobody_was_asked(tmp_path: Path) -> None:
 
 def finished(suite: Path, model: str, out: Path) -> RunFolder:
     request = Request(suite=str(suite), models=(model,), modes=("baseline",), out=out)
-    done = run_campaign(prepare(request), Counting())
+    done = run_campaign(resolve(request), Counting())
     assert done.faults == []
     return done.folders[0]
 

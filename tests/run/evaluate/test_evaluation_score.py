@@ -5,10 +5,11 @@ import pytest
 
 from mlffbench.core.record import MetricValue, Record
 from mlffbench.metrics.metric_card import MetricCard
-from mlffbench.run.campaign import Request, prepare, run_campaign
 from mlffbench.run.evaluate.evaluation_score import fit_shifts, score_run
 from mlffbench.run.evaluate.stored import StoredRun
 from mlffbench.run.folder import RunFolder
+from mlffbench.run.loop import run_campaign
+from mlffbench.run.request import Request, resolve
 from mlffbench.run.simulate.simulation_score import _honest
 
 
@@ -21,7 +22,7 @@ class Silent:
 @pytest.fixture
 def folder(suite_file: Path, springs: str, tmp_path: Path) -> RunFolder:
     request = Request(suite=str(suite_file), models=(springs,), out=tmp_path / "runs")
-    (found,) = run_campaign(prepare(request), Silent()).folders
+    (found,) = run_campaign(resolve(request), Silent()).folders
     return found
 
 
@@ -90,7 +91,7 @@ def test_nothing_evaluated_has_no_mean(
     path = Path(springs.rpartition(":")[0])
     path.write_text(path.read_text().replace("{1, 6, 8}", "{1}"))
     request = Request(suite=str(suite_file), models=(springs,), out=tmp_path / "runs")
-    (folder,) = run_campaign(prepare(request), Silent()).folders
+    (folder,) = run_campaign(resolve(request), Silent()).folders
     record = by_split(score_run(folder).records)["ood"]
     assert record.status == "skipped"
     assert record.metrics == {}

@@ -15,8 +15,9 @@ import torch
 from ase.io import read, write
 
 from mlffbench.core.errors import StoreError
-from mlffbench.run.campaign import Done, Request, prepare, run_campaign
 from mlffbench.run.folder import RunFolder, read_arrays
+from mlffbench.run.loop import Done, run_campaign
+from mlffbench.run.request import Request, resolve
 
 
 class Silent:
@@ -43,7 +44,7 @@ class StopsAfter(Silent):
 
 def run(suite: Path, model: str, out: Path, **options: object) -> Done:
     request = Request(suite=str(suite), models=(model,), out=out, **options)  # type: ignore[arg-type]
-    return run_campaign(prepare(request), Silent())
+    return run_campaign(resolve(request), Silent())
 
 
 def digest(folder: RunFolder) -> str:
@@ -63,7 +64,7 @@ def test_stored_predictions_are_those_of_the_bare_model(
     namespace: dict[str, object] = {}
     exec(Path(springs.rpartition(":")[0]).read_text(), namespace)
     model = namespace["Springs"]()  # type: ignore[operator]
-    campaign = prepare(Request(suite=str(suite_file), models=(springs,)))
+    campaign = resolve(Request(suite=str(suite_file), models=(springs,)))
     forces = []
     for split in campaign.splits:
         structures = split.structures.to(dtype=torch.float32)
@@ -106,8 +107,8 @@ def test_interrupted_and_continued_is_byte_identical(
         suite=str(suite_file), models=(springs,), out=tmp_path / "cut", batch_atoms=20
     )
     with pytest.raises(KeyboardInterrupt):
-        run_campaign(prepare(request), StopsAfter(batches))
-    (resumed,) = run_campaign(prepare(request), Silent()).folders
+        run_campaign(resolve(request), StopsAfter(batches))
+    (resumed,) = run_campaign(resolve(request), Silent()).folders
     assert digest(resumed) == digest(whole)
     assert not resumed.parts.exists()
 
@@ -187,7 +188,7 @@ def test_a_model_that_cannot_load_does_not_stop_the_others(
 ) -> None:
     models = ("nowhere.py:load", "zero")
     request = Request(suite=str(suite_file), models=models, out=tmp_path / "runs")
-    done = run_campaign(prepare(request), Silent())
+    done = run_campaign(resolve(request), Silent())
     assert len(done.folders) == 1
     assert "nowhere.py" in done.faults[0]
 
@@ -229,7 +230,7 @@ def test_a_file_in_the_way_of_out_is_one_sentence(
 
 
 def test_two_runs_in_one_folder_are_refused(suite_file: Path, tmp_path: Path) -> None:
-    campaign = prepare(Request(suite=str(suite_file), out=tmp_path / "runs"))
+    campaign = resolve(Request(suite=str(suite_file), out=tmp_path / "runs"))
     folder = campaign.folder(campaign.jobs[0])
     with folder.locked():
         done = run_campaign(campaign, Silent())

@@ -11,8 +11,9 @@ import torch
 from mlffbench.core.labels import Labels
 from mlffbench.core.split import Index, Rows, Source, Split
 from mlffbench.core.structures import Structures
-from mlffbench.run.campaign import Campaign, Request, prepare, run_campaign
 from mlffbench.run.folder import RunFolder, read_arrays
+from mlffbench.run.loop import run_campaign
+from mlffbench.run.request import Campaign, Request, resolve
 
 pytest.importorskip("torch_geometric")
 
@@ -89,10 +90,10 @@ def test_poisoned_references_leave_every_prediction_as_it_was(
     monkeypatch.setenv("MLFFBENCH_CACHE", str(tmp_path / "cache"))
     (tmp_path / "leak.yaml").write_text(SUITE)
     suite = str(tmp_path / "leak.yaml")
-    clean = prepare(Request(suite=suite, limit=2, out=tmp_path / "clean"))
+    clean = resolve(Request(suite=suite, limit=2, out=tmp_path / "clean"))
     request = Request(suite=suite, limit=2, out=tmp_path / "poisoned")
     poisoned = replace(
-        prepare(request), splits=tuple(poison(split) for split in clean.splits)
+        resolve(request), splits=tuple(poison(split) for split in clean.splits)
     )
     first, second = digests(clean), digests(poisoned)
     assert first == second

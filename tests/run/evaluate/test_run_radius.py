@@ -13,9 +13,10 @@ from pathlib import Path
 import pytest
 
 from mlffbench.core.spectrum import SpectralReference, spectra
-from mlffbench.run.campaign import Campaign, Done, Request, prepare, run_campaign
 from mlffbench.run.evaluate.evaluation_score import score_run
 from mlffbench.run.folder import RunFolder
+from mlffbench.run.loop import Done, run_campaign
+from mlffbench.run.request import Campaign, Request, resolve
 
 pytest.importorskip("torch_geometric")
 
@@ -98,7 +99,7 @@ def write_model(folder: Path, *, cutoff: float = 2.0, sleep: float = 0.0) -> str
 
 
 def plan(folder: Path, suite: str, out: str, **changes: object) -> Campaign:
-    return prepare(Request(suite=suite, out=folder / out, **changes))  # type: ignore[arg-type]
+    return resolve(Request(suite=suite, out=folder / out, **changes))  # type: ignore[arg-type]
 
 
 def command(*words: str) -> subprocess.CompletedProcess[str]:
@@ -233,7 +234,7 @@ def test_a_users_model_is_refined_with_the_training_split_as_reference(
         "prior": None,
         "reference": "6 structures of toy/train",
     }
-    splits = {s.name: s for s in prepare(Request(suite=str(suite_file))).splits}
+    splits = {s.name: s for s in resolve(Request(suite=str(suite_file))).splits}
     reference = SpectralReference.of(splits["train"].structures, 2.0)
     table = folder.read_table()
     for name in ("id", "ood"):

@@ -21,15 +21,11 @@ from mlffbench.core.errors import BenchError, StoreError, SuiteError
 from mlffbench.dynamics.presets import PRESETS
 from mlffbench.report.document import compose
 from mlffbench.report.simulations_part import dynamics_tables
-from mlffbench.run.campaign import Done
 from mlffbench.run.folder import SIMULATION, RunFolder, find_others
+from mlffbench.run.loop import Done, run_campaign
+from mlffbench.run.request import Campaign, SimulationRequest, resolve
+from mlffbench.run.simulate.simulation_job import SimulationJob
 from mlffbench.run.simulate.simulation_score import read_trajectories, write_scores
-from mlffbench.run.simulate.simulations import (
-    SimulationRequest,
-    Simulations,
-    prepare_simulations,
-    run_simulations,
-)
 
 BRITTLE = '''
 import torch
@@ -66,14 +62,6 @@ class Brittle:
 FAST = replace(
     PRESETS["quick"], duration=0.05, record_every=10, seeds=2, temperature=300.0
 )
-
-
-class Silent:
-    def begin(self, title: str, n_structures: int) -> None:
-        self.total, self.done = n_structures, 0
-
-    def advance(self, n_structures: int) -> None:
-        self.done += n_structures
 
 
 @pytest.fixture
@@ -114,14 +102,14 @@ dynamics: {relax: none, reference: true}
     return path
 
 
-def prepared(suite: Path, **more: object) -> Simulations:
+def prepared(suite: Path, **more: object) -> Campaign[SimulationJob]:
     values = {"preset": FAST, "models": (f"{suite.parent}/brittle.py:Brittle",)}
     values |= {"out": suite.parent / "runs"}
-    return prepare_simulations(SimulationRequest(suite=str(suite), **(values | more)))  # type: ignore[arg-type]
+    return resolve(SimulationRequest(suite=str(suite), **(values | more)))  # type: ignore[arg-type]
 
 
 def run(suite: Path, **more: object) -> Done:
-    return run_simulations(prepared(suite, **more), Silent())
+    return run_campaign(prepared(suite, **more))
 
 
 def digest(folder: Path) -> str:
@@ -349,11 +337,16 @@ def test_a_model_without_forces_is_one_sentence(suite: Path) -> None:
     assert "a model without forces cannot move atoms" in done.faults[0]
 
 
-def test_a_capability_that_lacks_is_a_fault_only_when_asked_for(suite: Path) -> None:
-    asked = run(suite, modes=("baseline", "ttt"))
-    assert len(asked.faults) == 1
-    assert "has no prior head" in asked.faults[0]
-    assert len(asked.folders) == 1
+def test_a_capability_that_lacks_is_a_note_where_another_job_finished(
+    suite: Path,
+) -> None:
+    some = run(suite, modes=("baseline", "ttt"))
+    assert some.faults == []
+    assert "has no prior head" in some.notes[0]
+    assert len(some.folders) == 1
+    none = run(suite, modes=("ttt",))
+    assert none.notes == none.folders == []
+    assert "has no prior head" in none.faults[0]
 
 
 def test_an_unfinished_simulation_is_not_scored(suite: Path) -> None:
@@ -389,5 +382,5 @@ def test_odd_numbers_are_refused_on_the_command_line(
 
 
 def test_a_long_step_warns_but_runs(suite: Path) -> None:
-    simulations = prepared(suite, preset=replace(FAST, time_step=5.0))
-    assert "is long for hydrogens" in simulations.warnings[0]
+    campaign = prepared(suite, preset=replace(FAST, time_step=5.0))
+    assert "is long for hydrogens" in campaign.warnings[0]

@@ -11,7 +11,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from mlffbench.core.split import Index, Role, Rows, Shift, ShiftKind, Split
+from mlffbench.core.roles import Role, ShiftKind
+from mlffbench.core.split import Index, Rows, Shift, Split
 from mlffbench.datasets.files.spice_layout import SpiceFile
 
 LEVEL_OF_THEORY = "wB97X/6-31G(d)"

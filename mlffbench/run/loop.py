@@ -1,0 +1,135 @@
+"""The loop over models and jobs; one that cannot run does not stop the others."""
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+
+from mlffbench.core.errors import BenchError, CapabilityError
+from mlffbench.core.forcefield import ForceField
+from mlffbench.core.model_options import ModelOptions
+from mlffbench.models.load import load_model
+from mlffbench.run.diagnose.diagnosis_job import diagnose_runs
+from mlffbench.run.folder import RunFolder
+from mlffbench.run.manifest import begin, finish, is_finished, manifest_of
+from mlffbench.run.request import AnyRequest, Campaign, Request
+from mlffbench.run.work import AnyJob, Progress, Silent, Work
+
+
+@dataclass(frozen=True, slots=True)
+class Done:
+    """Folders of the jobs that finished, and one sentence for each that did not.
+
+    Attributes:
+        folders: Of the finished jobs.
+        faults: Jobs that should have run and could not.
+        notes: Jobs that the model is not made for, where others finished.
+    """
+
+    folders: list[RunFolder] = field(default_factory=list)
+    faults: list[str] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+
+
+def run_campaign(campaign: Campaign[Any], progress: Progress | None = None) -> Done:
+    """Carry out every job.
+
+    A job that needs a capability which its model lacks is a note where others finished,
+    and a fault where nothing did.
+
+    Args:
+        campaign: The jobs.
+        progress: Told of everything that is finished; None for nobody.
+    """
+    request, watcher = campaign.request, progress or Silent()
+    options = ModelOptions(
+        device=request.device, dtype=request.dtype, trust=request.trust
+    )
+    done = Done(faults=list(campaign.faults))
+    lacking: list[str] = []
+    by_model: dict[str, list[AnyJob]] = {}
+    for job in campaign.jobs:
+        by_model.setdefault(job.model, []).append(job)
+    with one_thread():
+        for name, jobs in by_model.items():
+            try:
+                model = load_model(name, options)
+            except BenchError as error:
+                done.faults.append(f"{name}: {error}")
+                continue
+            finished = []
+            for job in jobs:
+                folder = campaign.folder(job)
+                try:
+                    work = campaign.kind.work(job, model)
+                    carry_out(work, folder, request, watcher)
+                except CapabilityError as error:
+                    lacking.append(f"{job.label}: {error}")
+                except BenchError as error:
+                    done.faults.append(f"{job.label}: {error}")
+                else:
+                    finished.append(folder)
+            done.folders.extend(finished)
+            if isinstance(request, Request) and request.diagnose:
+                done.notes.extend(_diagnose(request, finished, model, watcher))
+    (done.notes if done.folders else done.faults).extend(lacking)
+    return done
+
+
+def carry_out(
+    work: Work[Any], folder: RunFolder, request: AnyRequest, progress: Progress
+) -> None:
+    """Compute what is missing of a job and write its folder.
+
+    Killed at any moment, the same call goes on where it was and ends with the same
+    results, byte for byte.
+
+    Args:
+        work: The job.
+        folder: Where its results belong.
+        request: Says where it computes, and whether other results are replaced.
+        progress: Told of everything that is finished.
+
+    Raises:
+        CapabilityError: The model lacks what the job needs.
+        StoreError: The folder cannot be written, or holds another run.
+        BenchError: The data cannot be read, or the computation fails.
+    """
+    work.check()
+    with folder.locked():
+        manifest = manifest_of(work.decides(), work.about(), device=request.device)
+        if is_finished(folder, manifest, overwrite=request.overwrite):
+            return
+        inputs = work.read()
+        begin(folder, manifest)
+        finish(folder, manifest, work.compute(inputs, folder, progress))
+
+
+def _diagnose(
+    request: Request,
+    folders: Sequence[RunFolder],
+    model: ForceField,
+    progress: Progress,
+) -> list[str]:
+    """Diagnose the finished runs of one model; return what could not be computed."""
+    progress.begin(f"{model.name} diagnostics", len(folders))
+    return diagnose_runs(
+        folders,
+        model,
+        device=request.device,
+        dtype=request.dtype,
+        advance=progress.advance,
+    )
+
+
+@contextmanager
+def one_thread() -> Iterator[None]:
+    """Compute with one thread: two only spin on batches of small molecules."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)

@@ -1,0 +1,82 @@
+"""Names: what was typed, checked against the catalogues and the suite.
+
+Importing this imports no torch, so that a mistyped name is told at once.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from mlffbench.core.errors import SuiteError
+from mlffbench.models.catalog import MODELS
+from mlffbench.models.model_spec import parse_spec
+from mlffbench.refine.catalog import REFINERS
+from mlffbench.run.settings import check_settings
+from mlffbench.run.suite import Setting, Suite, load_suite
+
+Settings = Mapping[str, Mapping[str, Setting]]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Names:
+    """A suite with the models and modes to run on it, all of them known.
+
+    Attributes:
+        suite: The suite.
+        folder: What its file names are relative to.
+        models: Models as typed, else the suite's.
+        modes: Modes as typed, else the suite's.
+        settings: Mode -> its settings, those that were typed before the suite's.
+    """
+
+    suite: Suite
+    folder: Path
+    models: tuple[str, ...]
+    modes: tuple[str, ...]
+    settings: Mapping[str, tuple[tuple[str, Setting], ...]]
+
+
+def check_names(
+    suite: str,
+    *,
+    models: Sequence[str] = (),
+    modes: Sequence[str] = (),
+    settings: Settings | None = None,
+) -> Names:
+    """Return what names and settings mean; no file of structures is opened.
+
+    Args:
+        suite: Name or path.
+        models: Models as typed; empty means the suite's.
+        modes: Modes; empty means the suite's.
+        settings: Mode -> settings that go before the suite's.
+
+    Raises:
+        BenchError: The suite is broken; a name is unknown; a setting is none of its mode,
+            or of a mode that is not run.
+    """
+    typed = settings or {}
+    found, folder = load_suite(suite)
+    chosen = tuple(modes) or found.modes
+    for mode in (*chosen, *found.settings, *typed):
+        REFINERS.entry(mode)
+    unused = [mode for mode in typed if mode not in chosen]
+    if unused:
+        msg = f"settings were given for mode {unused[0]!r}, which is not run; add it to "
+        raise SuiteError(msg + "--mode or leave them out")
+    for model in tuple(models) or found.models:
+        parts = parse_spec(model)
+        if not parts.is_file:
+            MODELS.entry(parts.name)
+    merged = {
+        mode: {**found.settings.get(mode, {}), **typed.get(mode, {})} for mode in chosen
+    }
+    for mode, values in {**found.settings, **merged}.items():
+        check_settings(mode, values)
+    return Names(
+        suite=found,
+        folder=folder,
+        models=tuple(models) or found.models,
+        modes=chosen,
+        settings={mode: tuple(sorted(merged[mode].items())) for mode in chosen},
+    )

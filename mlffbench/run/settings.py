@@ -1,0 +1,177 @@
+"""Settings: what may be set of a mode, read from its signature and checked against it.
+
+A signature is read from the source where that is possible: a mistyped name is then told
+before torch is imported.
+"""
+
+import ast
+import difflib
+import importlib
+import importlib.util
+import inspect
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from mlffbench.core.errors import SuiteError
+from mlffbench.refine.catalog import REFINERS
+from mlffbench.run.suite import Setting
+
+_KINDS = {
+    "int": ((int,), "a whole number"),
+    "float": ((int, float), "a number"),
+    "str": ((str,), "text"),
+    "bool": ((bool,), "true or false"),
+}
+"""Name of a type -> values that are of it, and what to call them."""
+
+
+@dataclass(frozen=True, slots=True)
+class Parameter:
+    """One setting of a mode.
+
+    Attributes:
+        kinds: Names of the types it may have, as its annotation says.
+        default: Its default, as Python writes it.
+    """
+
+    kinds: tuple[str, ...]
+    default: str
+
+
+def check_settings(mode: str, settings: Mapping[str, Setting]) -> None:
+    """Check names and types of the settings of a mode; nothing is built.
+
+    Raises:
+        UnknownNameError: There is no such mode.
+        MissingExtraError: The mode needs a package that is not installed.
+        SuiteError: It has no setting of a name, or a value is of another type.
+    """
+    REFINERS.entry(mode)
+    if not settings:
+        return
+    known = parameters_of(mode)
+    if known is None:  # it takes whatever it is given
+        return
+    has = ", ".join(
+        f"{name}={parameter.default}" if parameter.default else name
+        for name, parameter in known.items()
+    )
+    listed = f"its settings: {has}" if has else "it has none"
+    for name, value in settings.items():
+        if name not in known:
+            close = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
+            hint = f" (did you mean {close[0]!r}?)" if close else ""
+            msg = f"mode {mode!r} has no setting {name!r}{hint}; {listed}"
+            raise SuiteError(msg)
+        expected = _expected(known[name], value)
+        if expected:
+            msg = f"setting {name!r} of mode {mode!r} is {value!r}, expected {expected}; "
+            raise SuiteError(msg + listed)
+
+
+def _expected(parameter: Parameter, value: Setting) -> str:
+    """Return in words what a value should have been; empty where it is that."""
+    kinds = [kind for kind in parameter.kinds if kind != "None"]
+    if not kinds or not set(kinds) <= _KINDS.keys():
+        return ""  # the mode itself checks what it alone knows
+    for kind in kinds:
+        types, _ = _KINDS[kind]
+        if isinstance(value, types) and (type(value) is not bool or kind == "bool"):
+            return ""
+    return " or ".join(_KINDS[kind][1] for kind in kinds)
+
+
+def parameters_of(mode: str) -> dict[str, Parameter] | None:
+    """Return the settings of a mode by name; None where it takes any.
+
+    Raises:
+        UnknownNameError: There is no such mode.
+        MissingExtraError: The mode needs a package that is not installed.
+        BenchError: It cannot be imported.
+    """
+    target = REFINERS.entry(mode).target
+    read = _read(*target.split(":", 1)) if ":" in target else None
+    if read is not None:
+        return read
+    parameters = inspect.signature(REFINERS.load(mode)).parameters.values()
+    if any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters):
+        return None
+    return {
+        parameter.name: Parameter(
+            kinds=_kinds(inspect.formatannotation(parameter.annotation)),
+            default=""
+            if parameter.default is parameter.empty
+            else repr(parameter.default),
+        )
+        for parameter in parameters
+    }
+
+
+def _kinds(annotation: str) -> tuple[str, ...]:
+    return tuple(word.strip() for word in annotation.split("|"))
+
+
+def _read(module: str, name: str) -> dict[str, Parameter] | None:
+    """Return the parameters of a class as its source states them, importing nothing.
+
+    None where the source does not tell: it is not found, the class inherits its
+    ``__init__``, takes what it is not asked for, or has a default that is no constant.
+    """
+    try:
+        found = importlib.util.find_spec(module)
+    except (ImportError, ValueError):
+        return None
+    if found is None or not found.origin or not found.origin.endswith(".py"):
+        return None
+    tree = ast.parse(Path(found.origin).read_text(encoding="utf-8"))
+    classes = [n for n in tree.body if isinstance(n, ast.ClassDef) and n.name == name]
+    if len(classes) != 1 or classes[0].decorator_list:
+        return None
+    makers = [
+        part
+        for part in classes[0].body
+        if isinstance(part, ast.FunctionDef) and part.name in {"__init__", "__new__"}
+    ]
+    if not makers:
+        return None if classes[0].bases or classes[0].keywords else {}
+    return _parameters(makers[0], tree)
+
+
+def _parameters(maker: ast.FunctionDef, tree: ast.Module) -> dict[str, Parameter] | None:
+    arguments = maker.args
+    if arguments.kwarg or arguments.vararg or len(arguments.args) > 1:
+        return None
+    parameters = {}
+    pairs = zip(arguments.kwonlyargs, arguments.kw_defaults, strict=True)
+    for argument, default in pairs:
+        if default is None or argument.annotation is None:
+            return None
+        try:
+            value = _constant(default, tree)
+        except ValueError:
+            return None
+        kinds = _kinds(ast.unparse(argument.annotation))
+        parameters[argument.arg] = Parameter(kinds=kinds, default=repr(value))
+    return parameters
+
+
+def _constant(node: ast.expr, tree: ast.Module) -> Any:
+    """Return a default: a literal, or a constant of a module that imports no torch.
+
+    Raises:
+        ValueError: It is neither.
+    """
+    if not isinstance(node, ast.Name):
+        return ast.literal_eval(node)
+    for statement in tree.body:
+        if isinstance(statement, ast.ImportFrom) and statement.module in _LIGHT:
+            for alias in statement.names:
+                if (alias.asname or alias.name) == node.id:
+                    module = importlib.import_module(statement.module)
+                    return getattr(module, alias.name)
+    raise ValueError(node.id)
+
+
+_LIGHT = frozenset({"mlffbench.models.catalog", "mlffbench.refine.catalog"})
