@@ -1,6 +1,7 @@
 """Names: what was typed, checked against the catalogues and the suite.
 
-Importing this imports no torch, so that a mistyped name is told at once.
+Importing this imports no torch, and no wrong name waits for it: refinements are built
+last.
 """
 
 from collections.abc import Mapping, Sequence
@@ -11,7 +12,7 @@ from mlffbench.core.errors import SuiteError
 from mlffbench.models.catalog import MODELS
 from mlffbench.models.model_spec import parse_spec
 from mlffbench.refine.catalog import REFINERS
-from mlffbench.run.settings import check_settings
+from mlffbench.run.settings import check_settings, make_refiner
 from mlffbench.run.suite import Setting, Suite, load_suite
 
 Settings = Mapping[str, Mapping[str, Setting]]
@@ -53,7 +54,7 @@ def check_names(
 
     Raises:
         BenchError: The suite is broken; a name is unknown; a setting is none of its mode,
-            or of a mode that is not run.
+            of a mode that is not run, or refused by the mode.
     """
     typed = settings or {}
     found, folder = load_suite(suite)
@@ -73,6 +74,8 @@ def check_names(
     }
     for mode, values in {**found.settings, **merged}.items():
         check_settings(mode, values)
+    for mode, values in merged.items():  # what imports torch comes last
+        make_refiner(mode, tuple(values.items()))
     return Names(
         suite=found,
         folder=folder,

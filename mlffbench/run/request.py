@@ -25,7 +25,7 @@ from mlffbench.run.simulate.subjects import chosen_splits, find_subjects
 from mlffbench.run.simulate.trajectories import Format
 from mlffbench.run.suite import Setting, Suite
 from mlffbench.run.suite_splits import load_splits
-from mlffbench.run.work import AnyJob, Kind, make_refiner
+from mlffbench.run.work import AnyJob, Kind
 from mlffbench.training.finetune import FineTuning
 
 
@@ -175,8 +175,6 @@ def resolve(request: AnyRequest) -> Campaign[Any]:
         modes=request.modes,
         settings=request.settings,
     )
-    for mode in names.modes:
-        make_refiner(mode, names.settings[mode])
     if isinstance(request, SimulationRequest):
         return _simulations(request, names)
     if isinstance(request, CurveRequest):

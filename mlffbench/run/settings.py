@@ -9,14 +9,17 @@ import difflib
 import importlib
 import importlib.util
 import inspect
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from mlffbench.core.errors import SuiteError
+from mlffbench.core.errors import BenchError, SuiteError
 from mlffbench.refine.catalog import REFINERS
 from mlffbench.run.suite import Setting
+
+if TYPE_CHECKING:
+    from mlffbench.refine.refiner import Refiner
 
 _KINDS = {
     "int": ((int,), "a whole number"),
@@ -69,6 +72,21 @@ def check_settings(mode: str, settings: Mapping[str, Setting]) -> None:
         if expected:
             msg = f"setting {name!r} of mode {mode!r} is {value!r}, expected {expected}; "
             raise SuiteError(msg + listed)
+
+
+def make_refiner(mode: str, settings: Sequence[tuple[str, Setting]]) -> "Refiner":
+    """Return the refinement of a mode with its settings.
+
+    Raises:
+        BenchError: The mode does not take the settings.
+    """
+    factory = REFINERS.load(mode)
+    try:
+        refiner: Refiner = factory(**dict(settings))
+    except TypeError as error:
+        msg = f"mode {mode!r} does not take the settings {dict(settings)}: {error}"
+        raise BenchError(msg) from error
+    return refiner
 
 
 def _expected(parameter: Parameter, value: Setting) -> str:

@@ -1,16 +1,13 @@
 """Work: one job with everything it needs in hand, and who watches it."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
-from mlffbench.core.errors import BenchError
 from mlffbench.core.forcefield import ForceField
 from mlffbench.core.split import Split
-from mlffbench.refine.catalog import REFINERS
 from mlffbench.refine.refiner import Refiner
 from mlffbench.run.folder import RunFolder
-from mlffbench.run.suite import Setting
 
 
 class Progress(Protocol):
@@ -108,21 +105,6 @@ class Kind(Protocol[Job_contra]):
             BenchError: The mode does not take its settings.
         """
         ...
-
-
-def make_refiner(mode: str, settings: Sequence[tuple[str, Setting]]) -> Refiner:
-    """Return the refinement of a mode with its settings.
-
-    Raises:
-        BenchError: The mode does not take the settings.
-    """
-    factory = REFINERS.load(mode)
-    try:
-        refiner: Refiner = factory(**dict(settings))
-    except TypeError as error:
-        msg = f"mode {mode!r} does not take the settings {dict(settings)}: {error}"
-        raise BenchError(msg) from error
-    return refiner
 
 
 def mode_manifest(refiner: Refiner, model: ForceField) -> dict[str, Any]:

@@ -30,8 +30,9 @@ from mlffbench.run.evaluate.evaluation_job import (
 from mlffbench.run.evaluate.predict import Prediction, predict_batch
 from mlffbench.run.folder import Arrays, RunFolder, run_folder
 from mlffbench.run.provenance import model_manifest, peak_memory_mb
+from mlffbench.run.settings import make_refiner
 from mlffbench.run.suite import Suite
-from mlffbench.run.work import Progress, make_refiner, mode_manifest
+from mlffbench.run.work import Progress, mode_manifest
 
 
 def assemble(

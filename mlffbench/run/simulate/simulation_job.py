@@ -37,6 +37,7 @@ from mlffbench.run.folder import (
     write_table,
 )
 from mlffbench.run.provenance import model_manifest
+from mlffbench.run.settings import make_refiner
 from mlffbench.run.simulate.subjects import Subject, starts_sha256
 from mlffbench.run.simulate.trajectories import (
     End,
@@ -49,7 +50,7 @@ from mlffbench.run.simulate.trajectories import (
     write_trajectory,
 )
 from mlffbench.run.suite import Suite
-from mlffbench.run.work import Progress, make_refiner, mode_manifest
+from mlffbench.run.work import Progress, mode_manifest
 
 EngineName = Literal["batched", "ase"]
 LEAST_CHECKPOINT = 200

@@ -275,12 +275,3 @@ def test_broken_stored_files_are_one_sentence(suite_file: Path, tmp_path: Path) 
             score_run(folder)
         (folder.path / name).write_bytes(content)
     assert score_run(folder)
-
-
-def test_work_is_refused_when_the_mode_cannot_be_made(
-    suite_file: Path, tmp_path: Path
-) -> None:
-    text = suite_file.read_text() + "settings: {baseline: {steps: 3}}\n"
-    suite_file.write_text(text)
-    done = run(suite_file, "zero", tmp_path / "runs")
-    assert "does not take the settings" in done.faults[0]

@@ -11,6 +11,7 @@ import torch
 from mlffbench.core.labels import Labels
 from mlffbench.core.split import Index, Rows, Source, Split
 from mlffbench.core.structures import Structures
+from mlffbench.run.evaluate.evaluation_job import Job
 from mlffbench.run.folder import RunFolder, read_arrays
 from mlffbench.run.loop import run_campaign
 from mlffbench.run.request import Campaign, Request, resolve
@@ -72,7 +73,7 @@ def poison(split: Split) -> Split:
     return replace(split, source=Poisoned(split.source))
 
 
-def digests(campaign: Campaign) -> list[str]:
+def digests(campaign: Campaign[Job]) -> list[str]:
     done = run_campaign(campaign, Silent())
     assert done.faults == []
     return [digest(folder) for folder in done.folders]
@@ -92,9 +93,9 @@ def test_poisoned_references_leave_every_prediction_as_it_was(
     suite = str(tmp_path / "leak.yaml")
     clean = resolve(Request(suite=suite, limit=2, out=tmp_path / "clean"))
     request = Request(suite=suite, limit=2, out=tmp_path / "poisoned")
-    poisoned = replace(
-        resolve(request), splits=tuple(poison(split) for split in clean.splits)
-    )
+    splits = tuple(poison(split) for split in clean.splits)
+    poisoned = resolve(request)
+    poisoned = replace(poisoned, kind=replace(poisoned.kind, splits=splits))
     first, second = digests(clean), digests(poisoned)
     assert first == second
     assert len(set(first)) == 5, "a mode changed nothing, so the test shows nothing"

@@ -4,6 +4,7 @@ import hashlib
 import importlib.util
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -12,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from mlffbench.core.errors import BenchError
 from mlffbench.core.spectrum import SpectralReference, spectra
 from mlffbench.run.evaluate.evaluation_score import score_run
 from mlffbench.run.folder import RunFolder
@@ -289,12 +291,8 @@ def test_a_mode_of_the_suite_is_left_out_where_it_cannot_work(
         ("radii: .nan", "nan Å cannot be tried"),
         ("radii: 0", "0 Å cannot be tried"),
         ("radii: wide", "'wide' must be numbers in Å"),
-        ("n_radii: 2.5", "n_radii a whole number"),
-        ("smallest: -3", "smallest must be above 0"),
-        ("criterion: quantile, envelope: either", "do not tell envelopes apart"),
         ("envelope: rescale", "only with truncate"),
         ("criterion: prior-guided", "has no prior head"),
-        ("speed: 3", "does not take the settings {'speed': 3}"),
     ],
 )
 def test_settings_that_cannot_be_are_one_sentence(
@@ -306,6 +304,23 @@ def test_settings_that_cannot_be_are_one_sentence(
     assert done.folders == []
     [fault] = done.faults
     assert sentence in fault
+
+
+@pytest.mark.parametrize(
+    ("settings", "sentence"),
+    [
+        ("n_radii: 2.5", "'n_radii' of mode 'rr' is 2.5, expected a whole number"),
+        ("smallest: -3", "smallest must be above 0"),
+        ("criterion: quantile, envelope: either", "do not tell envelopes apart"),
+        ("speed: 3", "mode 'rr' has no setting 'speed'; its settings: criterion=None, "),
+    ],
+)
+def test_settings_that_no_model_could_take_are_told_before_one_is_loaded(
+    suite_file: Path, tmp_path: Path, settings: str, sentence: str
+) -> None:
+    suite_file.write_text(suite_file.read_text() + f"settings: {{rr: {{{settings}}}}}\n")
+    with pytest.raises(BenchError, match=re.escape(sentence)):
+        plan(tmp_path, str(suite_file), "r", modes=("rr",))
 
 
 # --- the records ------------------------------------------------------------------------
