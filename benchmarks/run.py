@@ -39,16 +39,6 @@ from mlffbench.run.loop import run_campaign
 from mlffbench.run.request import Request, resolve
 
 
-class Silent:
-    """Progress that nobody watches."""
-
-    def begin(self, title: str, n_structures: int) -> None:
-        """Ignore it."""
-
-    def advance(self, n_structures: int) -> None:
-        """Ignore it."""
-
-
 def main() -> None:
     repeats = int(sys.argv[1]) if len(sys.argv) > 1 else 3
     torch.set_num_threads(1)
@@ -74,7 +64,7 @@ def main() -> None:
     def run() -> None:
         with tempfile.TemporaryDirectory() as folder:
             request = Request(suite="mini-ood", models=("ani-1x",), out=Path(folder))
-            done = run_campaign(resolve(request), Silent())
+            done = run_campaign(resolve(request))
             assert not done.faults, done.faults
 
     def plain() -> None:

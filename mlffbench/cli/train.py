@@ -1,5 +1,6 @@
 """``train``: a two-headed network, or a prior head for a pretrained model."""
 
+from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -15,7 +16,7 @@ from mlffbench.cli.shared.options import (
     SeedOption,
     SuiteOption,
 )
-from mlffbench.cli.shared.progress import ProgressBar
+from mlffbench.cli.shared.progress import EPOCHS, ProgressBar
 from mlffbench.core.errors import BenchError, StoreError
 
 if TYPE_CHECKING:
@@ -124,8 +125,11 @@ def _train(
             raise StoreError(msg)
         if overwrite:
             forget_state(stem)
-        watcher = TrainingProgress(console, stem if tensorboard else None)
-        with watcher:
+        log = stem if tensorboard else None
+        with (
+            ProgressBar(console, EPOCHS) as bar,
+            closing(TrainingProgress(bar, log)) as watcher,
+        ):
             rows = train(
                 project.model,
                 project.plan,

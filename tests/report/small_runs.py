@@ -14,16 +14,10 @@ from mlffbench.run.loop import run_campaign
 from mlffbench.run.request import Request, resolve
 
 
-class Silent:
-    def begin(self, title: str, n_structures: int) -> None: ...
-
-    def advance(self, n_structures: int) -> None: ...
-
-
 def run_small(suite: Path, springs: str, out: Path) -> list[RunFolder]:
     """Run zero and springs; springs gets two modes that change its errors."""
     request = Request(suite=str(suite), models=("zero", springs), out=out)
-    folders = run_campaign(resolve(request), Silent()).folders
+    folders = run_campaign(resolve(request)).folders
     base = folders[-1]
     folders += [refined(base, "rr", 0.9), refined(base, "ttt", 0.4, unit="group")]
     for folder in folders:

@@ -1,12 +1,9 @@
 """How a training is shown: a bar per stage with the latest validation errors."""
 
 from pathlib import Path
-from types import TracebackType
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any
 
-from rich.console import Console
-
-from mlffbench.cli.shared.progress import EPOCHS, ProgressBar
+from mlffbench.cli.shared.progress import ProgressBar
 from mlffbench.core.errors import BenchError
 
 if TYPE_CHECKING:
@@ -24,7 +21,7 @@ class TrainingProgress:
     Force errors of all validation splits are in meV/Å.
 
     Args:
-        console: Where to print.
+        bar: Counts epochs.
         tensorboard: Path of the checkpoint whose TensorBoard log is written; None for no
             such log.
 
@@ -32,23 +29,14 @@ class TrainingProgress:
         BenchError: TensorBoard is asked for and not installed.
     """
 
-    def __init__(self, console: Console, tensorboard: Path | None) -> None:
-        self._bar = ProgressBar(console, EPOCHS)
+    def __init__(self, bar: ProgressBar, tensorboard: Path | None) -> None:
+        self._bar = bar
         self._epochs = self._done = 0
         self._latest: dict[str, float] = {}
         self._writer = None if tensorboard is None else _open_writer(tensorboard)
 
-    def __enter__(self) -> Self:
-        self._bar.__enter__()
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self._bar.__exit__(kind, error, trace)
+    def close(self) -> None:
+        """Write what TensorBoard has not yet got."""
         if self._writer is not None:
             self._writer.close()
 

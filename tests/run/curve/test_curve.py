@@ -7,6 +7,7 @@ import ase.io
 import numpy as np
 import pytest
 from ase.build import molecule
+from interrupted import StopsAfter
 
 from mlffbench.core.errors import BenchError, SuiteError
 from mlffbench.metrics.molecules import Molecules
@@ -30,24 +31,6 @@ SMALL = CurveRequest(
     n_seeds=2,
     tuning=FineTuning(steps=2, batch=4),
 )
-
-
-class Silent:
-    def begin(self, title: str, n_structures: int) -> None:
-        self.left = -1
-
-    def advance(self, n_structures: int) -> None:
-        pass
-
-
-class StopsAfter(Silent):
-    def __init__(self, points: int) -> None:
-        self.points = points
-
-    def advance(self, n_structures: int) -> None:
-        self.points -= 1
-        if self.points == 0:
-            raise KeyboardInterrupt
 
 
 def curve(**errors: list[float]) -> _Curve:
@@ -113,12 +96,12 @@ def digest(curves: Campaign[CurveJob]) -> bytes:
 
 def test_a_curve_stopped_and_resumed_ends_the_same(tmp_path: Path) -> None:
     whole = resolve(replace(SMALL, modes=("baseline",), out=tmp_path / "whole"))
-    assert run_campaign(whole, Silent()).faults == []
+    assert run_campaign(whole).faults == []
     stopped = resolve(replace(SMALL, modes=("baseline",), out=tmp_path / "stop"))
     for points in (1, 3):
         with pytest.raises(KeyboardInterrupt):
             run_campaign(stopped, StopsAfter(points))
-    assert run_campaign(stopped, Silent()).faults == []
+    assert run_campaign(stopped).faults == []
     assert digest(whole) == digest(stopped)
     records, saved = score_curve(whole.folder(whole.jobs[0]))
     assert saved == []

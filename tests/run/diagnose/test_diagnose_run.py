@@ -32,12 +32,6 @@ from mlffbench.run.loop import Done, run_campaign
 from mlffbench.run.request import Request, resolve
 
 
-class Silent:
-    def begin(self, title: str, n_structures: int) -> None: ...
-
-    def advance(self, n_structures: int) -> None: ...
-
-
 def request(suite: object, model: str, out: Path) -> Request:
     return Request(suite=str(suite), models=(model,), out=out, diagnose=True)
 
@@ -45,7 +39,7 @@ def request(suite: object, model: str, out: Path) -> Request:
 @pytest.fixture
 def done(suite_file: Path, springs: str, tmp_path: Path) -> Done:
     made = request(suite_file, springs, tmp_path / "runs")
-    return run_campaign(resolve(made), Silent())
+    return run_campaign(resolve(made))
 
 
 @pytest.fixture
@@ -104,10 +98,10 @@ def test_a_diagnosis_is_made_once_and_again_after_a_loss(
     before = path.read_bytes(), (folder.path / VALUES).read_bytes()
     stamp = path.stat().st_mtime_ns
     made = request(suite_file, springs, tmp_path / "runs")
-    run_campaign(resolve(made), Silent())
+    run_campaign(resolve(made))
     assert path.stat().st_mtime_ns == stamp
     path.unlink()
-    run_campaign(resolve(made), Silent())
+    run_campaign(resolve(made))
     assert (path.read_bytes(), (folder.path / VALUES).read_bytes()) == before
 
 
@@ -237,9 +231,7 @@ def test_a_model_that_raises_in_embed_costs_only_the_embedding(
         path.read_text()
         + "\n    def embed(self, structures):\n        raise RuntimeError('not today')\n"
     )
-    done = run_campaign(
-        resolve(request(suite_file, springs, tmp_path / "runs")), Silent()
-    )
+    done = run_campaign(resolve(request(suite_file, springs, tmp_path / "runs")))
     assert done.faults == []
     stored = Diagnosis.read(done.folders[0].path / DIAGNOSIS)
     reasons = {one.name: one.reason for one in stored.diagnostics}
@@ -287,7 +279,7 @@ def test_modes_share_what_was_measured_and_keep_their_errors(tmp_path: Path) -> 
         modes=("baseline", "rr"),
         limit=6,
     )
-    done = run_campaign(resolve(made), Silent())
+    done = run_campaign(resolve(made))
     assert done.faults == []
     a, b = (pd.read_parquet(folder.path / VALUES) for folder in done.folders)
     same = [name for name in a if name != "force_mae"]

@@ -13,16 +13,10 @@ from mlffbench.run.request import Request, resolve
 from mlffbench.run.simulate.simulation_score import _honest
 
 
-class Silent:
-    def begin(self, title: str, n_structures: int) -> None: ...
-
-    def advance(self, n_structures: int) -> None: ...
-
-
 @pytest.fixture
 def folder(suite_file: Path, springs: str, tmp_path: Path) -> RunFolder:
     request = Request(suite=str(suite_file), models=(springs,), out=tmp_path / "runs")
-    (found,) = run_campaign(resolve(request), Silent()).folders
+    (found,) = run_campaign(resolve(request)).folders
     return found
 
 
@@ -91,7 +85,7 @@ def test_nothing_evaluated_has_no_mean(
     path = Path(springs.rpartition(":")[0])
     path.write_text(path.read_text().replace("{1, 6, 8}", "{1}"))
     request = Request(suite=str(suite_file), models=(springs,), out=tmp_path / "runs")
-    (folder,) = run_campaign(resolve(request), Silent()).folders
+    (folder,) = run_campaign(resolve(request)).folders
     record = by_split(score_run(folder).records)["ood"]
     assert record.status == "skipped"
     assert record.metrics == {}

@@ -1,11 +1,8 @@
 import hashlib
 import importlib.metadata
 import json
-import os
-import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +10,7 @@ import pandas as pd
 import pytest
 import torch
 from ase.io import read, write
+from interrupted import StopsAfter, complete, kill_again_and_again
 
 from mlffbench.core.errors import StoreError
 from mlffbench.run.folder import RunFolder, read_arrays
@@ -20,31 +18,9 @@ from mlffbench.run.loop import Done, run_campaign
 from mlffbench.run.request import Request, resolve
 
 
-class Silent:
-    """Progress that nobody watches."""
-
-    def begin(self, title: str, n_structures: int) -> None:
-        self.total, self.done = n_structures, 0
-
-    def advance(self, n_structures: int) -> None:
-        self.done += n_structures
-
-
-class StopsAfter(Silent):
-    """Interrupts the run after some batches, as Ctrl-C would."""
-
-    def __init__(self, batches: int) -> None:
-        self.left = batches
-
-    def advance(self, n_structures: int) -> None:
-        self.left -= 1
-        if self.left == 0:
-            raise KeyboardInterrupt
-
-
 def run(suite: Path, model: str, out: Path, **options: object) -> Done:
     request = Request(suite=str(suite), models=(model,), out=out, **options)  # type: ignore[arg-type]
-    return run_campaign(resolve(request), Silent())
+    return run_campaign(resolve(request))
 
 
 def digest(folder: RunFolder) -> str:
@@ -108,7 +84,7 @@ def test_interrupted_and_continued_is_byte_identical(
     )
     with pytest.raises(KeyboardInterrupt):
         run_campaign(resolve(request), StopsAfter(batches))
-    (resumed,) = run_campaign(resolve(request), Silent()).folders
+    (resumed,) = run_campaign(resolve(request)).folders
     assert digest(resumed) == digest(whole)
     assert not resumed.parts.exists()
 
@@ -123,28 +99,11 @@ def test_killed_three_times_is_byte_identical(
         text.replace("        x =", "        import time; time.sleep(0.3)\n        x =")
     )
     model = f"{slow}:{attribute}"
-    command = [sys.executable, "-m", "mlffbench", "run", "--suite", str(suite_file)]
-    command += ["--model", model, "--batch-atoms", "12"]
-    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    words = ["run", "--suite", str(suite_file), "--model", model, "--batch-atoms", "12"]
     out = tmp_path / "killed"
-    parts: set[Path] = set()
-    for _ in range(3):
-        process = subprocess.Popen(
-            [*command, "--out", str(out)], env=environment, stdout=subprocess.DEVNULL
-        )
-        deadline = time.monotonic() + 60
-        while set(out.rglob("parts/*.npz")) <= parts and time.monotonic() < deadline:
-            time.sleep(0.02)
-        process.send_signal(signal.SIGKILL)
-        process.wait()
-        grown = set(out.rglob("parts/*.npz"))
-        assert grown > parts
-        parts = grown
+    kill_again_and_again(words, out, times=3)
     for folder in (out, tmp_path / "whole"):
-        subprocess.run(
-            [*command, "--out", str(folder)], env=environment, check=True,
-            stdout=subprocess.DEVNULL,
-        )  # fmt: skip
+        complete(words, folder)
     killed, whole = (
         RunFolder(next(folder.rglob("run.json")).parent)
         for folder in (out, tmp_path / "whole")
@@ -188,7 +147,7 @@ def test_a_model_that_cannot_load_does_not_stop_the_others(
 ) -> None:
     models = ("nowhere.py:load", "zero")
     request = Request(suite=str(suite_file), models=models, out=tmp_path / "runs")
-    done = run_campaign(resolve(request), Silent())
+    done = run_campaign(resolve(request))
     assert len(done.folders) == 1
     assert "nowhere.py" in done.faults[0]
 
@@ -233,7 +192,7 @@ def test_two_runs_in_one_folder_are_refused(suite_file: Path, tmp_path: Path) ->
     campaign = resolve(Request(suite=str(suite_file), out=tmp_path / "runs"))
     folder = campaign.folder(campaign.jobs[0])
     with folder.locked():
-        done = run_campaign(campaign, Silent())
+        done = run_campaign(campaign)
     assert "another mlffbench is writing" in done.faults[0]
 
 

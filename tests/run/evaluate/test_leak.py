@@ -33,12 +33,6 @@ settings:
 """
 
 
-class Silent:
-    def begin(self, title: str, n_structures: int) -> None: ...
-
-    def advance(self, n_structures: int) -> None: ...
-
-
 @dataclass(frozen=True)
 class Poisoned:
     """A source whose reference labels are all NaN."""
@@ -74,7 +68,7 @@ def poison(split: Split) -> Split:
 
 
 def digests(campaign: Campaign[Job]) -> list[str]:
-    done = run_campaign(campaign, Silent())
+    done = run_campaign(campaign)
     assert done.faults == []
     return [digest(folder) for folder in done.folders]
 

@@ -3,15 +3,13 @@
 import hashlib
 import importlib.util
 import json
-import os
 import re
-import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
+from interrupted import HERE, StopsAfter, kill_again_and_again
 
 from mlffbench.core.errors import BenchError
 from mlffbench.core.spectrum import SpectralReference, spectra
@@ -61,23 +59,6 @@ class Pull:
         forces = torch.zeros_like(x).index_add(0, centre, vectors / lengths)
         return Labels(energy=energy, forces=forces, source="model:pull")
 '''
-HERE = {**os.environ, "OMP_NUM_THREADS": "1", "TERM": "dumb", "COLUMNS": "200"}
-
-
-class Silent:
-    def begin(self, title: str, n_structures: int) -> None: ...
-
-    def advance(self, n_structures: int) -> None: ...
-
-
-class StopsAfter(Silent):
-    def __init__(self, batches: int) -> None:
-        self.left = batches
-
-    def advance(self, n_structures: int) -> None:
-        self.left -= 1
-        if self.left == 0:
-            raise KeyboardInterrupt
 
 
 @pytest.fixture(autouse=True)
@@ -148,7 +129,7 @@ def test_only_the_trained_cutoff_is_the_baseline_byte_for_byte(
     papers = () if model == "ani-1x" else ("rr-paper",)
     modes = ("baseline", "rr", *papers)
     request = plan(tmp_path, suite, "r", limit=3, models=(model,), modes=modes)
-    baseline, *refined = finished(run_campaign(request, Silent()))
+    baseline, *refined = finished(run_campaign(request))
     expected = (baseline.path / "forces.npz").read_bytes()
     for folder in refined:
         assert (folder.path / "forces.npz").read_bytes() == expected
@@ -169,10 +150,10 @@ def test_interrupted_and_continued_is_byte_identical(
 ) -> None:
     suite = write_suite(tmp_path, "{rr: {n_radii: 3}}")
     options = {"limit": 3, "batch_atoms": 20, "modes": ("rr",)}
-    [whole] = finished(run_campaign(plan(tmp_path, suite, "whole", **options), Silent()))
+    [whole] = finished(run_campaign(plan(tmp_path, suite, "whole", **options)))
     with pytest.raises(KeyboardInterrupt):
         run_campaign(plan(tmp_path, suite, "cut", **options), StopsAfter(batches))
-    [resumed] = finished(run_campaign(plan(tmp_path, suite, "cut", **options), Silent()))
+    [resumed] = finished(run_campaign(plan(tmp_path, suite, "cut", **options)))
     assert digest(resumed) == digest(whole)
     assert not resumed.parts.exists()
 
@@ -184,27 +165,10 @@ def test_killed_twice_is_byte_identical(suite_file: Path, tmp_path: Path) -> Non
     words = ["run", "--suite", str(suite_file), "--mode", "rr", "--no-diagnose"]
     model = write_model(tmp_path, sleep=0.2)
     words += ["--model", model, "--batch-atoms", "12"]
-    out = tmp_path / "killed"
-    parts: set[Path] = set()
-    for _ in range(2):
-        process = subprocess.Popen(
-            [sys.executable, "-m", "mlffbench", *words, "--out", str(out)],
-            env=HERE,
-            stdout=subprocess.DEVNULL,
-        )
-        deadline = time.monotonic() + 60
-        while set(out.rglob("parts/*.npz")) <= parts and time.monotonic() < deadline:
-            time.sleep(0.02)
-        process.send_signal(signal.SIGKILL)
-        process.wait()
-        grown = set(out.rglob("parts/*.npz"))
-        assert grown > parts
-        parts = grown
+    kill_again_and_again(words, tmp_path / "killed", times=2)
     options = {"models": (model,), "modes": ("rr",), "batch_atoms": 12}
     killed, whole = (
-        finished(run_campaign(plan(tmp_path, str(suite_file), to, **options), Silent()))[
-            0
-        ]
+        finished(run_campaign(plan(tmp_path, str(suite_file), to, **options)))[0]
         for to in ("killed", "whole")
     )
     assert digest(killed) == digest(whole)
@@ -254,7 +218,7 @@ def test_a_users_model_is_refined_with_the_training_split_as_reference(
     )
     options = {"models": (model,), "modes": ("rr",)}
     again = plan(tmp_path, str(suite_file), "second", **options)
-    [second] = finished(run_campaign(again, Silent()))
+    [second] = finished(run_campaign(again))
     distances = second.read_table()["padded-l2_trained"].dropna()
     assert not (distances == table["padded-l2_trained"].dropna()).any()
     assert len(list((cache / "spectra").iterdir())) == 1
@@ -276,7 +240,7 @@ def test_a_mode_of_the_suite_is_left_out_where_it_cannot_work(
     suite_file: Path, tmp_path: Path
 ) -> None:
     suite_file.write_text(suite_file.read_text() + "modes: [baseline, rr]\n")
-    done = run_campaign(plan(tmp_path, str(suite_file), "r"), Silent())
+    done = run_campaign(plan(tmp_path, str(suite_file), "r"))
     assert [folder.path.name for folder in done.folders] == ["baseline"]
     assert done.faults == []
     [note] = done.notes
@@ -300,7 +264,7 @@ def test_settings_that_cannot_be_are_one_sentence(
 ) -> None:
     suite_file.write_text(suite_file.read_text() + f"settings: {{rr: {{{settings}}}}}\n")
     options = {"models": (write_model(tmp_path),), "modes": ("rr",)}
-    done = run_campaign(plan(tmp_path, str(suite_file), "r", **options), Silent())
+    done = run_campaign(plan(tmp_path, str(suite_file), "r", **options))
     assert done.folders == []
     [fault] = done.faults
     assert sentence in fault
@@ -329,7 +293,7 @@ def test_settings_that_no_model_could_take_are_told_before_one_is_loaded(
 def test_records_say_what_was_chosen(tmp_path: Path) -> None:
     suite = write_suite(tmp_path, "{rr: {n_radii: 3}}")
     campaign = plan(tmp_path, suite, "r", limit=3)
-    baseline, refined = finished(run_campaign(campaign, Silent()))
+    baseline, refined = finished(run_campaign(campaign))
     assert all(record.radius is None for record in score_run(baseline).records)
     records = score_run(refined).records
     table = refined.read_table()

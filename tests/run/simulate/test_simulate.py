@@ -2,12 +2,9 @@
 
 import hashlib
 import json
-import os
 import resource
-import signal
 import subprocess
 import sys
-import time
 from dataclasses import replace
 from pathlib import Path
 
@@ -16,6 +13,7 @@ import pandas as pd
 import pytest
 from ase.build import molecule
 from ase.io import read, write
+from interrupted import complete, kill_again_and_again
 
 from mlffbench.core.errors import BenchError, StoreError, SuiteError
 from mlffbench.dynamics.presets import PRESETS
@@ -257,28 +255,12 @@ def test_killed_again_and_again_it_ends_with_the_same_files(
     slow = tmp_path / "slow.py"
     wait = "        import time; time.sleep(0.004)\n        x, forces"
     slow.write_text(BRITTLE.replace("        x, forces", wait))
-    command = [sys.executable, "-m", "mlffbench", "simulate", "--suite", str(suite)]
-    command += ["--model", f"{slow}:Brittle", "--time", "0.2", "--seeds", "2"]
-    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    words = ["simulate", "--suite", str(suite), "--model", f"{slow}:Brittle"]
+    words += ["--time", "0.2", "--seeds", "2"]
     out = tmp_path / "killed"
-    parts: set[Path] = set()
-    for _ in range(2):
-        process = subprocess.Popen(
-            [*command, "--out", str(out)], env=environment, stdout=subprocess.DEVNULL
-        )
-        deadline = time.monotonic() + 60
-        while set(out.rglob("parts/*.npz")) <= parts and time.monotonic() < deadline:
-            time.sleep(0.01)
-        process.send_signal(signal.SIGKILL)
-        process.wait()
-        grown = set(out.rglob("parts/*.npz"))
-        assert grown > parts
-        parts = grown
+    kill_again_and_again(words, out, times=2)
     for folder in (out, tmp_path / "whole"):
-        subprocess.run(
-            [*command, "--out", str(folder)], env=environment, check=True,
-            stdout=subprocess.DEVNULL,
-        )  # fmt: skip
+        complete(words, folder)
     assert digest(out) == digest(tmp_path / "whole")
     assert not list(out.rglob("parts"))
 
