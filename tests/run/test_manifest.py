@@ -1,0 +1,71 @@
+"""What decides a run, whether it is done, and that old runs are still known."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from mlffbench.core.errors import StoreError
+from mlffbench.core.model_options import ModelOptions
+from mlffbench.models.load import load_model
+from mlffbench.run.folder import RunFolder
+from mlffbench.run.manifest import begin, fingerprint_of, finish, is_finished, manifest_of
+from mlffbench.run.request import Request, resolve
+
+GOLDEN = "b8fb4071230999506d34a555c13621416e4bf23e78181c57110e18b0cc1a8b7e"
+DECIDES = {"job": {"seed": 0}, "splits": [], "model": {"name": "zero"}, "mode": {}}
+
+
+def made(**changes: Any) -> dict[str, Any]:
+    return manifest_of({**DECIDES, **changes}, {"dtype": "float32"}, device="cpu")
+
+
+def test_fingerprints_are_those_of_runs_made_before() -> None:
+    """Golden: of a ``run.json`` that mlffbench wrote before there was one runner."""
+    campaign = resolve(Request(suite="mini-ood", models=("zero",), limit=3))
+    (job, *_) = campaign.jobs
+    work = campaign.kind.work(job, load_model("zero", ModelOptions()))
+    decides = work.decides()
+    assert list(decides) == ["job", "splits", "model", "mode"]
+    assert set(decides["model"]) == {"name", "card", "files", "weights_sha256"}
+    known = {name: decides[name] for name in ("job", "splits", "mode")}
+    assert (
+        fingerprint_of(known)
+        == "b8fb4071230999506d34a555c13621416e4bf23e78181c57110e18b0cc1a8b7e"
+    )
+
+
+def test_a_run_is_done_once_and_for_all(tmp_path: Path) -> None:
+    folder, manifest = RunFolder(tmp_path / "run"), made()
+    assert not is_finished(folder, manifest, overwrite=False)
+    begin(folder, manifest)
+    assert folder.read_manifest()["status"] == "running"
+    assert not is_finished(folder, manifest, overwrite=False)
+    assert folder.parts.exists()
+    finish(folder, manifest, {"wall_s": 1})
+    assert not folder.parts.exists()
+    stored = folder.read_manifest()
+    assert (stored["status"], stored["wall_s"]) == ("complete", 1)
+    assert {"fingerprint", "versions", "git", "hardware", "command", "started"} <= set(
+        stored
+    )
+    assert is_finished(folder, made(), overwrite=False)
+    assert not is_finished(folder, made(), overwrite=True)
+    assert not folder.manifest_path.exists()
+
+
+def test_another_run_in_the_way_is_told_by_its_first_difference(tmp_path: Path) -> None:
+    folder = RunFolder(tmp_path / "run")
+    begin(folder, made())
+    other = made(job={"seed": 1})
+    with pytest.raises(StoreError, match="job, seed: 0 there, 1 now"):
+        is_finished(folder, other, overwrite=False)
+    assert not is_finished(folder, other, overwrite=True)
+    assert not folder.parts.exists()
+
+
+def test_what_is_told_beside_does_not_decide() -> None:
+    one = manifest_of(DECIDES, {"dtype": "float32"}, device="cpu")
+    two = manifest_of(DECIDES, {"dtype": "float64"}, device="cpu")
+    assert one["fingerprint"] == two["fingerprint"]
+    assert made(job={"seed": 1})["fingerprint"] != one["fingerprint"]

@@ -1,0 +1,178 @@
+"""What was typed is checked whole before a file of structures is opened."""
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from mlffbench.core.errors import BenchError
+from mlffbench.dynamics.presets import PRESETS
+from mlffbench.run import suite_splits
+from mlffbench.run.names import check_names
+from mlffbench.run.request import (
+    AnyRequest,
+    CurveRequest,
+    Request,
+    SimulationRequest,
+    resolve,
+)
+from mlffbench.run.settings import check_settings, parameters_of
+
+
+@pytest.fixture
+def closed(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Make opening any file of structures a failure of the test."""
+
+    def refuse(*_: object, **__: object) -> None:
+        raise AssertionError("a file was opened")
+
+    monkeypatch.setattr(suite_splits, "open_source", refuse)
+
+
+@pytest.mark.usefixtures("closed")
+@pytest.mark.parametrize(
+    ("old", "new", "sentence"),
+    [
+        ("role: id_test", "role: id_val", "one with role 'id_test' (the control)"),
+        ("role: train", "role: id_val", "needs a split with role 'train'"),
+        ("file: ood.xyz", "control: nowhere, file: ood.xyz", "the control 'nowhere'"),
+        (", shift: {kind: elements, rule: has N}", "", "and only they, state a shift"),
+        ("name: id, role: id_test", "name: test, role: id_test", "not be called 'test'"),
+        ("{name: ood,", "{name: id, role: id_test, file: a.xyz}\n  - {name: ood,",
+         "split 'id' appears twice with role 'id_test'"),
+        ("models: [zero]", "models: [zeroo]", "Did you mean 'zero'"),
+        ("models: [zero]", "models: [zero]\nmodes: [rrr]", "unknown mode 'rrr'"),
+        ("models: [zero]", "models: [zero]\nsettings: {rr: {radius: 3}}",
+         "mode 'rr' has no setting 'radius' (did you mean 'radii'?); its settings: "),
+        ("models: [zero]", "modles: [zero]", "modles: Extra inputs are not permitted"),
+        ("summary: three", "summary three", "line 4"),
+        ("file: ood.xyz", "file: gone.xyz", "gone.xyz does not exist; check the path"),
+    ],
+)  # fmt: skip
+def test_a_broken_suite_is_told_before_a_file_is_opened(
+    suite_file: Path, old: str, new: str, sentence: str
+) -> None:
+    text = suite_file.read_text()
+    assert old in text
+    suite_file.write_text(text.replace(old, new))
+    with pytest.raises(BenchError, match=re.escape(sentence)):
+        resolve(Request(suite=str(suite_file)))
+
+
+@pytest.mark.usefixtures("closed")
+@pytest.mark.parametrize(
+    ("request_of", "values", "sentence"),
+    [
+        (Request, {"half": "val"}, "has no split in its val half"),
+        (Request, {"models": ("zeroo",)}, "Did you mean 'zero'"),
+        (Request, {"modes": ("baslin",)}, "Did you mean 'baseline'"),
+        (Request, {"settings": {"rr": {"n_radii": 4}}}, "mode 'rr', which is not run"),
+        (Request, {"modes": ("ttt",), "settings": {"ttt": {"steps": 0}}},
+         "steps and batch must be at least 1"),
+        (Request, {"settings": {"baseline": {"steps": 1}}},
+         "mode 'baseline' has no setting 'steps'; it has none"),
+        (SimulationRequest, {"preset": PRESETS["quick"], "splits": ("odd",)},
+         "no split 'odd' to simulate; it has: id, ood"),
+        (CurveRequest, {"splits": ("odd",)}, "has no OOD split 'odd'"),
+        (CurveRequest, {"modes": ("rr",)}, "leaves no weights to fine-tune from"),
+        (CurveRequest, {"sizes": (-1,)}, "at -1 labels"),
+        (CurveRequest, {"sizes": ()}, "give --sizes"),
+    ],
+)  # fmt: skip
+def test_a_wrong_request_is_told_before_a_file_is_opened(
+    suite_file: Path,
+    request_of: type[AnyRequest],
+    values: dict[str, object],
+    sentence: str,
+) -> None:
+    with pytest.raises(BenchError, match=re.escape(sentence)):
+        resolve(request_of(suite=str(suite_file), **values))  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("mode", "name", "value", "expected"),
+    [
+        ("ttt", "steps", "abc", "'abc', expected a whole number; its settings: prior='g"),
+        ("ttt", "steps", True, "True, expected a whole number"),
+        ("ttt", "learning_rate", "fast", "'fast', expected a number"),
+        ("ttt", "prior", 3, "3, expected text"),
+        ("rr", "smallest", "3 Å", "'3 Å', expected a number"),
+    ],
+)
+def test_a_value_of_another_type_says_which_is_expected(
+    mode: str, name: str, value: str | int, expected: str
+) -> None:
+    sentence = f"setting {name!r} of mode {mode!r} is {expected}"
+    with pytest.raises(BenchError, match=re.escape(sentence)):
+        check_settings(mode, {name: value})
+
+
+def test_values_of_the_right_type_pass() -> None:
+    check_settings("ttt", {"steps": 3, "learning_rate": 1, "unit": "split"})
+    check_settings("rr", {"radii": 3, "criterion": "quantile"})
+    check_settings("rr", {"radii": "3.0,3.5"})
+
+
+def test_what_the_source_says_is_what_the_signature_says(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    from mlffbench.refine.catalog import REFINERS
+    from mlffbench.run import settings
+
+    for mode in REFINERS.names():
+        read = parameters_of(mode)
+        with monkeypatch.context() as patch:
+            patch.setattr(settings, "_read", lambda *_: None)
+            inspected = parameters_of(mode)
+        assert read is not None
+        assert inspected is not None
+        assert {n: p.default for n, p in read.items()} == {
+            n: p.default for n, p in inspected.items()
+        }
+
+
+TYPOS = """
+import sys
+from mlffbench.core.errors import BenchError
+from mlffbench.run.names import check_names
+for suite, settings in (
+    ("mini-ood", {{"ttt": {{"stepz": 3}}}}),
+    ("mini-ood", {{"ttt": {{"steps": "abc"}}}}),
+    ("mini_ood", {{}}),
+    ({suite!r}, {{}}),
+):
+    try:
+        check_names(suite, settings=settings, modes=("ttt",))
+    except BenchError as error:
+        print(error)
+assert not {{"torch", "ase", "pandas", "scipy", "h5py"}} & set(sys.modules)
+"""
+
+
+def test_typos_are_told_without_torch(suite_file: Path) -> None:
+    text = suite_file.read_text().replace("role: id_test", "role: id_val")
+    suite_file.write_text(text)
+    done = subprocess.run(
+        [sys.executable, "-c", TYPOS.format(suite=str(suite_file))],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    first, second, third, fourth = done.stdout.splitlines()
+    assert first.startswith("mode 'ttt' has no setting 'stepz' (did you mean 'steps'?)")
+    assert "steps=50, " in first
+    assert "is 'abc', expected a whole number" in second
+    assert "Did you mean 'mini-ood'" in third
+    assert "id_test" in fourth
+
+
+def test_settings_typed_go_before_those_of_the_suite(suite_file: Path) -> None:
+    suite_file.write_text(
+        suite_file.read_text() + "settings: {rr: {n_radii: 4, smallest: 2.0}}\n"
+    )
+    names = check_names(str(suite_file), modes=["rr"], settings={"rr": {"n_radii": 5}})
+    assert names.settings == {"rr": (("n_radii", 5), ("smallest", 2.0))}
+    assert names.models == ("zero",)
