@@ -176,7 +176,7 @@ def parse_suite(text: str, origin: str) -> Suite:
 
 def _place_of(error: Exception) -> str:
     """Return what is wrong with a YAML text, with its line where it is known."""
-    mark = getattr(error, "problem_mark", None)
+    mark = getattr(error, "context_mark", None) or getattr(error, "problem_mark", None)
     told = getattr(error, "problem", None) or str(error).splitlines()[0]
     return f"{told}, line {mark.line + 1}" if mark else told
 

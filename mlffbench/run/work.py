@@ -1,13 +1,19 @@
 """Work: one job with everything it needs in hand, and who watches it."""
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
+import torch
+
+from mlffbench.core.card import ModelCard
 from mlffbench.core.forcefield import ForceField
+from mlffbench.core.model_options import DTYPES
 from mlffbench.core.split import Split
-from mlffbench.refine.refiner import Refiner
+from mlffbench.refine.refiner import LearnsFromTraining, Refiner, Training
 from mlffbench.run.folder import RunFolder
+from mlffbench.run.provenance import model_manifest
 
 
 class Progress(Protocol):
@@ -107,11 +113,57 @@ class Kind(Protocol[Job_contra]):
         ...
 
 
-def mode_manifest(refiner: Refiner, model: ForceField) -> dict[str, Any]:
-    """Return what tells a refinement from others: its name and resolved settings."""
-    return {
-        "name": refiner.name,
-        "unit": refiner.unit,
-        "sees": refiner.sees,
-        "settings": dict(refiner.settings(model)),
-    }
+class RefinedJob(AnyJob, Protocol):
+    """A job of one mode, in one floating-point type."""
+
+    @property
+    def dtype(self) -> str | None:
+        """``float32`` or ``float64``; None is the model's own default."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, eq=False, kw_only=True)
+class RefinedWork:
+    """What a job needs whose model is refined.
+
+    Attributes:
+        job: The job.
+        model: The loaded model, with its card.
+        refiner: The refinement of the job's mode.
+        training: What the refinement may compare with.
+        suite: The suite as resolved, for the manifest.
+    """
+
+    job: RefinedJob
+    model: ForceField
+    card: ModelCard
+    refiner: Refiner
+    training: Training
+    suite: Mapping[str, Any]
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """Floating-point type of the structures the model sees."""
+        return DTYPES[self.job.dtype or self.card.dtype]
+
+    def check(self) -> None:
+        """Raise CapabilityError when the model lacks what the mode needs."""
+        self.refiner.check(self.model)
+        if isinstance(self.refiner, LearnsFromTraining):
+            self.refiner.learn(self.model, self.training)
+
+    def about(self) -> dict[str, Any]:
+        """Return the suite and what the model computes in."""
+        return {"suite": self.suite, "dtype": str(self.dtype).removeprefix("torch.")}
+
+    def refined_manifest(self) -> dict[str, Any]:
+        """Return what tells the model and its refinement from others."""
+        return {
+            "model": model_manifest(self.job.model, self.model, self.card),
+            "mode": {
+                "name": self.refiner.name,
+                "unit": self.refiner.unit,
+                "sees": self.refiner.sees,
+                "settings": dict(self.refiner.settings(self.model)),
+            },
+        }

@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -14,12 +14,11 @@ import torch
 
 from mlffbench.core.card import ModelCard
 from mlffbench.core.forcefield import ForceField
-from mlffbench.core.model_options import DTYPES
 from mlffbench.core.split import Rows, Split
 from mlffbench.core.structures import Structures
 from mlffbench.models.load import card_of
 from mlffbench.refine.baseline import Baseline
-from mlffbench.refine.refiner import LearnsFromTraining, Refiner, Training
+from mlffbench.refine.refiner import Refiner, Training
 from mlffbench.run.evaluate.evaluation_job import (
     Batch,
     Job,
@@ -29,10 +28,10 @@ from mlffbench.run.evaluate.evaluation_job import (
 )
 from mlffbench.run.evaluate.predict import Prediction, predict_batch
 from mlffbench.run.folder import Arrays, RunFolder, run_folder
-from mlffbench.run.provenance import model_manifest, peak_memory_mb
+from mlffbench.run.provenance import peak_memory_mb
 from mlffbench.run.settings import make_refiner
 from mlffbench.run.suite import Suite
-from mlffbench.run.work import Progress, mode_manifest
+from mlffbench.run.work import Progress, RefinedWork
 
 
 def assemble(
@@ -149,35 +148,16 @@ class Inputs(NamedTuple):
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
-class EvaluationWork:
+class EvaluationWork(RefinedWork):
     """A job with everything it needs in hand.
 
     Attributes:
         job: The job.
         splits: The splits it touches, train among them.
-        model: The loaded model, with its card.
-        refiner: The refinement of the job's mode.
-        suite: The suite as resolved, for ``run.json``.
     """
 
     job: Job
     splits: Sequence[Split]
-    model: ForceField
-    card: ModelCard
-    refiner: Refiner
-    suite: Mapping[str, Any]
-
-    @property
-    def dtype(self) -> torch.dtype:
-        """Floating-point type of the structures the model sees."""
-        return DTYPES[self.job.dtype or self.card.dtype]
-
-    def check(self) -> None:
-        """Raise CapabilityError when the model lacks what the mode needs."""
-        self.refiner.check(self.model)
-        if isinstance(self.refiner, LearnsFromTraining):
-            training = training_of(self.job.suite, self.splits, self.job.seed)
-            self.refiner.learn(self.model, training)
 
     def decides(self) -> dict[str, Any]:
         """Return everything that decides the predictions."""
@@ -185,13 +165,8 @@ class EvaluationWork:
         return {
             "job": self.job.as_dict(),
             "splits": [_entry(split, chosen) for split, chosen in pairs],
-            "model": model_manifest(self.job.model, self.model, self.card),
-            "mode": mode_manifest(self.refiner, self.model),
+            **self.refined_manifest(),
         }
-
-    def about(self) -> dict[str, Any]:
-        """Return the suite and what the model computes in."""
-        return {"suite": self.suite, "dtype": str(self.dtype).removeprefix("torch.")}
 
     def read(self) -> Inputs:
         """Return geometries and labels of every split.
@@ -288,6 +263,7 @@ class Evaluation:
             model=model,
             card=card_of(model),
             refiner=make_refiner(job.mode, job.settings),
+            training=training_of(job.suite, self.splits, job.seed),
             suite=self.suite.model_dump(mode="json"),
         )
 

@@ -10,10 +10,8 @@ from typing import Any, Literal
 import torch
 
 from mlffbench.core.assembly import refusals
-from mlffbench.core.card import ModelCard
 from mlffbench.core.errors import BenchError, ModelError
 from mlffbench.core.forcefield import ForceField
-from mlffbench.core.model_options import DTYPES
 from mlffbench.core.split import Split
 from mlffbench.core.structures import Structures
 from mlffbench.dynamics.ase_engine import AseEngine
@@ -26,7 +24,7 @@ from mlffbench.dynamics.stability import BondCriterion, Criterion, ExplosionCrit
 from mlffbench.dynamics.state import RUNNING, State, Systems
 from mlffbench.models.load import card_of
 from mlffbench.refine.per_structure import Routed
-from mlffbench.refine.refiner import Fact, LearnsFromTraining, Refiner, Training
+from mlffbench.refine.refiner import Fact
 from mlffbench.run.evaluate.execute import training_of
 from mlffbench.run.folder import (
     SIMULATION,
@@ -36,7 +34,6 @@ from mlffbench.run.folder import (
     write_arrays,
     write_table,
 )
-from mlffbench.run.provenance import model_manifest
 from mlffbench.run.settings import make_refiner
 from mlffbench.run.simulate.subjects import Subject, starts_sha256
 from mlffbench.run.simulate.trajectories import (
@@ -50,7 +47,7 @@ from mlffbench.run.simulate.trajectories import (
     write_trajectory,
 )
 from mlffbench.run.suite import Suite
-from mlffbench.run.work import Progress, mode_manifest
+from mlffbench.run.work import Progress, RefinedWork
 
 EngineName = Literal["batched", "ase"]
 LEAST_CHECKPOINT = 200
@@ -106,27 +103,16 @@ class SimulationJob:
 
 
 @dataclass(frozen=True, slots=True, eq=False, kw_only=True)
-class SimulationWork:
-    """A job with everything it needs in hand."""
+class SimulationWork(RefinedWork):
+    """A job with everything it needs in hand; motion is float64.
+
+    Attributes:
+        job: The job.
+        subjects: The molecules that move.
+    """
 
     job: SimulationJob
     subjects: Sequence[Subject]
-    model: ForceField
-    card: ModelCard
-    refiner: Refiner
-    training: Training
-    suite: Mapping[str, Any]
-
-    @property
-    def dtype(self) -> torch.dtype:
-        """Floating-point type of the positions the model sees; motion is float64."""
-        return DTYPES[self.job.dtype or self.card.dtype]
-
-    def check(self) -> None:
-        """Raise CapabilityError when the model lacks what the mode needs."""
-        self.refiner.check(self.model)
-        if isinstance(self.refiner, LearnsFromTraining):
-            self.refiner.learn(self.model, self.training)
 
     def decides(self) -> dict[str, Any]:
         """Return everything that decides the trajectories."""
@@ -142,13 +128,8 @@ class SimulationWork:
                 for s in self.subjects
             ],
             "starts_sha256": starts_sha256(self.subjects),
-            "model": model_manifest(self.job.model, self.model, self.card),
-            "mode": mode_manifest(self.refiner, self.model),
+            **self.refined_manifest(),
         }
-
-    def about(self) -> dict[str, Any]:
-        """Return the suite and what the model computes in."""
-        return {"suite": self.suite, "dtype": str(self.dtype).removeprefix("torch.")}
 
     def read(self) -> list[Replica]:
         """Return every trajectory to be; the molecules have been read."""
