@@ -1,11 +1,13 @@
 """``train``: a two-headed network, or a prior head for a pretrained model."""
 
 from contextlib import closing
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mlffbench.cli.label import CacheDirOption, PriorOption, WorkersOption
 from mlffbench.cli.shared import train_options as options
+from mlffbench.cli.shared.asked import spread
 from mlffbench.cli.shared.console import make_console, resumable
 from mlffbench.cli.shared.options import (
     Device,
@@ -25,6 +27,7 @@ if TYPE_CHECKING:
     from mlffbench.training.project import Order, Project
 
 
+@spread
 def train(
     *,
     suite: SuiteOption,
@@ -36,17 +39,10 @@ def train(
     channels: options.ChannelsOption = None,
     epochs: options.EpochsOption = 200,
     prior_epochs: options.PriorEpochsOption = 200,
-    batch: options.BatchOption = 8,
     learning_rate: options.LearningRateOption = None,
     prior_learning_rate: options.PriorLearningRateOption = None,
     prior_weight: options.PriorWeightOption = 0.5,
-    energy_weight: options.EnergyWeightOption = 1.0,
-    force_weight: options.ForceWeightOption = 10.0,
-    schedule: options.ScheduleOption = options.Schedule.cosine,
-    clip: options.ClipOption = 10.0,
-    average: options.AverageOption = 0.995,
-    weight_decay: options.WeightDecayOption = 1e-6,
-    patience: options.PatienceOption = 50,
+    optimisation: options.Optimisation,
     prior: PriorOption = "gfn2-xtb",
     extra_geometries: options.ExtraGeometriesOption = None,
     cache_dir: CacheDirOption = None,
@@ -79,16 +75,7 @@ def train(
         learning_rate=learning_rate,
         prior_learning_rate=prior_learning_rate,
         prior_weight=prior_weight,
-        common={
-            "batch": batch,
-            "schedule": schedule.value,
-            "clip": clip,
-            "average": average,
-            "weight_decay": weight_decay,
-            "patience": patience,
-            "energy_weight": energy_weight,
-            "force_weight": force_weight,
-        },
+        common={**asdict(optimisation), "schedule": optimisation.schedule.value},
         prior=prior,
         further=tuple(extra_geometries or ()),
         seed=seed,

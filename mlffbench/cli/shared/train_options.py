@@ -1,5 +1,6 @@
 """Every option of `train`, declared once."""
 
+from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
@@ -181,3 +182,17 @@ TensorboardOption = Annotated[
         "--tensorboard", help="Also log for TensorBoard.", rich_help_panel=_WHERE
     ),
 ]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Optimisation:
+    """What every stage of a training has in common."""
+
+    batch: BatchOption = 8
+    energy_weight: EnergyWeightOption = 1.0
+    force_weight: ForceWeightOption = 10.0
+    schedule: ScheduleOption = Schedule.cosine
+    clip: ClipOption = 10.0
+    average: AverageOption = 0.995
+    weight_decay: WeightDecayOption = 1e-6
+    patience: PatienceOption = 50
