@@ -80,7 +80,7 @@ def run_suite(
     Raises:
         BenchError: A name, a setting or a file is wrong, or nothing could be run at all.
 
-    Example:
+    Examples:
         >>> found = run_suite("mini-ood", models="zero", limit=2)  # doctest: +SKIP
     """
     if half not in ("test", "val"):

@@ -82,9 +82,9 @@ def list_names(kind: str) -> list[str]:
     Raises:
         BenchError: There is no such kind (`UnknownNameError`).
 
-    Example:
-        >>> list_names("refiners")[:2]
-        ['baseline', 'rr']
+    Examples:
+        >>> list_names("refiners")[0]
+        'baseline'
     """
     if kind not in set(Kind):
         raise UnknownNameError("kind", kind, list(Kind))
@@ -103,7 +103,7 @@ def info(name: str) -> "pd.DataFrame":
     Raises:
         BenchError: Nothing has that name (`UnknownNameError`).
 
-    Example:
+    Examples:
         >>> info("forces_mae").set_index("fact").loc["unit", "value"]
         'eV/Å'
     """

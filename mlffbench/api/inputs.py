@@ -50,7 +50,7 @@ def load_model(
         BenchError: Nothing has that name (`UnknownNameError`), a package is not installed
             (`MissingExtraError`), or the model cannot be loaded (`ModelError`).
 
-    Example:
+    Examples:
         >>> load_model("zero").name
         'zero'
     """
@@ -76,7 +76,7 @@ def load_structures(
     Raises:
         BenchError: There is no such set, or it is empty or cannot be read (`DataError`).
 
-    Example:
+    Examples:
         >>> load_structures("mini-ood:ood_elements", limit=3).n_systems
         3
     """
@@ -101,7 +101,7 @@ def load_labels(source: str, *, limit: int | None = None, seed: int = 0) -> Labe
         BenchError: There is no such set, or it cannot be read or has no reference forces
             (`DataError`).
 
-    Example:
+    Examples:
         >>> load_labels("mini-ood:ood_elements", limit=3).energy.shape
         torch.Size([3])
     """
