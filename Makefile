@@ -6,12 +6,14 @@ export OMP_NUM_THREADS := 1
 # Models without a trained prior head stand beside those that are refined.
 ALONE := zero,gfn2-xtb,ani-1x,mini-mace-scratch
 
-.PHONY: help demo test check format clean
+.PHONY: help demo test check docs wheel format clean
 
 help:
 	@echo "make demo    install, then run the main job: real models on the mini-ood suite"
 	@echo "make test    install, then lint, types and tests"
 	@echo "make check   lint, types and tests in the environment that is active"
+	@echo "make docs    install, then build the documentation into build/site"
+	@echo "make wheel   install, then build a wheel and run it in an environment of its own"
 	@echo "make format  let ruff rewrite the sources"
 
 $(VENV)/.demo: pyproject.toml constraints.txt
@@ -41,9 +43,16 @@ check:
 	mypy
 	python -m pytest --numprocesses 2 --dist loadfile
 
+# A broken link, a page outside the navigation or a public name without docstring fails.
+docs: $(VENV)/.dev
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
+
+wheel: $(VENV)/.dev
+	$(BIN)/python -m pytest -m slow tests/test_wheel.py
+
 format:
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
 clean:
-	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache
+	rm -rf $(VENV) build .mypy_cache .ruff_cache .pytest_cache

@@ -61,6 +61,50 @@ def test_every_command_and_option_exists(command: str) -> None:
             assert word in done.stdout, f"{word} of {command!r}"
 
 
-def test_the_table_is_one_that_a_command_prints() -> None:
-    assert "| split | model | mode | n (mol.) | force MAE meV/Å |" in README
-    assert README.count("<!-- table -->") == README.count("<!-- end -->") == 1
+def test_it_fits_on_two_pages() -> None:
+    assert len(README.splitlines()) <= 150
+
+
+def table() -> list[list[str]]:
+    """Return the cells of the table, a list per line."""
+    text = README.partition("<!-- table -->")[2].partition("<!-- end -->")[0].strip()
+    lines = text.splitlines()
+    assert max(map(len, lines)) <= 80
+    return [[cell.strip() for cell in line.strip("|").split("|")] for line in lines]
+
+
+def test_every_number_of_the_table_is_one_that_a_command_prints() -> None:
+    results = (ROOT / "docs" / "results.md").read_text(encoding="utf-8")
+    printed = {}
+    for line in results.splitlines():
+        cells = [cell.strip() for cell in line.strip("|").split("|")]
+        if len(cells) > 4:
+            printed.setdefault(tuple(cells[:3]), cells[3:])  # the force table is first
+    (_, _, *headings), _, *rows = table()
+    assert len(rows) == 7
+    for split, molecules, *errors in rows:
+        for heading, error in zip(headings, errors, strict=True):
+            model, _, mode = heading.partition(" ")
+            n, mae, *_ = printed[split, model, mode or "baseline"]
+            assert error == mae
+            assert n.endswith(f"({molecules})")
+
+
+def test_the_python_example_runs(tmp_path: Path) -> None:
+    (tmp_path / "results.py").write_text(block("python", "# results.py"))
+    done = subprocess.run(
+        [sys.executable, "results.py"],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "ood_elements" in done.stdout
+    assert (tmp_path / "report.html").stat().st_size > 10_000
+
+
+def test_links_lead_somewhere() -> None:
+    for target in re.findall(r"\]\(([^)#]+)", README):
+        if not target.startswith("http"):
+            assert (ROOT / target).exists(), target

@@ -231,7 +231,7 @@ def _pair(
     seed: int,
 ) -> "Diagnosis":
     """Return the diagnosis of two sets, written to a folder."""
-    from mlffbench.cli.shared.named_sets import sample_of
+    from mlffbench.api.named_sets import sample_of
     from mlffbench.diagnostics.measure import MIN_TRAIN
     from mlffbench.diagnostics.study import Probe, study
     from mlffbench.run.diagnose.diagnosis_job import write_diagnosis

@@ -1,8 +1,11 @@
 """``doctor``: what works on this machine, and the exact command for what does not."""
 
+import importlib.util
+import re
 import subprocess
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from importlib import metadata
 from pathlib import Path
 from typing import NamedTuple
 
@@ -11,10 +14,13 @@ from rich.table import Table
 
 from mlffbench.cli.shared.console import make_console
 from mlffbench.core.errors import BenchError
+from mlffbench.core.install import again_line, extras, install_line
 from mlffbench.core.registry import Entry
 
 PATIENCE_S = 120.0
 """How long the packages of one extra may take to import."""
+_BUNDLES = frozenset({"demo", "dev", "docs"})
+"""Extras made of others, or of a developer's tools; those are not imported one by one."""
 
 
 class Cache(NamedTuple):
@@ -37,7 +43,7 @@ def doctor() -> None:
 
     import torch
 
-    from mlffbench.cli.shared.catalogues import all_rows
+    from mlffbench.api.catalogues import all_rows
     from mlffbench.run.provenance import versions
 
     console = make_console()
@@ -55,44 +61,74 @@ def doctor() -> None:
     table.add_row("disk", f"{free_gb:.0f} GB free", str(Path.cwd()))
     console.print(table)
     rows = [entry for table in all_rows().values() for entry in table.values()]
-    for sentence in extras_in_words(rows):
+    for sentence in extras_in_words(rows, extras()):
         console.print(sentence, markup=False)
 
 
-def extras_in_words(entries: Iterable[Entry]) -> Iterator[str]:
+def extras_in_words(
+    entries: Iterable[Entry], extras: Mapping[str, Sequence[str]]
+) -> Iterator[str]:
     """Yield a sentence per extra, after importing its packages in a fresh Python.
 
     Args:
         entries: Catalogue rows; those without an extra are passed over.
+        extras: Every extra, with the distributions it needs.
     """
     needs: dict[str, set[str]] = {}
     adapters: dict[str, set[str]] = {}
-    missing: dict[str, str] = {}
     for entry in entries:
         if entry.extra:
             needs.setdefault(entry.extra, set()).update(entry.requires)
             module, _, _ = entry.target.partition(":")
             adapters.setdefault(entry.extra, set()).add(module)
-            absent = entry.missing()
-            if absent:
-                missing[entry.extra] = absent
-    for extra, packages in sorted(needs.items()):
-        if extra in missing:
+    imports = _imports_of_distributions()
+    for extra, distributions in sorted(extras.items()):
+        required = needs.get(extra) or {
+            name for one in distributions for name in imports.get(_plain(one), ())
+        }
+        absent = _absent(distributions, needs.get(extra, ()))
+        if absent:
             yield (
-                f"extra {extra!r} is not installed ({missing[extra]} is missing); "
-                f"run: pip install 'mlffbench[{extra}]'"
+                f"extra {extra!r} is not installed ({absent} is missing); "
+                f"run: {install_line(extra)}"
             )
             continue
-        names = ", ".join(sorted(packages))
+        names = ", ".join(sorted(required))
+        if extra in _BUNDLES:
+            yield f"extra {extra!r} is installed ({len(distributions)} packages)"
+            continue
         # Some packages import little at first; our own modules import what they use.
-        fault = import_fault(", ".join([names, *sorted(adapters[extra])]))
+        fault = import_fault(", ".join([names, *sorted(adapters.get(extra, ()))]))
         if fault:
-            yield (
-                f"extra {extra!r} is installed but broken ({fault}); run: "
-                f"pip install --force-reinstall 'mlffbench[{extra}]'"
-            )
+            run = again_line(extra)
+            yield f"extra {extra!r} is installed but broken ({fault}); run: {run}"
         else:
             yield f"extra {extra!r} works ({names})"
+
+
+def _imports_of_distributions() -> dict[str, list[str]]:
+    """Return distribution -> the names it is imported by."""
+    found: dict[str, list[str]] = {}
+    for name, distributions in metadata.packages_distributions().items():
+        for one in distributions:
+            if name.isidentifier() and not name.startswith("_"):
+                found.setdefault(_plain(one), []).append(name)
+    return found
+
+
+def _absent(distributions: Sequence[str], required: Iterable[str]) -> str:
+    """Return the first package that is not installed, empty when all are."""
+    names = sorted(required)
+    for name in names:
+        if importlib.util.find_spec(name) is None:
+            return name
+    there = {_plain(one.metadata["Name"]) for one in metadata.distributions()}
+    missing = (one for one in distributions if _plain(one) not in there)
+    return "" if names else next(missing, "")
+
+
+def _plain(distribution: str) -> str:
+    return re.sub(r"[-_.]+", "-", distribution).lower()
 
 
 def import_fault(names: str) -> str:
@@ -134,7 +170,7 @@ def mini_set_in_words() -> tuple[str, str]:
         source = reference_source()
         return f"{source.index.n_structures} structures", str(source.path)
     except BenchError as error:
-        return "broken", f"{error}; run: pip install --force-reinstall mlffbench"
+        return "broken", f"{error}; run: {again_line()}"
 
 
 def caches() -> list[Cache]:

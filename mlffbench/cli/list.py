@@ -6,7 +6,7 @@ import typer
 from rich.table import Table
 from rich.text import Text
 
-from mlffbench.cli.shared.catalogues import Kind, all_rows, download_state
+from mlffbench.api.catalogues import Kind, all_rows, download_state
 from mlffbench.cli.shared.console import make_console
 from mlffbench.core.registry import Entry
 

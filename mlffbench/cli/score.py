@@ -9,7 +9,6 @@ from mlffbench.cli.shared.asked import RUNS
 from mlffbench.cli.shared.console import make_console, print_table
 from mlffbench.cli.shared.endings import end
 from mlffbench.cli.shared.options import Units, UnitsOption
-from mlffbench.core.errors import BenchError
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -34,29 +33,15 @@ def score_and_print(
     console: "Console", folders: "list[RunFolder]", units: Units
 ) -> list[str]:
     """Score runs and print their tables; return a sentence for each without a number."""
+    from mlffbench.api.benchmark import score_folders
     from mlffbench.report.document import records_by_suite
     from mlffbench.report.tables.record_tables import (
         energy_table,
         force_table,
         radius_table,
     )
-    from mlffbench.run.evaluate.evaluation_score import score_run
 
-    faults, scored = [], []
-    for folder in folders:
-        try:
-            records, shifts = score_run(folder)
-        except BenchError as error:
-            faults.append(str(error))
-            continue
-        folder.write_records(records)
-        folder.write_alignment(shifts)
-        scored.append(folder)
-        failed = [r for r in records if r.status == "failed"]
-        for record in failed[:1]:
-            reason = next(iter(record.counts.reasons), "no reason")
-            who = f"{record.model} {record.mode}"
-            faults.append(f"{who} has no number for split {record.split!r}: {reason}")
+    scored, faults = score_folders(folders)
     for records in records_by_suite(scored).values():
         made_of = [force_table, energy_table]
         if any(record.radius for record in records):

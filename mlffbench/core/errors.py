@@ -15,6 +15,8 @@
 import difflib
 from collections.abc import Iterable
 
+from mlffbench.core.install import install_line
+
 
 class BenchError(Exception):
     """A mistake with a sentence for the user; the command line prints it and exits 1."""
@@ -48,7 +50,7 @@ class MissingExtraError(BenchError):
     def __init__(self, what: str, package: str, extra: str) -> None:
         super().__init__(
             f"{what} needs {package!r}, which is not installed; "
-            f"run: pip install 'mlffbench[{extra}]'"
+            f"run: {install_line(extra)}"
         )
 
 

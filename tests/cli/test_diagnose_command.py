@@ -10,8 +10,8 @@ from ase import Atoms
 from ase.build import molecule
 from ase.io import write
 
+from mlffbench.api.named_sets import sample_of
 from mlffbench.cli.app import app
-from mlffbench.cli.shared.named_sets import sample_of
 from mlffbench.core.errors import BenchError
 from mlffbench.diagnostics.diagnosis import Diagnosis
 

@@ -1,3 +1,4 @@
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -9,6 +10,7 @@ from mlffbench.cli.doctor import (
     import_fault,
     mini_set_in_words,
 )
+from mlffbench.core.install import again_line, extras, install_line
 from mlffbench.core.registry import Entry
 from mlffbench.datasets.sets.mini import splits
 
@@ -28,13 +30,27 @@ def test_extras_are_imported(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
         row("good", "json"),
         row("good", "csv"),
     ]
-    assert list(extras_in_words(rows)) == [
-        "extra 'bad' is installed but broken (OSError: no lib.so); run: "
-        "pip install --force-reinstall 'mlffbench[bad]'",
+    known = {"bad": ["a"], "gone": ["b"], "good": ["c"], "hub": ["no-such-hub"]}
+    known |= {"tools": ["ruff"], "dev": ["pytest", "ruff"]}
+    assert list(extras_in_words(rows, known)) == [
+        "extra 'bad' is installed but broken (OSError: no lib.so); "
+        f"run: {again_line('bad')}",
+        "extra 'dev' is installed (2 packages)",
         "extra 'gone' is not installed (no_such_package is missing); "
-        "run: pip install 'mlffbench[gone]'",
+        f"run: {install_line('gone')}",
         "extra 'good' works (csv, json)",
+        "extra 'hub' is not installed (no-such-hub is missing); "
+        f"run: {install_line('hub')}",
+        "extra 'tools' works (ruff)",
     ]
+
+
+def test_every_extra_of_pyproject_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(health, "import_fault", lambda names: "")
+    told = " ".join(extras_in_words([], extras()))
+    text = (Path(__file__).parents[2] / "pyproject.toml").read_text(encoding="utf-8")
+    for extra in tomllib.loads(text)["project"]["optional-dependencies"]:
+        assert f"extra {extra!r} " in told
 
 
 def test_an_import_that_dies_or_hangs(

@@ -4,6 +4,7 @@ import pytest
 
 from mlffbench.core.card import ModelCard, elements
 from mlffbench.core.errors import BenchError, MissingExtraError, UnknownNameError
+from mlffbench.core.install import install_line
 from mlffbench.core.registry import Entry, Registry
 
 GROUP = "mlffbench.test_things"
@@ -79,7 +80,7 @@ def test_a_missing_extra_says_what_to_type():
         Registry("model", {"mace": row}).load("mace")
     assert str(caught.value) == (
         "model 'mace' needs 'no_such_module', which is not installed; "
-        "run: pip install 'mlffbench[mace]'"
+        f"run: {install_line('mace')}"
     )
 
 

@@ -13,6 +13,7 @@ from torch import Tensor
 from mlffbench.core.assembly import predict_rest, refusals, require_supported
 from mlffbench.core.errors import ModelError
 from mlffbench.core.forcefield import CutoffScope
+from mlffbench.core.install import install_line
 from mlffbench.core.labels import Labels
 from mlffbench.core.model_options import ModelOptions
 from mlffbench.core.structures import Structures
@@ -190,7 +191,7 @@ def load(options: ModelOptions) -> AniForceField:
     folder = Path(str(torchani.__file__)).parent / _FOLDER
     if not (folder / "train0" / "networks").is_dir():
         msg = f"the installed torchani carries no ANI-1x weights in {folder}; "
-        raise ModelError(msg + "run: pip install 'mlffbench[ani]' (torchani 2.2.4)")
+        raise ModelError(msg + f"run: {install_line('ani')} (torchani 2.2.4)")
     constants = torchani.neurochem.Constants(str(folder / _CONSTANTS))
     networks = torchani.neurochem.load_model_ensemble(
         constants.species, str(folder / "train"), N_NETWORKS

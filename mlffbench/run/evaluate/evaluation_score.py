@@ -85,6 +85,42 @@ def score_run(folder: RunFolder) -> Scored:
     return Scored(records, shifts.to_json() if shifts else None)
 
 
+def compare_runs(
+    folder: RunFolder, other: RunFolder
+) -> list[tuple[dict[str, Any], dict[str, Comparison]]]:
+    """Return, for every split both runs saw, its manifest and metric -> comparison.
+
+    Paired on the structures both evaluated; aligned energies use each run's own shifts.
+
+    Raises:
+        StoreError: A run has not finished, or a file of it is missing or broken.
+        DataError: The runs saw no split of the same structures.
+    """
+    runs = [StoredRun.read(one) for one in (folder, other)]
+    ours, theirs = (_tested(run, fit_shifts(run)) for run in runs)
+    if not ours.keys() & theirs.keys():
+        msg = f"{folder.path} and {other.path} saw no split of the same structures; "
+        raise DataError(msg + "compare runs of one suite, with the same limit and seed")
+    seed, rows, found = int(runs[0].manifest["job"]["seed"]), _metric_rows(), []
+    for sha256 in (key for key in ours if key in theirs):
+        pairs = {
+            row.name: compared
+            for row in rows
+            if (compared := _paired(row, ours[sha256], theirs[sha256], seed))
+        }
+        found.append((ours[sha256].split.manifest, pairs))
+    return found
+
+
+def _tested(run: StoredRun, shifts: ElementShifts | None) -> dict[str, _Judged]:
+    """Return the splits of a run by their sha256, without train."""
+    return {
+        str(split.manifest["sha256"]): _judge(split, shifts)
+        for split in run.splits
+        if split.manifest["role"] != "train"
+    }
+
+
 def fit_shifts(run: StoredRun) -> ElementShifts | None:
     """Return the per-element shifts fitted on the run's training split.
 

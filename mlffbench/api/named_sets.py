@@ -8,7 +8,7 @@ import torch
 
 from mlffbench.core.errors import DataError, UnknownNameError
 from mlffbench.core.labels import Labels
-from mlffbench.core.split import Split
+from mlffbench.core.split import Rows, Split
 from mlffbench.core.structures import Structures
 from mlffbench.datasets.catalog import DATASETS
 from mlffbench.datasets.files.open import open_source
@@ -38,17 +38,9 @@ def sample_of(
         BenchError: There is no such set, or it holds too few structures or cannot be
             read.
     """
-    parts = [part for part in _parts_of(target) if len(part.rows)]
-    total = sum(len(part.rows) for part in parts)
-    if total < at_least:
-        held = f"{target} holds {total or 'no'} structure{'s' * (total > 1)}"
-        why = f"a training set needs at least {at_least} to have a spread"
-        raise DataError(f"{held}; {why}" if at_least > 1 else held)
     structures: list[Structures] = []
     labels: list[Labels] = []
-    for part in parts:
-        share = None if limit is None else max(1, round(limit * len(part.rows) / total))
-        rows = choose_rows(part, share, seed)
+    for part, rows in _chosen(target, limit=limit, seed=seed, at_least=at_least):
         structures.append(part.source.structures(rows))
         labels.append(part.source.labels(rows))
     reference = Labels.concatenate(labels)
@@ -59,6 +51,38 @@ def sample_of(
         reference=reference if known else None,
         absent={} if known else {"reference": f"{target} has no reference forces"},
     )
+
+
+def structures_of_set(target: str, *, limit: int | None, seed: int) -> Structures:
+    """Return the structures of the same sets; no label is read.
+
+    Args:
+        target: As for `sample_of`.
+        limit: Structures at most, spread over its molecules; None is all.
+        seed: Of that choice.
+
+    Raises:
+        BenchError: There is no such set, or it is empty or cannot be read.
+    """
+    chosen = _chosen(target, limit=limit, seed=seed, at_least=1)
+    return Structures.concatenate([part.source.structures(rows) for part, rows in chosen])
+
+
+def _chosen(
+    target: str, *, limit: int | None, seed: int, at_least: int
+) -> list[tuple[Split, Rows]]:
+    """Return the splits behind a name, and which rows of each."""
+    parts = [part for part in _parts_of(target) if len(part.rows)]
+    total = sum(len(part.rows) for part in parts)
+    if total < at_least:
+        held = f"{target} holds {total or 'no'} structure{'s' * (total > 1)}"
+        why = f"a training set needs at least {at_least} to have a spread"
+        raise DataError(f"{held}; {why}" if at_least > 1 else held)
+    chosen = []
+    for part in parts:
+        share = None if limit is None else max(1, round(limit * len(part.rows) / total))
+        chosen.append((part, choose_rows(part, share, seed)))
+    return chosen
 
 
 def _parts_of(target: str) -> Sequence[Split]:
