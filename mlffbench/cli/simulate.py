@@ -1,5 +1,6 @@
 """``simulate``: molecular dynamics of a suite's molecules."""
 
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import TYPE_CHECKING, Annotated
 
@@ -120,6 +121,19 @@ FormOption = Annotated[
 ]
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Changes:
+    """Single values of a preset that are changed."""
+
+    seeds: SeedsOption = None
+    time: TimeOption = None
+    time_step: TimeStepOption = None
+    temperature: TemperatureOption = None
+    friction: FrictionOption = None
+    hydrogen_mass: HydrogenOption = None
+    keep_heavy_masses: KeepOption = False
+
+
 @spread
 def simulate(
     *,
@@ -127,13 +141,7 @@ def simulate(
     split: SplitsOption = None,
     limit: MoleculesOption = None,
     preset: PresetOption = "quick",
-    seeds: SeedsOption = None,
-    time: TimeOption = None,
-    time_step: TimeStepOption = None,
-    temperature: TemperatureOption = None,
-    friction: FrictionOption = None,
-    hydrogen_mass: HydrogenOption = None,
-    keep_heavy_masses: KeepOption = False,
+    changes: Changes,
     engine: EngineOption = Engine.batched,
     batch_atoms: BatchAtomsOption = None,
     frames: FramesOption = 200,
@@ -149,17 +157,9 @@ def simulate(
     from mlffbench.run.loop import run_campaign
     from mlffbench.run.request import SimulationRequest, resolve
 
-    changes = {
-        "seeds": seeds,
-        "duration": time,
-        "time_step": time_step,
-        "temperature": temperature,
-        "friction": friction,
-        "hydrogen_mass": hydrogen_mass,
-    }
     request = SimulationRequest(
         **values,
-        preset=_preset(preset, changes, keep_heavy_masses=keep_heavy_masses),
+        preset=_preset(preset, changes),
         splits=names(split),
         engine=engine.value,
         limit=limit,
@@ -178,20 +178,23 @@ def simulate(
     end(console, done.notes, faults)
 
 
-def _preset(
-    name: str, values: dict[str, int | float | None], *, keep_heavy_masses: bool
-) -> "Preset":
+def _preset(name: str, changes: Changes) -> "Preset":
     """Return a preset with some of its values changed."""
-    from dataclasses import replace
-
     from mlffbench.dynamics.presets import preset_of
 
-    preset = preset_of(name)
+    values = {
+        "seeds": changes.seeds,
+        "duration": changes.time,
+        "time_step": changes.time_step,
+        "temperature": changes.temperature,
+        "friction": changes.friction,
+        "hydrogen_mass": changes.hydrogen_mass,
+    }
     given = {key: value for key, value in values.items() if value is not None}
     if given.get("hydrogen_mass") == 0:
         raise BenchError("a hydrogen mass of 0 amu cannot be simulated; give one above 0")
-    changed: Preset = replace(preset, **given, repartition=not keep_heavy_masses)  # type: ignore[arg-type]  # values of their own fields
-    return changed
+    repartition = not changes.keep_heavy_masses
+    return replace(preset_of(name), **given, repartition=repartition)  # type: ignore[arg-type]  # values of their own fields
 
 
 def _warn(text: str) -> None:

@@ -28,6 +28,8 @@ _KINDS = {
     "bool": ((bool,), "true or false"),
 }
 """Name of a type -> values that are of it, and what to call them."""
+_LIGHT = frozenset({"mlffbench.models.catalog", "mlffbench.refine.catalog"})
+"""Modules whose constants may be defaults that are read; they import no torch."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,8 +85,11 @@ def make_refiner(mode: str, settings: Sequence[tuple[str, Setting]]) -> "Refiner
     factory = REFINERS.load(mode)
     try:
         refiner: Refiner = factory(**dict(settings))
-    except TypeError as error:
-        msg = f"mode {mode!r} does not take the settings {dict(settings)}: {error}"
+    except BenchError:
+        raise
+    except Exception as error:
+        why = f"{type(error).__name__}: {error}"
+        msg = f"mode {mode!r} does not take the settings {dict(settings)}: {why}"
         raise BenchError(msg) from error
     return refiner
 
@@ -113,7 +118,10 @@ def parameters_of(mode: str) -> dict[str, Parameter] | None:
     read = _read(*target.split(":", 1)) if ":" in target else None
     if read is not None:
         return read
-    parameters = inspect.signature(REFINERS.load(mode)).parameters.values()
+    try:
+        parameters = inspect.signature(REFINERS.load(mode)).parameters.values()
+    except ValueError:
+        return None  # nothing tells; building it does
     if any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters):
         return None
     return {
@@ -139,11 +147,11 @@ def _read(module: str, name: str) -> dict[str, Parameter] | None:
     """
     try:
         found = importlib.util.find_spec(module)
-    except (ImportError, ValueError):
-        return None
-    if found is None or not found.origin or not found.origin.endswith(".py"):
-        return None
-    tree = ast.parse(Path(found.origin).read_text(encoding="utf-8"))
+        if found is None or not found.origin or not found.origin.endswith(".py"):
+            return None
+        tree = ast.parse(Path(found.origin).read_text(encoding="utf-8"))
+    except (ImportError, OSError, SyntaxError, ValueError):
+        return None  # importing it says what is wrong
     classes = [n for n in tree.body if isinstance(n, ast.ClassDef) and n.name == name]
     if len(classes) != 1 or classes[0].decorator_list:
         return None
@@ -190,6 +198,3 @@ def _constant(node: ast.expr, tree: ast.Module) -> Any:
                     module = importlib.import_module(statement.module)
                     return getattr(module, alias.name)
     raise ValueError(node.id)
-
-
-_LIGHT = frozenset({"mlffbench.models.catalog", "mlffbench.refine.catalog"})

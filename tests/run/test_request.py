@@ -18,7 +18,7 @@ from mlffbench.run.request import (
     SimulationRequest,
     resolve,
 )
-from mlffbench.run.settings import check_settings, parameters_of
+from mlffbench.run.settings import check_settings, make_refiner, parameters_of
 
 
 @pytest.fixture
@@ -176,3 +176,59 @@ def test_settings_typed_go_before_those_of_the_suite(suite_file: Path) -> None:
     names = check_names(str(suite_file), modes=["rr"], settings={"rr": {"n_radii": 5}})
     assert names.settings == {"rr": (("n_radii", 5), ("smallest", 2.0))}
     assert names.models == ("zero",)
+
+
+@pytest.fixture
+def outside(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Add modes of another package: a class, an heir without settings, a function."""
+    from mlffbench.core.registry import Entry
+    from mlffbench.refine.catalog import REFINERS
+
+    (tmp_path / "far_away.py").write_text(
+        """
+import os
+from mlffbench.refine.baseline import Baseline
+
+HERE = os.name
+
+
+class Mine(Baseline):
+    def __init__(self, *, speed: float, loud: bool = False, where: str = HERE):
+        if speed < 0:
+            raise ValueError("too slow")
+
+
+class Heir(Mine):
+    pass
+
+
+def anything(**settings):
+    return Mine(**settings)
+"""
+    )
+    monkeypatch.syspath_prepend(tmp_path)
+    rows = {
+        name: Entry(f"far_away:{name}", "of another package")
+        for name in ("Mine", "Heir", "anything")
+    }
+    monkeypatch.setattr(REFINERS, "_rows", {**REFINERS.rows(), **rows})
+
+
+@pytest.mark.usefixtures("outside")
+def test_modes_of_other_packages_are_checked_alike() -> None:
+    for mode in ("Mine", "Heir"):
+        known = parameters_of(mode)
+        assert known is not None
+        assert {name: one.default for name, one in known.items()} == {
+            "speed": "", "loud": "False", "where": "'posix'",
+        }  # fmt: skip
+        with pytest.raises(BenchError, match="expected true or false; its settings: s"):
+            check_settings(mode, {"loud": 1})
+        with pytest.raises(BenchError, match=r"no setting 'sped' .did you mean 'speed'"):
+            check_settings(mode, {"sped": 1})
+        check_settings(mode, {"speed": 1, "loud": True})
+        with pytest.raises(BenchError, match="ValueError: too slow"):
+            make_refiner(mode, [("speed", -1)])
+    check_settings("anything", {"sped": 1})
+    with pytest.raises(BenchError, match=r"does not take the settings .*: TypeError"):
+        make_refiner("anything", [("sped", 1)])
