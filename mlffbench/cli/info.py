@@ -24,11 +24,16 @@ def info(
         table = Table(box=None, show_header=False, pad_edge=False)
         table.add_row("name", Text(f"{name} ({kind.value})"), style="bold")
         rows = [("what it is", entry.summary)]
+        if entry.package:
+            rows.append(("added by", f"the package {entry.package}"))
+        if entry.fault:
+            rows.append(("use", "none before the package is mended"))
         if entry.extra:
             state = "not installed" if entry.missing() else "installed"
-            rows.append(("needs", f"pip install 'mlffbench[{entry.extra}]' ({state})"))
+            package = entry.package.partition(" ")[0] or "mlffbench"
+            rows.append(("needs", f"pip install '{package}[{entry.extra}]' ({state})"))
         rows += entry.card.rows() if entry.card else []
-        if kind in {Kind.suites, Kind.datasets}:
+        if kind in {Kind.suites, Kind.datasets} and not entry.fault:
             rows += _split_rows(name, kind)
         if kind is Kind.downloads:
             rows += _disk_rows(name)
@@ -62,7 +67,7 @@ def _disk_rows(name: str) -> list[tuple[str, str]]:
 def _split_rows(name: str, kind: Kind) -> list[tuple[str, str]]:
     """Return the splits of a suite or dataset with their sizes and rules."""
     from mlffbench.core.split import Split
-    from mlffbench.datasets.catalog import DATASETS
+    from mlffbench.datasets.registered import registered_splits
     from mlffbench.run.suite import load_splits, load_suite, needs
 
     lacking = [need for need in needs(name) if download_state(need) != "yes"]
@@ -70,7 +75,7 @@ def _split_rows(name: str, kind: Kind) -> list[tuple[str, str]]:
         return [("splits", f"not downloaded; type: mlffbench download {name}")]
     splits: tuple[Split, ...]
     splits = (
-        load_splits(*load_suite(name)) if kind is Kind.suites else DATASETS.load(name)()
+        load_splits(*load_suite(name)) if kind is Kind.suites else registered_splits(name)
     )
     return [
         (

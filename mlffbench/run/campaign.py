@@ -14,7 +14,7 @@ from mlffbench.core.model_options import ModelOptions
 from mlffbench.core.split import Split
 from mlffbench.models.catalog import MODELS
 from mlffbench.models.load import card_of, load_model, parse_spec
-from mlffbench.refine.catalog import REFINERS
+from mlffbench.refine.modes import load_refiner, mode_name
 from mlffbench.refine.refiner import Refiner
 from mlffbench.run.diagnose.diagnosis_job import diagnose_runs
 from mlffbench.run.evaluate.evaluation_job import BATCH_ATOMS, Half, Job, splits_of
@@ -72,7 +72,7 @@ class Campaign:
     def folder(self, job: Job) -> RunFolder:
         """Return where a job's results belong."""
         suite = job.suite if job.half == "test" else f"{job.suite}-{job.half}"
-        return run_folder(self.request.out, suite, job.model, job.mode)
+        return run_folder(self.request.out, suite, job.model, mode_name(job.mode))
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,7 +99,7 @@ def prepare(request: Request) -> Campaign:
     suite, folder = load_suite(request.suite)
     modes = request.modes or suite.modes
     for mode in (*modes, *suite.settings, *request.settings):
-        REFINERS.entry(mode)
+        mode_name(mode)
     unused = [mode for mode in request.settings if mode not in modes]
     if unused:
         msg = f"settings were given for mode {unused[0]!r}, which is not run; add it to "
@@ -222,15 +222,9 @@ def make_refiner(
     """Return the refinement of a mode with a suite's settings.
 
     Raises:
-        BenchError: The mode does not take the settings.
+        BenchError: There is no such mode, or it does not take the settings.
     """
-    factory = REFINERS.load(mode)
-    try:
-        refiner: Refiner = factory(**dict(settings))
-    except TypeError as error:
-        msg = f"mode {mode!r} does not take the settings {dict(settings)}: {error}"
-        raise BenchError(msg) from error
-    return refiner
+    return load_refiner(mode, dict(settings))
 
 
 @contextmanager

@@ -1,6 +1,5 @@
 """Suites: what is trained on, what is tested, with which models and modes."""
 
-import inspect
 from collections.abc import Hashable, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
@@ -17,7 +16,8 @@ from mlffbench.datasets.download.local import state_of
 from mlffbench.datasets.download.table import DOWNLOADS
 from mlffbench.datasets.files.open import open_source
 from mlffbench.datasets.molecules.leaks import check_leaks
-from mlffbench.run.catalog import suite_rows, suites_folder
+from mlffbench.datasets.registered import registered_splits
+from mlffbench.run.catalog import suite_path, suite_rows
 
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$")]
 Setting = str | int | float | bool
@@ -130,9 +130,7 @@ def load_suite(name_or_path: str) -> tuple[Suite, Path]:
     """
     path = Path(name_or_path)
     if path.suffix not in {".yaml", ".yml"}:
-        path = suites_folder() / f"{name_or_path}.yaml"
-        if name_or_path not in suite_rows():
-            raise UnknownNameError("suite", name_or_path, suite_rows())
+        path = suite_path(name_or_path)
     try:
         text = path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
@@ -200,19 +198,14 @@ def load_splits(suite: Suite, folder: Path) -> tuple[Split, ...]:
             )
             raise SuiteError(msg + f"ID split of suite {suite.name!r}")
     check_splits(splits)
-    if suite.dataset is None:  # a registered dataset is checked by its own tests
+    if suite.dataset is None:  # a registered dataset is checked where it is made
         check_leaks(splits)
     return splits
 
 
 def _of_dataset(suite: Suite, dataset: str) -> tuple[Split, ...]:
-    make = DATASETS.load(dataset)
-    options = {} if suite.size is None else {"size": suite.size}
-    if options and "size" not in inspect.signature(make).parameters:
-        msg = f"the dataset {dataset!r} comes in one size; remove 'size' from the suite "
-        raise SuiteError(msg + repr(suite.name))
     try:
-        return tuple(make(**options))
+        return registered_splits(dataset, suite.size)
     except DataError as error:
         card = DATASETS.entry(dataset).card
         downloads = card.downloads if isinstance(card, DataCard) else ()
@@ -267,7 +260,7 @@ def needs(name: str) -> tuple[str, ...]:
     if Path(name).suffix in {".yaml", ".yml"}:
         return _downloads_of_suite(Path(name))
     if name in suite_rows():
-        return _downloads_of_suite(suites_folder() / f"{name}.yaml")
+        return _downloads_of_suite(suite_path(name))
     raise UnknownNameError(
         "dataset or suite", name, {*DOWNLOADS, *DATASETS.names(), *suite_rows()}
     )

@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Protocol
@@ -15,8 +15,9 @@ from mlffbench.core.card import ModelCard
 from mlffbench.core.forcefield import ForceField
 from mlffbench.core.split import Split
 from mlffbench.core.structures import Structures
+from mlffbench.core.user_file import told_in_one_sentence
 from mlffbench.refine.baseline import Baseline
-from mlffbench.refine.refiner import LearnsFromTraining, Refiner, Training
+from mlffbench.refine.refiner import Fact, LearnsFromTraining, Refiner, Training
 from mlffbench.run.evaluate.evaluation_job import (
     Batch,
     Job,
@@ -30,6 +31,7 @@ from mlffbench.run.provenance import (
     command_line,
     git_state,
     hardware,
+    mode_files,
     model_manifest,
     peak_memory_mb,
     versions,
@@ -195,10 +197,12 @@ def execute(
         StoreError: The folder cannot be written or holds another run.
         DataError: A structure cannot be read.
     """
-    work.refiner.check(work.model)
-    if isinstance(work.refiner, LearnsFromTraining):
-        training = training_of(work.job.suite, work.splits, work.job.seed)
-        work.refiner.learn(work.model, training)
+    with told_in_one_sentence(f"mode {work.job.mode!r}"):
+        work.refiner.check(work.model)
+        if isinstance(work.refiner, LearnsFromTraining):
+            training = training_of(work.job.suite, work.splits, work.job.seed)
+            work.refiner.learn(work.model, training)
+        settings = dict(work.refiner.settings(work.model))
     rows = [choose_rows(s, work.job.limit, work.job.seed) for s in work.splits]
     skipped = [_skipped(s, r, work.card) for s, r in zip(work.splits, rows, strict=True)]
     batches = [
@@ -213,7 +217,7 @@ def execute(
         )
     ]
     with folder.locked():
-        manifest = _manifest(work, rows)
+        manifest = _manifest(work, rows, settings)
         if folder.is_complete(manifest, overwrite=overwrite):
             return
         # read everything once before computing anything: bad data is told at once
@@ -302,7 +306,9 @@ def _pack(prediction: Prediction, structures: Structures) -> Arrays:
     }
 
 
-def _manifest(work: Work, rows: list[np.ndarray]) -> dict[str, Any]:
+def _manifest(
+    work: Work, rows: list[np.ndarray], settings: Mapping[str, Fact]
+) -> dict[str, Any]:
     """Return ``run.json``: everything that decides the numbers, and who made them."""
     splits = [
         {
@@ -331,7 +337,8 @@ def _manifest(work: Work, rows: list[np.ndarray]) -> dict[str, Any]:
             "name": work.refiner.name,
             "unit": work.refiner.unit,
             "sees": work.refiner.sees,
-            "settings": dict(work.refiner.settings(work.model)),
+            "settings": settings,
+            **mode_files(work.job.mode),
         },
         "versions": versions(),
     }

@@ -19,6 +19,7 @@ from mlffbench.core.errors import BenchError, ModelError
 from mlffbench.core.files import write_atomic
 from mlffbench.core.forcefield import ForceField, HasWeights
 from mlffbench.core.structures import Structures
+from mlffbench.core.user_file import in_words, told_in_one_sentence
 from mlffbench.dynamics.ase_engine import AseEngine
 from mlffbench.dynamics.engine import BatchedEngine, Course, initial_velocities
 from mlffbench.dynamics.evaluation import Evaluation
@@ -36,6 +37,7 @@ from mlffbench.run.provenance import (
     file_hashes,
     git_state,
     hardware,
+    mode_files,
     versions,
 )
 from mlffbench.run.simulate.subjects import Subject, starts_sha256
@@ -140,9 +142,10 @@ def simulate(
             the model gives no forces.
         StoreError: The folder cannot be written or holds another run.
     """
-    work.refiner.check(work.model)
-    if isinstance(work.refiner, LearnsFromTraining):
-        work.refiner.learn(work.model, work.training)
+    with told_in_one_sentence(f"mode {work.job.mode!r}"):
+        work.refiner.check(work.model)
+        if isinstance(work.refiner, LearnsFromTraining):
+            work.refiner.learn(work.model, work.training)
     with folder.locked():
         manifest = _manifest(work)
         if folder.is_complete(manifest, overwrite=overwrite):
@@ -263,7 +266,7 @@ def _refine(
         except BenchError:
             raise
         except Exception as error:
-            msg = f"{work.refiner.name} failed: {type(error).__name__}: {error}"
+            msg = f"{work.refiner.name} failed: {in_words(error)}"
             raise ModelError(msg) from error
         facts: Sequence[Mapping[str, Fact]] = refined.facts or [{}] * len(structures.ids)
         for name, mine in zip(structures.ids, facts, strict=True):
@@ -351,6 +354,7 @@ def _manifest(work: SimulationWork) -> dict[str, Any]:
             "unit": work.refiner.unit,
             "sees": work.refiner.sees,
             "settings": dict(work.refiner.settings(work.model)),
+            **mode_files(work.job.mode),
         },
         "versions": versions(),
     }

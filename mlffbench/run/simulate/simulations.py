@@ -10,7 +10,7 @@ from mlffbench.core.split import Split
 from mlffbench.dynamics.presets import Preset
 from mlffbench.models.catalog import MODELS
 from mlffbench.models.load import card_of, load_model, parse_spec
-from mlffbench.refine.catalog import REFINERS
+from mlffbench.refine.modes import mode_name
 from mlffbench.run.campaign import Done, make_refiner, one_thread
 from mlffbench.run.evaluate.evaluation_job import BATCH_ATOMS
 from mlffbench.run.evaluate.execute import Progress, training_of
@@ -82,7 +82,11 @@ class Simulations:
     def folder(self, job: SimulationJob) -> RunFolder:
         """Return where a job's results belong: beside the predictions of its mode."""
         return simulation_folder(
-            self.request.out, job.suite, job.model, job.mode, job.preset.name
+            self.request.out,
+            job.suite,
+            job.model,
+            mode_name(job.mode),
+            job.preset.name,
         )
 
     @property
@@ -118,7 +122,7 @@ def prepare_simulations(
         suite = suite.model_copy(update={"dynamics": spec})
     models, modes = request.models or suite.models, request.modes or suite.modes
     for mode in (*modes, *suite.settings, *request.settings):
-        REFINERS.entry(mode)
+        mode_name(mode)
     unused = [mode for mode in request.settings if mode not in modes]
     if unused:
         msg = f"settings were given for mode {unused[0]!r}, which is not run; add it to "
