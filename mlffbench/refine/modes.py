@@ -97,6 +97,7 @@ def load_refiner(
 
 def _checked(made: object, spec: str) -> "Refiner":
     """Return a refiner, or say what is missing to be one."""
+    name = mode_name(spec)
     refiner: Refiner = made  # type: ignore[assignment]  # what follows checks it
     lacks = [f".{name}" for name in _WORDS if not isinstance(getattr(made, name, 0), str)]
     lacks += [f".{n}()" for n in _FUNCTIONS if not callable(getattr(made, n, None))]
@@ -107,7 +108,7 @@ def _checked(made: object, spec: str) -> "Refiner":
     if refiner.unit not in _UNITS:
         msg = f"mode {spec!r} has the unit {refiner.unit!r}; expected one of "
         raise BenchError(msg + ", ".join(_UNITS))
-    if refiner.name != mode_name(spec):
+    if refiner.name != name:
         msg = f"mode {spec!r} makes a refiner of the name {refiner.name!r}; expected "
-        raise BenchError(msg + f"{mode_name(spec)!r}, since it names the folder of a run")
+        raise BenchError(msg + f"{name!r}, since it names the folder of a run")
     return refiner

@@ -12,13 +12,14 @@ from mlffbench.core.errors import DataError
 from mlffbench.core.labels import Labels
 from mlffbench.core.record import Comparison, Counts, MetricValue, Record
 from mlffbench.core.structures import Structures
+from mlffbench.core.user_file import told_in_one_sentence
 from mlffbench.metrics.alignment import ElementShifts
 from mlffbench.metrics.bootstrap import estimate, gap, paired, worst_group
 from mlffbench.metrics.catalog import METRICS
 from mlffbench.metrics.metric_card import MetricCard
 from mlffbench.metrics.molecules import Molecules
 from mlffbench.metrics.pairs import blank
-from mlffbench.metrics.samples import Metric, Samples
+from mlffbench.metrics.samples import Metric, Samples, checked
 from mlffbench.run.evaluate.chosen_radii import radius_summary
 from mlffbench.run.evaluate.stored import StoredRun, StoredSplit
 from mlffbench.run.folder import RunFolder
@@ -57,7 +58,11 @@ class _Judged:
             prediction = self.aligned if wants else self.split.prediction
         if prediction is None:
             return {}
-        return row.function(prediction, self.split.reference, self.split.structures)
+        with told_in_one_sentence(f"metric {row.name!r}"):
+            return checked(
+                row.function(prediction, self.split.reference, self.split.structures),
+                self.split.structures,
+            )
 
 
 def score_run(folder: RunFolder) -> Scored:
