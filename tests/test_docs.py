@@ -4,12 +4,15 @@ import re
 import shlex
 import subprocess
 import sys
+from hashlib import sha256
 from pathlib import Path
+from typing import Any
 
 import pytest
 from typer.testing import CliRunner
 
 from mlffbench.cli.app import app
+from mlffbench.core.forcefield import HasWeights
 from mlffbench.run.suite import parse_suite
 
 DOCS = Path(__file__).parent.parent / "docs"
@@ -63,3 +66,13 @@ def test_links_lead_somewhere(page: Path) -> None:
     for target in re.findall(r"\]\(([^)#]+)", text):
         if not target.startswith("http"):
             assert (page.parent / target).exists(), target
+
+
+def test_a_model_of_a_file_states_its_weights(tmp_path: Path) -> None:
+    code = block("own-model.md", "# springs.py") + block("own-model.md", "from pathlib")
+    (tmp_path / "springs.pt").write_bytes(b"weights")
+    space: dict[str, Any] = {}
+    exec(code, space)
+    model = space["FromFile"](tmp_path / "springs.pt")
+    assert isinstance(model, HasWeights)
+    assert model.weights_sha256 == sha256(b"weights").hexdigest()

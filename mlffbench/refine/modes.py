@@ -6,6 +6,7 @@ Importing this imports no torch, so that a mistyped name is told at once.
 import inspect
 import re
 from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager, nullcontext
 from typing import TYPE_CHECKING
 
 from mlffbench.core.errors import BenchError
@@ -71,6 +72,17 @@ def load_mode(spec: str) -> "Callable[..., Refiner]":
     return found
 
 
+def guard(spec: str) -> AbstractContextManager[None]:
+    """Return what tells an exception of a mode's code in one sentence, if it is not ours.
+
+    Args:
+        spec: A name of the catalogue, or ``path/to/file.py:Mode``.
+    """
+    if parse_user_file(spec) is None and not REFINERS.entry(spec).package:
+        return nullcontext()
+    return told_in_one_sentence(f"mode {spec!r}")
+
+
 def load_refiner(
     spec: str, settings: Mapping[str, str | int | float | bool]
 ) -> "Refiner":
@@ -90,7 +102,7 @@ def load_refiner(
     except TypeError as error:
         msg = f"mode {spec!r} does not take the settings {dict(settings)}: {error}"
         raise BenchError(msg) from error
-    with told_in_one_sentence(f"mode {spec!r}"):
+    with guard(spec):
         made: object = make(**settings)
     return _checked(made, spec)
 

@@ -1,6 +1,7 @@
 """Score: a finished run -> records. Needs no model; same files, same numbers."""
 
 from collections.abc import Mapping
+from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import Any, Literal, NamedTuple, cast
 
@@ -41,6 +42,7 @@ class _Row:
     name: str
     function: Metric
     card: MetricCard
+    is_outside: bool
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -58,7 +60,8 @@ class _Judged:
             prediction = self.aligned if wants else self.split.prediction
         if prediction is None:
             return {}
-        with told_in_one_sentence(f"metric {row.name!r}"):
+        who = f"metric {row.name!r}"
+        with told_in_one_sentence(who) if row.is_outside else nullcontext():
             return checked(
                 row.function(prediction, self.split.reference, self.split.structures),
                 self.split.structures,
@@ -107,7 +110,12 @@ def fit_shifts(run: StoredRun) -> ElementShifts | None:
 
 def _metric_rows() -> list[_Row]:
     return [
-        _Row(name, METRICS.load(name), cast("MetricCard", entry.card))
+        _Row(
+            name,
+            METRICS.load(name),
+            cast("MetricCard", entry.card),
+            is_outside=bool(entry.package),
+        )
         for name, entry in METRICS.rows().items()
     ]
 

@@ -15,8 +15,8 @@ from mlffbench.core.card import ModelCard
 from mlffbench.core.forcefield import ForceField
 from mlffbench.core.split import Split
 from mlffbench.core.structures import Structures
-from mlffbench.core.user_file import told_in_one_sentence
 from mlffbench.refine.baseline import Baseline
+from mlffbench.refine.modes import guard
 from mlffbench.refine.refiner import Fact, LearnsFromTraining, Refiner, Training
 from mlffbench.run.evaluate.evaluation_job import (
     Batch,
@@ -197,7 +197,7 @@ def execute(
         StoreError: The folder cannot be written or holds another run.
         DataError: A structure cannot be read.
     """
-    with told_in_one_sentence(f"mode {work.job.mode!r}"):
+    with guard(work.job.mode):
         work.refiner.check(work.model)
         if isinstance(work.refiner, LearnsFromTraining):
             training = training_of(work.job.suite, work.splits, work.job.seed)

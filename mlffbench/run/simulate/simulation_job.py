@@ -19,7 +19,7 @@ from mlffbench.core.errors import BenchError, ModelError
 from mlffbench.core.files import write_atomic
 from mlffbench.core.forcefield import ForceField, HasWeights
 from mlffbench.core.structures import Structures
-from mlffbench.core.user_file import in_words, told_in_one_sentence
+from mlffbench.core.user_file import in_words
 from mlffbench.dynamics.ase_engine import AseEngine
 from mlffbench.dynamics.engine import BatchedEngine, Course, initial_velocities
 from mlffbench.dynamics.evaluation import Evaluation
@@ -28,6 +28,7 @@ from mlffbench.dynamics.presets import Preset
 from mlffbench.dynamics.recording import Arrays, tracks
 from mlffbench.dynamics.stability import BondCriterion, Criterion, ExplosionCriterion
 from mlffbench.dynamics.state import RUNNING, State, Systems
+from mlffbench.refine.modes import guard
 from mlffbench.refine.per_structure import Routed
 from mlffbench.refine.refiner import Fact, LearnsFromTraining, Refiner, Training
 from mlffbench.run.evaluate.execute import Progress
@@ -142,7 +143,7 @@ def simulate(
             the model gives no forces.
         StoreError: The folder cannot be written or holds another run.
     """
-    with told_in_one_sentence(f"mode {work.job.mode!r}"):
+    with guard(work.job.mode):
         work.refiner.check(work.model)
         if isinstance(work.refiner, LearnsFromTraining):
             work.refiner.learn(work.model, work.training)
