@@ -16,7 +16,12 @@ from mlffbench.run.catalog import suite_rows
 
 ROOT = Path(__file__).parent.parent
 REGISTRIES = [DATASETS, DIAGNOSTICS, METRICS, MODELS, REFINERS]
-ROWS = [(r, name, entry) for r in REGISTRIES for name, entry in r.rows().items()]
+ROWS = [
+    (registry, name, entry)
+    for registry in REGISTRIES
+    for name, entry in registry.rows().items()
+    if not entry.package  # of whatever else is installed here we know nothing
+]
 PYPROJECT = (ROOT / "pyproject.toml").read_text(encoding="utf-8")
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 IDS = [f"{registry.kind}-{name}" for registry, name, _ in ROWS]

@@ -2,8 +2,10 @@
 
 import ast
 import importlib.util
+import sys
 from collections.abc import Iterator
 from functools import cache
+from importlib.machinery import ModuleSpec
 from pathlib import Path
 from typing import NamedTuple
 
@@ -32,6 +34,9 @@ def look_at(module: str, attribute: str) -> Look:
         module: Dotted name; nothing of it is imported, its parents neither.
         attribute: Dotted name inside the module.
     """
+    if not attribute:
+        why = f"it names the module {module!r} and nothing in it"
+        return Look(is_row=False, fault=why)
     if not _folders(module) and source_of(module) is None:
         return Look(is_row=False, fault=f"there is no module {module!r}")
     path = source_of(module)
@@ -60,10 +65,7 @@ def files_beside(module: str, name: str) -> Path | None:
 def _folders(module: str) -> list[Path]:
     """Return where a package's files may lie; empty when it is not installed."""
     top, *rest = module.split(".")
-    try:
-        found = importlib.util.find_spec(top)
-    except (ImportError, ValueError):
-        return []
+    found = _found(top)
     places = found.submodule_search_locations if found else None
     folders = [Path(place).joinpath(*rest) for place in places or ()]
     return [folder for folder in folders if folder.is_dir()]
@@ -77,9 +79,17 @@ def source_of(module: str) -> Path | None:
     parent, _, name = module.rpartition(".")
     if parent:
         return files_beside(parent, f"{name}.py")
-    found = importlib.util.find_spec(module)
+    found = _found(module)
     origin = Path(found.origin) if found and found.origin else None
     return origin if origin and origin.suffix == ".py" else None
+
+
+def _found(top: str) -> ModuleSpec | None:
+    """Return where a module that has no parent is, None when it is not installed."""
+    try:
+        return importlib.util.find_spec(top)
+    except (ImportError, ValueError):  # ValueError: imported by hand, from nowhere
+        return None
 
 
 @cache
@@ -97,10 +107,7 @@ def _needed(tree: ast.Module) -> Iterator[str]:
 
 
 def _is_there(package: str) -> bool:
-    try:
-        return importlib.util.find_spec(package) is not None
-    except ValueError:  # imported already, by hand
-        return True
+    return package in sys.modules or _found(package) is not None
 
 
 def _may_define(tree: ast.Module, name: str) -> bool:
