@@ -15,7 +15,12 @@ from mlffbench.refine.catalog import REFINERS
 
 ROOT = Path(__file__).parent.parent
 REGISTRIES = [DATASETS, DIAGNOSTICS, METRICS, MODELS, REFINERS]
-ROWS = [(r, name, entry) for r in REGISTRIES for name, entry in r.rows().items()]
+ROWS = [
+    (registry, name, entry)
+    for registry in REGISTRIES
+    for name, entry in registry.rows().items()
+    if not entry.package  # of whatever else is installed here we know nothing
+]
 PYPROJECT = (ROOT / "pyproject.toml").read_text(encoding="utf-8")
 IDS = [f"{registry.kind}-{name}" for registry, name, _ in ROWS]
 

@@ -6,6 +6,7 @@ import re
 import shlex
 import subprocess
 import sys
+from hashlib import sha256
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -17,6 +18,7 @@ from typer.testing import CliRunner
 import mlffbench
 from mlffbench.api.catalogues import all_rows
 from mlffbench.cli.app import app
+from mlffbench.core.forcefield import HasWeights
 from mlffbench.run.suite import parse_suite
 
 ROOT = Path(__file__).parent.parent
@@ -184,3 +186,13 @@ def test_the_refinement_of_own_refinement_refines() -> None:
     assert len(refined.facts) == structures.n_systems
     with pytest.raises(mlffbench.BenchError, match="gfn2-xtb has none"):
         refiner.check(mlffbench.load_model("gfn2-xtb"))
+
+
+def test_a_model_of_a_file_states_its_weights(tmp_path: Path) -> None:
+    code = block("own-model.md", "# springs.py") + block("own-model.md", "from pathlib")
+    (tmp_path / "springs.pt").write_bytes(b"weights")
+    space: dict[str, Any] = {}
+    exec(code, space)
+    model = space["FromFile"](tmp_path / "springs.pt")
+    assert isinstance(model, HasWeights)
+    assert model.weights_sha256 == sha256(b"weights").hexdigest()

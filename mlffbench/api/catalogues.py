@@ -135,11 +135,17 @@ def facts_of(name: str) -> list[Facts]:
 
 def _pairs(name: str, kind: Kind, entry: Entry) -> list[tuple[str, str]]:
     pairs = [("what it is", entry.summary)]
+    if entry.package:
+        pairs.append(("added by", f"the package {entry.package}"))
+    if entry.fault:
+        pairs.append(("use", "none before the package is mended"))
     if entry.extra:
         state = "not installed" if entry.missing() else "installed"
-        pairs.append(("needs", f"{install_line(entry.extra)} ({state})"))
+        theirs = f"pip install '{entry.package.partition(' ')[0]}[{entry.extra}]'"
+        line = theirs if entry.package else install_line(entry.extra)
+        pairs.append(("needs", f"{line} ({state})"))
     pairs += entry.card.rows() if entry.card else []
-    if kind in {Kind.suites, Kind.datasets}:
+    if kind in {Kind.suites, Kind.datasets} and not entry.fault:
         pairs += _split_rows(name, kind)
     if kind is Kind.downloads:
         pairs += _disk_rows(name)
@@ -170,7 +176,7 @@ def _disk_rows(name: str) -> list[tuple[str, str]]:
 def _split_rows(name: str, kind: Kind) -> list[tuple[str, str]]:
     """Return the splits of a suite or dataset with their sizes and rules."""
     from mlffbench.core.split import Split
-    from mlffbench.datasets.catalog import DATASETS
+    from mlffbench.datasets.registered import registered_splits
     from mlffbench.run.suite import load_suite, needs
     from mlffbench.run.suite_splits import load_splits
 
@@ -179,7 +185,7 @@ def _split_rows(name: str, kind: Kind) -> list[tuple[str, str]]:
         return [("splits", f"not downloaded; type: mlffbench download {name}")]
     splits: tuple[Split, ...]
     splits = (
-        load_splits(*load_suite(name)) if kind is Kind.suites else DATASETS.load(name)()
+        load_splits(*load_suite(name)) if kind is Kind.suites else registered_splits(name)
     )
     return [
         (

@@ -12,6 +12,7 @@ from mlffbench.core.split import Rows, Split
 from mlffbench.core.structures import Structures
 from mlffbench.datasets.catalog import DATASETS
 from mlffbench.datasets.files.open import open_source
+from mlffbench.datasets.registered import registered_splits
 from mlffbench.diagnostics.diagnostic import Sample
 from mlffbench.run.catalog import suite_rows
 from mlffbench.run.evaluate.evaluation_job import choose_rows
@@ -88,7 +89,7 @@ def _chosen(
 def _parts_of(target: str) -> Sequence[Split]:
     """Return the splits behind a name; a file is one that holds all of it."""
     if target in DATASETS.names():
-        return tuple(DATASETS.load(target)())
+        return registered_splits(target)
     suite, _, split = target.partition(":")
     known = suite in suite_rows() or Path(suite).suffix in {".yaml", ".yml"}
     if split and known and not Path(target).exists():

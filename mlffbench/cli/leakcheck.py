@@ -111,6 +111,7 @@ def parts_of(target: str) -> "list[Part]":
 def _splits(name: str) -> "tuple[Split, ...] | None":
     """Return the splits of a suite or dataset; None if the name is neither."""
     from mlffbench.datasets.catalog import DATASETS
+    from mlffbench.datasets.registered import registered_splits
     from mlffbench.run.catalog import suite_rows
     from mlffbench.run.suite import load_suite
     from mlffbench.run.suite_splits import load_splits
@@ -118,7 +119,7 @@ def _splits(name: str) -> "tuple[Split, ...] | None":
     if name in suite_rows() or Path(name).suffix in {".yaml", ".yml"}:
         return load_splits(*load_suite(name))
     if name in DATASETS.names():
-        return tuple(DATASETS.load(name)())
+        return registered_splits(name)
     if not Path(name).suffix:
         raise UnknownNameError(
             "dataset, suite or file", name, {*DATASETS.names(), *suite_rows()}

@@ -34,6 +34,8 @@ def _needs_and_state(key: str, entry: Entry) -> tuple[str, str]:
     from mlffbench.core.card import DataCard
     from mlffbench.datasets.download.claims import Download
 
+    if entry.fault:
+        return f"package {entry.package}", "broken"
     if isinstance(entry.card, Download):
         return entry.card.size_in_words, download_state(key)
     if isinstance(entry.card, DataCard) and entry.card.downloads:

@@ -40,7 +40,7 @@ def format_elements(numbers: frozenset[int]) -> str:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ModelCard:
-    """The facts a reader needs to judge a force field's numbers.
+    """What a reader needs to judge a force field's numbers.
 
     Attributes:
         elements: Atomic numbers it was made for.
@@ -88,7 +88,7 @@ class ModelCard:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DataCard:
-    """The facts a reader needs to judge a dataset.
+    """What a reader needs to judge a dataset.
 
     Attributes:
         level_of_theory: Level of theory of the reference labels.

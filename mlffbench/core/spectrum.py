@@ -245,7 +245,7 @@ class SpectralReference:
             quantiles=tuple(quantile_functions(found)[0].nanmean(0).tolist()),
         )
 
-    def facts(self) -> dict[str, float | int | list[float]]:
+    def as_json(self) -> dict[str, float | int | list[float]]:
         """Return the reference as JSON can hold it."""
         return {
             "cutoff": self.cutoff,
@@ -255,28 +255,28 @@ class SpectralReference:
         }
 
     @classmethod
-    def from_facts(cls, facts: object) -> Self | None:
-        """Return the reference that `facts` described.
+    def from_json(cls, content: object) -> Self | None:
+        """Return the reference that `as_json` gave.
 
         Args:
-            facts: What was read; None, or anything that is no such mapping of finite
+            content: What was read; None, or anything that is no such mapping of finite
                 numbers, is no reference and gives None.
         """
         names = {"cutoff", "n_structures", "mean", "quantiles"}
-        if not isinstance(facts, dict) or facts.keys() != names:
+        if not isinstance(content, dict) or content.keys() != names:
             return None
-        mean, quantiles = facts["mean"], facts["quantiles"]
+        mean, quantiles = content["mean"], content["quantiles"]
         if not isinstance(mean, list | tuple) or not isinstance(quantiles, list | tuple):
             return None
-        numbers = [facts["cutoff"], facts["n_structures"], *mean, *quantiles]
+        numbers = [content["cutoff"], content["n_structures"], *mean, *quantiles]
         if len(quantiles) != N_QUANTILES or not all(
             isinstance(number, int | float) and math.isfinite(number)
             for number in numbers
         ):
             return None
         return cls(
-            cutoff=float(facts["cutoff"]),
-            n_structures=int(facts["n_structures"]),
+            cutoff=float(content["cutoff"]),
+            n_structures=int(content["n_structures"]),
             mean=tuple(map(float, mean)),
             quantiles=tuple(map(float, quantiles)),
         )

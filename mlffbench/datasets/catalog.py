@@ -168,4 +168,7 @@ DATASETS = Registry(
         ),
         **BENCHMARKS,
     },
+    group="mlffbench.datasets",
+    card=DataCard,
 )
+"""Every target is a callable that returns the splits; see `datasets.registered`."""

@@ -128,4 +128,7 @@ DIAGNOSTICS = Registry(
             ),
         ),
     },
+    group="mlffbench.diagnostics",
+    card=DiagnosticCard,
+    needs_card=True,
 )

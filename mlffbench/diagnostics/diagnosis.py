@@ -169,7 +169,7 @@ class Rank(_Closed):
         return "explains" if self.needs_labels else "warns"
 
 
-class SampleFacts(_Closed):
+class DiagnosedSample(_Closed):
     """A sample of a diagnosis.
 
     Attributes:
@@ -220,7 +220,7 @@ class Diagnosis(_Closed):
     mode: str = ""
     cutoff: float
     shift_rules: dict[str, str] = {}
-    samples: tuple[SampleFacts, ...]
+    samples: tuple[DiagnosedSample, ...]
     diagnostics: tuple[DiagnosticResult, ...]
     error_unit: str = "eV/Å"
     worst_error: float | None = None

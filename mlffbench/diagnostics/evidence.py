@@ -14,6 +14,7 @@ from mlffbench.core.forcefield import ForceField, HasEmbedding
 from mlffbench.core.labels import Labels
 from mlffbench.core.single import Outcome
 from mlffbench.core.structures import Structures
+from mlffbench.core.user_file import in_words
 from mlffbench.datasets.shifts import known_spectra
 from mlffbench.diagnostics.diagnostic import AtomFeatures, Graphs, Sample
 from mlffbench.diagnostics.diagnostic_card import Evidence
@@ -150,12 +151,6 @@ def batches(
         n_atoms += sizes[row]
     if batch:
         yield batch
-
-
-def in_words(error: BaseException) -> str:
-    """Return what was raised, on one line."""
-    text = (str(error).strip().splitlines() or [""])[0][:200]
-    return f"{type(error).__name__}: {text}" if text else type(error).__name__
 
 
 def _without(sample: Sample, evidence: Evidence, why: str) -> Sample:

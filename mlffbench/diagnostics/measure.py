@@ -3,15 +3,14 @@
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import cast
 
 import numpy as np
 
 from mlffbench.core.errors import BenchError, DataError
+from mlffbench.core.user_file import in_words
 from mlffbench.diagnostics.catalog import DIAGNOSTICS
 from mlffbench.diagnostics.diagnostic import Fit, Measured, Sample, only
 from mlffbench.diagnostics.diagnostic_card import DiagnosticCard
-from mlffbench.diagnostics.evidence import in_words
 
 MIN_TRAIN = 2
 """Structures below which a training sample has no spread."""
@@ -77,7 +76,8 @@ def measure_all(train: Sample, tests: Sequence[Sample]) -> Measurements:
 
 
 def _measure(name: str, train: Sample, tests: Sequence[Sample]) -> Column | Unavailable:
-    card = cast("DiagnosticCard", DIAGNOSTICS.entry(name).card)
+    known = DIAGNOSTICS.entry(name).card
+    card = known if isinstance(known, DiagnosticCard) else DiagnosticCard(label=name)
     try:
         fit: Fit = DIAGNOSTICS.load(name)
         fitted = fit(only(train, card.needs))

@@ -18,9 +18,9 @@ from mlffbench.diagnostics.compare import (
     summarize,
 )
 from mlffbench.diagnostics.diagnosis import (
+    DiagnosedSample,
     Diagnosis,
     DiagnosticResult,
-    SampleFacts,
     SampleResult,
 )
 from mlffbench.diagnostics.diagnostic import Floats, Sample, share
@@ -140,8 +140,8 @@ def diagnose(
         cutoff=found.cutoff,
         shift_rules=dict(found.shifts.rules),
         samples=(
-            _facts(found.train, "train", "", found.shifts),
-            *(_facts(t.sample, t.role, t.control, found.shifts) for t in found.tests),
+            _described(found.train, "train", "", found.shifts),
+            *(_described(t.sample, t.role, t.control, found.shifts) for t in found.tests),
         ),
         diagnostics=tuple(results.values()),
         worst_error=pooled.percentile(WORST),
@@ -240,12 +240,14 @@ def _rules(reference: ShiftReference) -> dict[str, str]:
     }
 
 
-def _facts(sample: Sample, role: str, control: str, shifts: Shifts) -> SampleFacts:
+def _described(
+    sample: Sample, role: str, control: str, shifts: Shifts
+) -> DiagnosedSample:
     labels = shifts.labels.get(sample.name)
     unknown = shifts.unknown.get(sample.name, {})
     n_systems = sample.structures.n_systems
     counts = Counter(kind for text in labels or [] for kind in text.split())
-    return SampleFacts(
+    return DiagnosedSample(
         name=sample.name,
         role=role,
         control=control,

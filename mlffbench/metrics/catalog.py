@@ -13,7 +13,7 @@ METRICS = Registry(
         "forces_mae": Entry(
             f"{_FORCES}:forces_mae",
             "force MAE, pooled over all 3N components",
-            card=MetricCard(unit="eV/Å", headline=True),
+            card=MetricCard(unit="eV/Å", headline=True, label="force MAE"),
         ),
         "forces_mae_structure": Entry(
             f"{_FORCES}:forces_mae_structure",
@@ -28,7 +28,13 @@ METRICS = Registry(
         "forces_cosine": Entry(
             f"{_FORCES}:forces_cosine",
             "cosine between predicted and reference force, mean over atoms",
-            card=MetricCard(unit="1", better="higher", bounds=(-1.0, 1.0)),
+            card=MetricCard(
+                unit="1",
+                better="higher",
+                bounds=(-1.0, 1.0),
+                headline=True,
+                label="cosine",
+            ),
         ),
         "forces_magnitude": Entry(
             f"{_FORCES}:forces_magnitude",
@@ -48,17 +54,24 @@ METRICS = Registry(
         "energy_mae_raw": Entry(
             f"{_ENERGY}:energy_mae_raw",
             "energy MAE per atom, energies as they come",
-            card=MetricCard(unit="eV/atom", energies="raw", headline=True),
+            card=MetricCard(unit="eV/atom", energies="raw", headline=True, label="raw"),
         ),
         "energy_mae_aligned": Entry(
             f"{_ENERGY}:energy_mae_aligned",
             "energy MAE per atom after per-element shifts fitted on ID training data",
-            card=MetricCard(unit="eV/atom", energies="aligned", headline=True),
+            card=MetricCard(
+                unit="eV/atom", energies="aligned", headline=True, label="aligned"
+            ),
         ),
         "energy_mae_relative": Entry(
             f"{_ENERGY}:energy_mae_relative",
             "energy MAE per atom among the conformers of one molecule",
-            card=MetricCard(unit="eV/atom", energies="raw", headline=True),
+            card=MetricCard(
+                unit="eV/atom", energies="raw", headline=True, label="relative"
+            ),
         ),
     },
+    group="mlffbench.metrics",
+    card=MetricCard,
+    needs_card=True,
 )

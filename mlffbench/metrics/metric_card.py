@@ -19,7 +19,9 @@ class MetricCard:
         reduce: ``"mean"``: Σ w·v / Σ w; ``"root-mean"``: its square root.
         energies: Which predicted energies it reads: as they come, or E0-aligned; None
             when it reads forces only.
-        headline: Whether the first table of a report shows it.
+        headline: Whether it is a column of a table: of the energy table when it reads
+            energies, else of the force table, which is the first of a report.
+        label: Heading of that column, without unit; left out: the metric's name.
         bounds: Smallest and largest value it can take.
     """
 
@@ -28,12 +30,20 @@ class MetricCard:
     reduce: Reduce = "mean"
     energies: Energies | None = None
     headline: bool = False
+    label: str = ""
     bounds: tuple[float, float] = (0.0, math.inf)
 
     @property
     def has_ratio(self) -> bool:
         """Whether one value over another means something: never below zero."""
         return self.bounds[0] >= 0
+
+    @property
+    def _column(self) -> str:
+        """Where a reader meets it, in words."""
+        if not self.headline:
+            return "no: records.jsonl and report --format csv hold it"
+        return f"a column of the {'energy' if self.energies else 'force'} table"
 
     def rows(self) -> list[tuple[str, str]]:
         """Return (fact, value) pairs for people."""
@@ -44,5 +54,5 @@ class MetricCard:
             ("better", self.better),
             ("average", averages[self.reduce]),
             ("reads", reads),
-            ("in the first table", "yes" if self.headline else "no"),
+            ("in tables", self._column),
         ]

@@ -109,3 +109,21 @@ class Metric(Protocol):
             DataError: The labels are not those of these structures.
         """
         ...
+
+
+def checked(found: dict[str, Samples], structures: Structures) -> dict[str, Samples]:
+    """Return what a metric returned, which may be another package's.
+
+    Raises:
+        TypeError: It is no dictionary of samples, one value per structure.
+    """
+    parts: object = found  # as declared; what came is looked at
+    if not isinstance(parts, dict):
+        msg = f"returned a {type(parts).__name__}, expected a dictionary of Samples"
+        raise TypeError(msg)
+    for part in parts.values():
+        if not isinstance(part, Samples) or len(part.value) != structures.n_systems:
+            got = len(part.value) if isinstance(part, Samples) else type(part).__name__
+            msg = f"returned {got} where Samples of {structures.n_systems} structures "
+            raise TypeError(msg + "were expected")
+    return found

@@ -1,5 +1,6 @@
 """MODELS: one row per force field, priors too; nothing imported until asked for."""
 
+from mlffbench.core.card import ModelCard
 from mlffbench.core.registry import Entry, Registry
 from mlffbench.models import cards
 
@@ -149,6 +150,7 @@ MODELS = Registry(
     },
     group="mlffbench.models",
     prior_group="mlffbench.priors",
+    card=ModelCard,
 )
 """Every target is a callable ``(options: ModelOptions) -> ForceField``."""
 

@@ -1,17 +1,20 @@
 """From what a user types to a force field."""
 
-import importlib.util
 import inspect
-import sys
 from collections.abc import Callable
-from pathlib import Path
-from types import ModuleType
+from dataclasses import replace
 
 from mlffbench.core.card import ModelCard
 from mlffbench.core.errors import BenchError, ModelError
 from mlffbench.core.forcefield import ForceField, HasCard
 from mlffbench.core.model_options import DTYPES, ModelOptions
-from mlffbench.core.registry import Entry, Registry
+from mlffbench.core.user_file import (
+    UserFile,
+    in_words,
+    load_from_file,
+    parse_user_file,
+    told_in_one_sentence,
+)
 from mlffbench.models.catalog import ARGUMENTS, MODELS
 from mlffbench.models.model_spec import parse_spec
 
@@ -32,30 +35,26 @@ def load_model(spec: str, options: ModelOptions) -> ForceField:
         ModelError: The model cannot be loaded; the message says why and what to do.
     """
     parts = parse_spec(spec)
-    if parts.is_file:
-        return _load_from_file(Path(parts.name).expanduser(), parts.argument, options)
-    load = _find_loader(MODELS, parts.name)
+    file = parse_user_file(spec)
+    if file is not None:
+        return _load_from_file(file, options)
+    entry, load = MODELS.entry(parts.name), MODELS.load(parts.name)
+    if not callable(load):
+        msg = f"model {parts.name!r} is registered as a {type(load).__name__}, not a "
+        raise ModelError(msg + "function")
     form = ARGUMENTS.get(parts.name)
     if form is not None and not parts.argument:
         msg = f"model {parts.name!r} needs to be told which: {form}"
         raise ModelError(msg)
-    ours = MODELS.entry(parts.name).target.startswith("mlffbench.")
-    if parts.argument and form is None and ours:
+    if parts.argument and form is None and not entry.package:
         msg = f"model {parts.name!r} takes nothing after a colon, got {parts.argument!r}"
         raise ModelError(msg)
-    told = ModelOptions(
-        argument=parts.argument,
-        device=options.device,
-        dtype=options.dtype,
-        trust=options.trust,
-        workers=options.workers,
-    )
     try:
-        made: object = load(told)
+        made: object = load(replace(options, argument=parts.argument))
     except BenchError:
         raise
     except Exception as error:
-        msg = f"model {spec!r} cannot be loaded: {type(error).__name__}: {error}"
+        msg = f"model {spec!r} cannot be loaded: {in_words(error)}"
         raise ModelError(msg) from error
     return _checked(made, spec)
 
@@ -70,61 +69,12 @@ def card_of(model: ForceField) -> ModelCard:
     return ModelCard(elements=model.elements, charges=None, periodic=True)
 
 
-def _find_loader(registry: Registry, name: str) -> Callable[[ModelOptions], object]:
-    found: object = registry.load(name)
-    if isinstance(found, Entry):  # another package may register a whole row
-        found = Registry(registry.kind, {name: found}).load(name)
-    if not callable(found):
-        msg = f"model {name!r} is registered as a {type(found).__name__}, not a function"
-        raise ModelError(msg)
-    return found
-
-
-def _load_from_file(path: Path, attribute: str, options: ModelOptions) -> ForceField:
+def _load_from_file(file: UserFile, options: ModelOptions) -> ForceField:
     options.torch_device()
-    if not attribute:
-        msg = f"{path} is a file; say which function in it: {FACTORY_FORM}"
-        raise ModelError(msg)
-    if not path.is_file():
-        msg = f"there is no file {path}; expected {FACTORY_FORM}"
-        raise ModelError(msg)
-    where = f"{path}:{attribute}"
-    try:
-        module = _execute(path)
-    except (Exception, SystemExit) as error:
-        msg = f"{path} cannot be imported: {type(error).__name__}: {error}"
-        raise ModelError(msg) from error
-    factory = getattr(module, attribute, None)
-    if not callable(factory):
-        known = ", ".join(
-            name
-            for name, value in vars(module).items()
-            if callable(value) and getattr(value, "__module__", "") == module.__name__
-        )
-        msg = f"{path} has no function {attribute!r}; it has: {known or 'none'}"
-        raise ModelError(msg)
-    try:
+    factory = load_from_file(file, FACTORY_FORM, ModelError)
+    with told_in_one_sentence(str(file), ModelError):
         made: object = factory(**_keywords(factory, options))
-    except (Exception, SystemExit) as error:
-        msg = f"{where} raised {type(error).__name__}: {error}"
-        raise ModelError(msg) from error
-    return _checked(made, where)
-
-
-def _execute(path: Path) -> ModuleType:
-    """Return a user's file as a module; files beside it can be imported from it."""
-    name = f"mlffbench_user_{path.stem}"
-    folder = str(path.resolve().parent)
-    if folder not in sys.path:
-        sys.path.append(folder)
-    found = importlib.util.spec_from_file_location(name, path)
-    if found is None or found.loader is None:
-        msg = f"{path} is no Python file"
-        raise ImportError(msg)
-    module = importlib.util.module_from_spec(found)
-    sys.modules[name] = module  # dataclasses and pickle look a class's module up
-    found.loader.exec_module(module)
-    return module
+    return _checked(made, str(file))
 
 
 def _keywords(factory: Callable[..., object], options: ModelOptions) -> dict[str, object]:

@@ -2,6 +2,8 @@
 
 from typing import NamedTuple
 
+from mlffbench.core.user_file import parse_user_file
+
 
 class ModelSpec(NamedTuple):
     """A model as typed, taken apart.
@@ -27,10 +29,8 @@ def parse_spec(spec: str) -> ModelSpec:
         >>> parse_spec("ase:tblite.ase:TBLite?method=GFN2-xTB").argument
         'tblite.ase:TBLite?method=GFN2-xTB'
     """
-    path, _, attribute = spec.rpartition(":")
-    if path.endswith(".py") or spec.endswith(".py"):
-        if path.endswith(".py"):
-            return ModelSpec(path, attribute, is_file=True)
-        return ModelSpec(spec, "", is_file=True)
+    file = parse_user_file(spec)
+    if file is not None:
+        return ModelSpec(str(file.path), file.attribute, is_file=True)
     name, _, argument = spec.partition(":")
     return ModelSpec(name, argument, is_file=False)

@@ -248,13 +248,13 @@ def count_failures(labels: Labels) -> Mapping[str, int]:
 
 def key_of(single: Single) -> bytes:
     """Return the checksum of everything a prior may look at, 32 bytes."""
-    facts = f"{single.charge} {single.multiplicity} {single.smiles}"
+    state = f"{single.charge} {single.multiplicity} {single.smiles}"
     return _checksum(
         np.ascontiguousarray(single.numbers, dtype="<i8").tobytes(),
         np.ascontiguousarray(single.positions, dtype="<f8").tobytes(),
         np.ascontiguousarray(single.cell, dtype="<f8").tobytes(),
         np.ascontiguousarray(single.pbc, dtype=np.uint8).tobytes(),
-        facts.encode(),
+        state.encode(),
     )
 
 

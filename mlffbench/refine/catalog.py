@@ -23,4 +23,5 @@ REFINERS = Registry(
             "test-time training, then radius refinement of what it made",
         ),
     },
+    group="mlffbench.refiners",
 )

@@ -9,6 +9,7 @@ from typing import Any
 
 from mlffbench.core.record import Record
 from mlffbench.metrics.catalog import METRICS
+from mlffbench.metrics.headlines import Headline
 from mlffbench.report.run_inventory import ReadRun
 from mlffbench.report.tables.display_units import number, with_interval
 
@@ -90,22 +91,25 @@ def counts(records: Sequence[Record]) -> list[dict[str, Any]]:
     ]
 
 
-def energies(
-    runs: Sequence[ReadRun], refused: Sequence[str]
+def numbers(
+    runs: Sequence[ReadRun], refused: Sequence[str], heads: Sequence[Headline]
 ) -> list[dict[str, str | list[str]]]:
-    """Return one row per model, mode and split with the three energy errors as text.
+    """Return one row per model, mode and split with some metrics as text.
 
     Args:
         runs: Runs of a board.
         refused: Paths of runs whose aligned energies rest on another fit.
+        heads: The metrics.
     """
-    names = ("energy_mae_raw", "energy_mae_aligned", "energy_mae_relative")
     rows: list[dict[str, str | list[str]]] = []
     for run in runs:
         for r in run.records:
-            cells = [with_interval(r.metrics.get(name)) for name in names]
-            if run.path in refused:
-                cells[1] = "refused: another E0 fit"
+            cells = [
+                "refused: another E0 fit"
+                if run.path in refused and one.card.energies == "aligned"
+                else with_interval(r.metrics.get(one.name))
+                for one in heads
+            ]
             row: dict[str, str | list[str]] = {"split": r.split, "model": r.model}
             rows.append({**row, "mode": r.mode, "cells": cells, "notes": list(r.notes)})
     return rows
@@ -162,6 +166,7 @@ def definitions() -> list[tuple[str, str, str]]:
     rows = []
     for name, entry in METRICS.rows().items():
         unit = getattr(entry.card, "unit", "1")
-        text = inspect.getdoc(METRICS.load(name)) or entry.summary
+        known = None if entry.fault else inspect.getdoc(METRICS.load(name))
+        text = known or entry.summary
         rows.append((name, "none" if unit == "1" else unit, text))
     return rows

@@ -13,6 +13,7 @@ from markupsafe import Markup
 from scipy.special import ndtr
 
 from mlffbench import __version__
+from mlffbench.metrics.headlines import energy_headlines, force_headlines
 from mlffbench.metrics.interval import expanded_spread
 from mlffbench.report import accounting
 from mlffbench.report.comparable import Group, baseline_of, same_fit, same_weights
@@ -20,7 +21,7 @@ from mlffbench.report.distances import histograms, read_diagnosis, warnings_of
 from mlffbench.report.page_data import MOST_SUMS, make_cells
 from mlffbench.report.schema import Board, Report
 from mlffbench.report.structure_errors import Measured
-from mlffbench.report.tables.record_tables import TextTable
+from mlffbench.report.tables.record_tables import TextTable, heading
 from mlffbench.report.traces import prior_losses
 from mlffbench.report.worst_structures import N_WORST, Room, find_worst
 
@@ -66,6 +67,8 @@ def render(
         version=__version__,
         accounts=[_account(group) for group in groups],
         definitions=accounting.definitions(),
+        energy_columns=[one.label for one in energy_headlines()],
+        force_columns=[heading(one) for one in force_headlines()[1:]],
         further=further,
         payload=as_script_json(payload),
         style=Markup(_read("report.css")),
@@ -164,7 +167,8 @@ def _account(group: Group) -> dict[str, Any]:
     ]
     return {
         "counts": accounting.counts([r for run in group.runs for r in run.records]),
-        "energies": accounting.energies(group.runs, refused),
+        "energies": accounting.numbers(group.runs, refused, energy_headlines()),
+        "forces": accounting.numbers(group.runs, (), force_headlines()[1:]),
         "levels": accounting.levels(group.runs),
         "saw": accounting.what_modes_saw(group.runs),
         "commands": accounting.commands(group.runs),

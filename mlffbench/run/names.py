@@ -11,8 +11,8 @@ from pathlib import Path
 from mlffbench.core.errors import SuiteError
 from mlffbench.models.catalog import MODELS
 from mlffbench.models.model_spec import parse_spec
-from mlffbench.refine.catalog import REFINERS
-from mlffbench.run.settings import check_settings, make_refiner
+from mlffbench.refine.modes import load_refiner, mode_name
+from mlffbench.run.settings import check_settings
 from mlffbench.run.suite import Setting, Suite, load_suite
 
 Settings = Mapping[str, Mapping[str, Setting]]
@@ -60,7 +60,7 @@ def check_names(
     found, folder = load_suite(suite)
     chosen = tuple(modes) or found.modes
     for mode in (*chosen, *found.settings, *typed):
-        REFINERS.entry(mode)
+        mode_name(mode)
     unused = [mode for mode in typed if mode not in chosen]
     if unused:
         msg = f"settings were given for mode {unused[0]!r}, which is not run; add it to "
@@ -75,7 +75,7 @@ def check_names(
     for mode, values in {**found.settings, **merged}.items():
         check_settings(mode, values)
     for mode, values in merged.items():  # what imports torch comes last
-        make_refiner(mode, tuple(values.items()))
+        load_refiner(mode, values)
     return Names(
         suite=found,
         folder=folder,

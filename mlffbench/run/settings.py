@@ -9,17 +9,16 @@ import difflib
 import importlib
 import importlib.util
 import inspect
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from mlffbench.core.errors import BenchError, SuiteError
+from mlffbench.core.errors import SuiteError
+from mlffbench.core.user_file import parse_user_file
 from mlffbench.refine.catalog import REFINERS
+from mlffbench.refine.modes import load_mode, mode_name
 from mlffbench.run.suite import Setting
-
-if TYPE_CHECKING:
-    from mlffbench.refine.refiner import Refiner
 
 _KINDS = {
     "int": ((int,), "a whole number"),
@@ -53,7 +52,7 @@ def check_settings(mode: str, settings: Mapping[str, Setting]) -> None:
         MissingExtraError: The mode needs a package that is not installed.
         SuiteError: It has no setting of a name, or a value is of another type.
     """
-    REFINERS.entry(mode)
+    mode_name(mode)
     if not settings:
         return
     known = parameters_of(mode)
@@ -76,24 +75,6 @@ def check_settings(mode: str, settings: Mapping[str, Setting]) -> None:
             raise SuiteError(msg + listed)
 
 
-def make_refiner(mode: str, settings: Sequence[tuple[str, Setting]]) -> "Refiner":
-    """Return the refinement of a mode with its settings.
-
-    Raises:
-        BenchError: The mode does not take the settings.
-    """
-    factory = REFINERS.load(mode)
-    try:
-        refiner: Refiner = factory(**dict(settings))
-    except BenchError:
-        raise
-    except Exception as error:
-        why = f"{type(error).__name__}: {error}"
-        msg = f"mode {mode!r} does not take the settings {dict(settings)}: {why}"
-        raise BenchError(msg) from error
-    return refiner
-
-
 def _expected(parameter: Parameter, value: Setting) -> str:
     """Return in words what a value should have been; empty where it is that."""
     kinds = [kind for kind in parameter.kinds if kind != "None"]
@@ -114,12 +95,13 @@ def parameters_of(mode: str) -> dict[str, Parameter] | None:
         MissingExtraError: The mode needs a package that is not installed.
         BenchError: It cannot be imported.
     """
-    target = REFINERS.entry(mode).target
-    read = _read(*target.split(":", 1)) if ":" in target else None
-    if read is not None:
-        return read
+    if parse_user_file(mode) is None:
+        module, _, name = REFINERS.entry(mode).target.partition(":")
+        read = _read(module, name)
+        if read is not None:
+            return read
     try:
-        parameters = inspect.signature(REFINERS.load(mode)).parameters.values()
+        parameters = inspect.signature(load_mode(mode)).parameters.values()
     except ValueError:
         return None  # nothing tells; building it does
     if any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters):

@@ -15,7 +15,7 @@ from mlffbench.core.errors import SuiteError, UnknownNameError
 from mlffbench.core.roles import Named, Role, ShiftKind, check_role, check_unique
 from mlffbench.datasets.catalog import DATASETS
 from mlffbench.datasets.download.table import DOWNLOADS
-from mlffbench.run.catalog import suite_rows, suites_folder
+from mlffbench.run.catalog import suite_path, suite_rows
 
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$")]
 Setting = str | int | float | bool
@@ -129,9 +129,7 @@ def load_suite(name_or_path: str) -> tuple[Suite, Path]:
     """
     path = Path(name_or_path)
     if path.suffix not in {".yaml", ".yml"}:
-        path = suites_folder() / f"{name_or_path}.yaml"
-        if name_or_path not in suite_rows():
-            raise UnknownNameError("suite", name_or_path, suite_rows())
+        path = suite_path(name_or_path)
     try:
         text = path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
@@ -239,7 +237,7 @@ def needs(name: str) -> tuple[str, ...]:
     if Path(name).suffix in {".yaml", ".yml"}:
         return _downloads_of_suite(Path(name))
     if name in suite_rows():
-        return _downloads_of_suite(suites_folder() / f"{name}.yaml")
+        return _downloads_of_suite(suite_path(name))
     raise UnknownNameError(
         "dataset or suite", name, {*DOWNLOADS, *DATASETS.names(), *suite_rows()}
     )

@@ -1,18 +1,18 @@
 """The splits of a suite: opened, indexed and checked for leaks."""
 
-import inspect
 from pathlib import Path
 
 import numpy as np
 
 from mlffbench.core.card import DataCard
-from mlffbench.core.errors import DataError, SuiteError
+from mlffbench.core.errors import DataError
 from mlffbench.core.split import Shift, Split, check_splits
 from mlffbench.datasets.catalog import DATASETS
 from mlffbench.datasets.download.local import state_of
 from mlffbench.datasets.files.open import open_source
 from mlffbench.datasets.files.paths import require_file
 from mlffbench.datasets.molecules.leaks import check_leaks
+from mlffbench.datasets.registered import registered_splits
 from mlffbench.run.suite import SplitSpec, Suite, check_controls, check_specs
 
 
@@ -36,19 +36,14 @@ def load_splits(suite: Suite, folder: Path) -> tuple[Split, ...]:
         splits = tuple(_read(spec, suite, folder) for spec in suite.splits)
     check_controls(suite.name, splits)
     check_splits(splits)
-    if suite.dataset is None:  # a registered dataset is checked by its own tests
+    if suite.dataset is None:  # a registered dataset is checked where it is made
         check_leaks(splits)
     return splits
 
 
 def _of_dataset(suite: Suite, dataset: str) -> tuple[Split, ...]:
-    make = DATASETS.load(dataset)
-    options = {} if suite.size is None else {"size": suite.size}
-    if options and "size" not in inspect.signature(make).parameters:
-        msg = f"the dataset {dataset!r} comes in one size; remove 'size' from the suite "
-        raise SuiteError(msg + repr(suite.name))
     try:
-        return tuple(make(**options))
+        return registered_splits(dataset, suite.size)
     except DataError as error:
         card = DATASETS.entry(dataset).card
         downloads = card.downloads if isinstance(card, DataCard) else ()

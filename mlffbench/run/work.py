@@ -11,9 +11,10 @@ from mlffbench.core.card import ModelCard
 from mlffbench.core.forcefield import ForceField
 from mlffbench.core.model_options import DTYPES
 from mlffbench.core.split import Split
+from mlffbench.refine.modes import guard
 from mlffbench.refine.refiner import LearnsFromTraining, Refiner, Training
 from mlffbench.run.folder import RunFolder
-from mlffbench.run.provenance import model_manifest
+from mlffbench.run.provenance import mode_files, model_manifest
 
 
 class Progress(Protocol):
@@ -117,6 +118,11 @@ class RefinedJob(AnyJob, Protocol):
     """A job of one mode, in one floating-point type."""
 
     @property
+    def mode(self) -> str:
+        """The mode as typed."""
+        ...
+
+    @property
     def dtype(self) -> str | None:
         """``float32`` or ``float64``; None is the model's own default."""
         ...
@@ -148,9 +154,10 @@ class RefinedWork:
 
     def check(self) -> None:
         """Raise CapabilityError when the model lacks what the mode needs."""
-        self.refiner.check(self.model)
-        if isinstance(self.refiner, LearnsFromTraining):
-            self.refiner.learn(self.model, self.training)
+        with guard(self.job.mode):
+            self.refiner.check(self.model)
+            if isinstance(self.refiner, LearnsFromTraining):
+                self.refiner.learn(self.model, self.training)
 
     def about(self) -> dict[str, Any]:
         """Return the suite and what the model computes in."""
@@ -158,12 +165,15 @@ class RefinedWork:
 
     def refined_manifest(self) -> dict[str, Any]:
         """Return what tells the model and its refinement from others."""
+        with guard(self.job.mode):
+            settings = dict(self.refiner.settings(self.model))
         return {
             "model": model_manifest(self.job.model, self.model, self.card),
             "mode": {
                 "name": self.refiner.name,
                 "unit": self.refiner.unit,
                 "sees": self.refiner.sees,
-                "settings": dict(self.refiner.settings(self.model)),
+                "settings": settings,
+                **mode_files(self.job.mode),
             },
         }

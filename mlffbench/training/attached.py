@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Literal, Protocol, Self, cast
 
 import torch
-from pydantic import BaseModel, ConfigDict, JsonValue, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, JsonValue, ValidationError
 from safetensors import SafetensorError
 from safetensors.torch import load, save
 from torch import Tensor, nn
@@ -53,10 +53,12 @@ class Manifest(BaseModel):
         scale: Of the prior head, in eV.
         atomic_energies: Atomic number -> E0 of the prior head, in eV.
         weights_sha256: Of the safetensors file beside.
-        facts: What the trainer wrote down.
+        history: What the trainer wrote down; ``facts`` in the file.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+    model_config = ConfigDict(
+        frozen=True, extra="forbid", allow_inf_nan=False, populate_by_name=True
+    )
 
     format: Literal["mlffbench-attached-prior-head"] = "mlffbench-attached-prior-head"
     version: Literal[1] = 1
@@ -65,7 +67,9 @@ class Manifest(BaseModel):
     scale: float
     atomic_energies: dict[int, float]
     weights_sha256: str
-    facts: dict[str, JsonValue]
+    history: dict[str, JsonValue] = Field(
+        validation_alias="facts", serialization_alias="facts"
+    )
 
 
 class AttachedPriorHead:
@@ -85,7 +89,7 @@ class AttachedPriorHead:
         name: How tables call it.
         elements: Those of the pretrained model.
         card: That of the pretrained model.
-        facts: What its trainer wrote down.
+        history: What its trainer wrote down.
         weights_sha256: Of the readout's file, which is bound to the weights of one
             pretrained model; empty where it was not loaded.
         cutoff: Of the pretrained model, where it can be changed; so ``cutoff_scope`` and
@@ -107,7 +111,7 @@ class AttachedPriorHead:
             if isinstance(trunk, HasCard)
             else ModelCard(elements=trunk.elements, charges=None, periodic=True)
         )
-        self.facts: Mapping[str, JsonValue] = {}
+        self.history: Mapping[str, JsonValue] = {}
         self.weights_sha256 = ""
         self.baseline = baseline
         self._centre, self._spread = centre, spread
@@ -215,13 +219,13 @@ class AttachedPriorHead:
         if isinstance(trunk, HasEnvelope):
             self.cutoff_scopes = trunk.cutoff_scopes
 
-    def save(self, stem: Path, base: str, facts: Mapping[str, JsonValue]) -> None:
+    def save(self, stem: Path, base: str, history: Mapping[str, JsonValue]) -> None:
         """Write the readout as ``stem.safetensors`` and everything else as JSON.
 
         Args:
             stem: Path without suffix.
             base: How the pretrained model is named on the command line.
-            facts: What the trainer wants to be known.
+            history: What the trainer wants to be known.
         """
         tensors = {name: p.detach() for name, p in self._readout.named_parameters()}
         tensors |= {"centre": self._centre, "spread": self._spread}
@@ -232,10 +236,10 @@ class AttachedPriorHead:
             scale=self.baseline.scale,
             atomic_energies=self.baseline.atomic_energies,
             weights_sha256=hashlib.sha256(weights).hexdigest(),
-            facts=dict(facts),
+            history=dict(history),
         )
         write_atomic(_file(stem, ".safetensors"), weights)
-        text = manifest.model_dump_json(indent=2) + "\n"
+        text = manifest.model_dump_json(indent=2, by_alias=True) + "\n"
         write_atomic(_file(stem, ".json"), text.encode())
 
     @classmethod
@@ -262,7 +266,7 @@ class AttachedPriorHead:
             model._readout.load_state_dict(tensors)
         except (KeyError, IndexError, TypeError, RuntimeError) as error:
             raise _unreadable(_file(stem, ".safetensors"), error) from error
-        model.facts = manifest.facts
+        model.history = manifest.history
         model.weights_sha256 = manifest.weights_sha256
         return model
 

@@ -138,7 +138,7 @@ class StageRun:
         """Put the best weights into the model."""
         put(self._moving, self._best)
 
-    def facts(self) -> dict[str, Any]:
+    def numbers(self) -> dict[str, Any]:
         """Return the numbers a resumed stage needs."""
         return {"epoch": self.epoch, "errors": self.errors}
 
@@ -150,9 +150,9 @@ class StageRun:
             **prefixed("optimiser", optimiser_tensors(self._optimiser, self._moving)),
         }
 
-    def restore(self, facts: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> None:
-        """Go on where `facts` and `tensors` were taken; weights are back in the model."""
-        self.epoch, self.errors = int(facts["epoch"]), list(facts["errors"])
+    def restore(self, numbers: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> None:
+        """Go on where both were taken; the weights are back in the model already."""
+        self.epoch, self.errors = int(numbers["epoch"]), list(numbers["errors"])
         for mine, name in ((self._average.values, "average"), (self._best, "best")):
             for key, value in under(name, tensors).items():
                 mine[key].copy_(value)

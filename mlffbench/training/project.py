@@ -169,12 +169,12 @@ def conclude(
         stem: Path of the checkpoint without suffix.
         provenance: Command, versions and the like.
     """
-    facts = {**_facts(project, rows), **provenance}
+    history = {**_history(project, rows), **provenance}
     model = project.model
     if isinstance(model, AttachedPriorHead):
-        model.save(stem, project.plan.network, facts)
+        model.save(stem, project.plan.network, history)
     else:
-        checkpoint.save(model, stem, facts)
+        checkpoint.save(model, stem, history)
 
 
 def is_complete(stem: Path, plan: TrainingPlan) -> bool | None:
@@ -189,7 +189,7 @@ def is_complete(stem: Path, plan: TrainingPlan) -> bool | None:
     return bool(stored == plan.fingerprint())
 
 
-def _facts(project: Project, rows: Sequence[Row]) -> dict[str, Any]:
+def _history(project: Project, rows: Sequence[Row]) -> dict[str, Any]:
     materials, plan = project.materials, project.plan
     structures = materials.train.structures
     checks = {one.name: one.decides for one in materials.validation}
@@ -210,7 +210,7 @@ def _facts(project: Project, rows: Sequence[Row]) -> dict[str, Any]:
         "n_prior_failures": len(failures),
         "training_sha256": materials.sha256,
         "spectral_reference": (
-            SpectralReference.of(structures, cutoff).facts() if cutoff else None
+            SpectralReference.of(structures, cutoff).as_json() if cutoff else None
         ),
         "epochs": len(rows),
         "wall_s": round(sum(row["seconds"] for row in rows), 1),

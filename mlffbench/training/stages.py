@@ -68,7 +68,7 @@ def train(
         BenchError: The loss is no longer finite.
     """
     saved = _saved_state(stem, plan)
-    rows: list[Row] = list(saved.facts["rows"]) if saved else []
+    rows: list[Row] = list(saved.numbers["rows"]) if saved else []
     if saved is not None:
         put(all_parameters(model), under("weights", saved.tensors))
     with fast_small_numbers():
@@ -80,7 +80,7 @@ def train(
                 start_from(model, stage)
             run = _begin(model, stage, plan, materials)
             if saved is not None and resumes:
-                run.restore(saved.facts["stage"], saved.tensors)
+                run.restore(saved.numbers["stage"], saved.tensors)
             watcher.begin(stage, run.epoch)
             while not run.finished:
                 rows.append(run.run_epoch())
@@ -178,7 +178,7 @@ def _write(
     state = TrainingState(
         fingerprint=plan.fingerprint(),
         stage=stage,
-        facts={"rows": rows, "stage": run.facts()},
+        numbers={"rows": rows, "stage": run.numbers()},
         tensors={**weights, **run.tensors()},
     )
     write_state(stem, state)

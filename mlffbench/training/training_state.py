@@ -29,13 +29,13 @@ class TrainingState:
     Attributes:
         fingerprint: Of the plan; another plan cannot go on from here.
         stage: Number of the stage.
-        facts: Numbers of the stage and the log so far; anything JSON holds.
+        numbers: Numbers of the stage and the log so far; anything JSON holds.
         tensors: Weights, averages, best weights and the optimiser's moments, by name.
     """
 
     fingerprint: str
     stage: int
-    facts: Mapping[str, Any]
+    numbers: Mapping[str, Any]
     tensors: Mapping[str, Tensor]
 
 
@@ -54,7 +54,7 @@ def write_state(stem: Path, state: TrainingState) -> None:
         "version": STATE_VERSION,
         "fingerprint": state.fingerprint,
         "stage": state.stage,
-        "facts": state.facts,
+        "facts": state.numbers,
     }
     tensors = {
         name: tensor.detach().contiguous().cpu() for name, tensor in state.tensors.items()
@@ -85,7 +85,7 @@ def read_state(stem: Path) -> TrainingState | None:
     return TrainingState(
         fingerprint=numbers["fingerprint"],
         stage=numbers["stage"],
-        facts=numbers["facts"],
+        numbers=numbers["facts"],
         tensors=tensors,
     )
 

@@ -100,7 +100,8 @@ def test_another_package_adds_rows_after_ours(plugin):
     plugin({"friendly": "friendly_plugin:Friendly"})
     registry = Registry("model", ROWS, group=GROUP)
     assert registry.names() == ["mace-off", "ani-1x", "friendly"]
-    assert registry.entry("friendly").summary == "added by the package friendly"
+    row = registry.entry("friendly")
+    assert (row.summary, row.package) == ("What the plug-in adds", "friendly 1.0")
     assert "friendly_plugin" not in sys.modules
     assert registry.load("friendly").__name__ == "Friendly"
 
@@ -111,8 +112,12 @@ def test_an_entry_point_may_point_at_a_row(plugin):
     plugin({"lazy": "friendly_plugin:lazy", "needy": "friendly_plugin:needy"})
     registry = Registry("model", ROWS, group=GROUP)
     assert registry.load("lazy") is Fraction
-    with pytest.raises(MissingExtraError, match="model 'needy' needs 'no_such_module'"):
+    with pytest.raises(BenchError) as caught:
         registry.load("needy")
+    assert str(caught.value) == (
+        "model 'needy' needs 'no_such_module', which is not installed; "
+        "run: pip install 'friendly[mace]'"
+    )
 
 
 def test_without_a_group_entry_points_are_not_read(plugin):
@@ -125,8 +130,8 @@ def test_a_name_that_is_taken_is_an_error(plugin):
     with pytest.raises(BenchError) as caught:
         Registry("model", ROWS, group=GROUP).rows()
     assert str(caught.value) == (
-        "friendly registers model 'mace-off', a name that is taken; "
-        f"rename its entry point in group '{GROUP}'"
+        "friendly 1.0 registers model 'mace-off', a name that is taken; "
+        f"rename its entry point in group '{GROUP}', or uninstall friendly"
     )
 
 
@@ -143,3 +148,40 @@ def test_a_row_that_cannot_be_imported_is_one_sentence():
     registry = Registry("model", {"x": Entry("no_such_module:X", "")})
     with pytest.raises(BenchError, match=r"'x' \(no_such_module:X\) cannot be imported"):
         registry.load("x")
+
+
+def test_a_package_that_cannot_be_imported_has_a_row_that_says_so(plugin):
+    points = {
+        "lost": "friendly_plugin:Lost",
+        "gone": "friendly_gone:load",
+        "needy": "friendly_plugin:needy",
+    }
+    plugin(points)
+    rows = Registry("model", ROWS, group=GROUP).rows()
+    assert rows["lost"].fault == "module 'friendly_plugin' has no 'Lost'"
+    assert rows["gone"].fault == "there is no module 'friendly_gone'"
+    assert rows["needy"].fault == ""
+    assert "friendly_plugin" in sys.modules  # a whole row is imported
+    with pytest.raises(BenchError) as caught:
+        Registry("model", ROWS, group=GROUP).load("gone")
+    assert str(caught.value) == (
+        "model 'gone' of the package friendly 1.0 cannot be used: there is no module "
+        "'friendly_gone'; mend the package or uninstall it"
+    )
+
+
+def test_a_row_that_is_read_by_its_card_needs_one(plugin):
+    plugin({"friendly": "friendly_plugin:Friendly", "lazy": "friendly_plugin:lazy"})
+    registry = Registry("metric", {}, group=GROUP, card=ModelCard, needs_card=True)
+    faults = {name: row.fault for name, row in registry.rows().items()}
+    assert faults == {
+        "friendly": "friendly_plugin:Friendly is no Entry, and a metric needs one with a "
+        "ModelCard",
+        "lazy": "friendly_plugin:lazy is no Entry with a ModelCard",
+    }
+
+
+def test_a_name_that_would_be_no_folder(plugin):
+    plugin({"../up": "friendly_plugin:Friendly"})
+    with pytest.raises(BenchError, match=r"registers mode '\.\./up'; a name is"):
+        Registry("mode", {}, group=GROUP).rows()

@@ -239,19 +239,19 @@ def test_the_quantile_distance_is_wasserstein_and_does_not_see_size():
 
 def test_a_reference_survives_json_and_nothing_else_is_taken_for_one():
     reference = SpectralReference.of(batch(line(2), ring(6)), 1.5)
-    facts = json.loads(json.dumps(reference.facts()))
-    assert SpectralReference.from_facts(facts) == reference
+    content = json.loads(json.dumps(reference.as_json()))
+    assert SpectralReference.from_json(content) == reference
     for wrong in (
         None,
         [],
         {},
-        {**facts, "more": 1},
-        {**facts, "mean": None},
-        {**facts, "cutoff": "4.5"},
-        {**facts, "quantiles": facts["quantiles"][1:]},
-        {**facts, "mean": [math.nan]},
+        {**content, "more": 1},
+        {**content, "mean": None},
+        {**content, "cutoff": "4.5"},
+        {**content, "quantiles": content["quantiles"][1:]},
+        {**content, "mean": [math.nan]},
     ):
-        assert SpectralReference.from_facts(wrong) is None
+        assert SpectralReference.from_json(wrong) is None
 
 
 def test_a_training_set_without_structures_is_refused():

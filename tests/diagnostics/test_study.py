@@ -97,8 +97,8 @@ def test_errors_that_follow_forces_rank_force_norms_first(
 
 
 def column(name: str, values: np.ndarray, *, distance: bool) -> Column:
-    facts = DiagnosticCard(label=name, distance=distance)
-    return Column(name, facts, Measured(values), (Measured(values),))
+    card = DiagnosticCard(label=name, distance=distance)
+    return Column(name, card, Measured(values), (Measured(values),))
 
 
 def test_a_distance_that_shrinks_with_the_error_misleads_and_comes_last() -> None:
@@ -132,13 +132,11 @@ def test_a_distance_that_shrinks_with_the_error_misleads_and_comes_last() -> Non
     assert found[1].model_copy(update={"spearman": whole}).use == "warns"
 
 
-def test_distances_are_those_that_compare_with_training() -> None:
-    names = DIAGNOSTICS.names()
-    facts = {name: cast("DiagnosticCard", DIAGNOSTICS.entry(name).card) for name in names}
-    assert {name for name, one in facts.items() if not one.distance} == {
-        *("force_norm_mean", "force_norm_max", "size", "spectral_gap", "mean_degree")
-    }
-    assert all(one.distance for one in facts.values() if one.kind is None)
+def test_an_alarm_is_a_distance_from_training() -> None:
+    rows = DIAGNOSTICS.rows().values()
+    cards = [cast("DiagnosticCard", row.card) for row in rows]
+    assert all(one.distance for one in cards if one.kind is None)
+    assert not all(one.distance for one in cards)
 
 
 def test_a_sentence_says_how_sure_it_is(diagnosis: Diagnosis) -> None:
@@ -181,11 +179,11 @@ def test_a_structure_without_graph_is_named_and_the_labels_stay() -> None:
     both = Structures.concatenate([water, cell])
     test = with_graphs(Sample(name="test", structures=both), 3.0)
     found = diagnose(study(train, [Probe(sample=test)], 3.0), [None])
-    facts = found.samples[1]
-    assert facts.shift_reason == ""
-    assert facts.shift_labels["elements"] == 1
-    assert facts.shift_labels["connectivity"] == 0
-    assert "force_norm" not in facts.shift_labels
+    told = found.samples[1]
+    assert told.shift_reason == ""
+    assert told.shift_labels["elements"] == 1
+    assert told.shift_labels["connectivity"] == 0
+    assert "force_norm" not in told.shift_labels
     told = " ".join(sentences(found))
     assert "1 of 2 structures carry connectivity is unknown (structure 'cell'" in told
     assert "2 of 2 structures carry force_norm is unknown" in told

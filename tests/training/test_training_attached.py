@@ -130,7 +130,7 @@ def test_a_saved_head_comes_back(materials: Materials, tmp_path: Path) -> None:
 
     again = AttachedPriorHead.load(tmp_path / "m.json", open_base)
     assert asked == ["tiny"]
-    assert again.facts == {"command": "mlffbench train"}
+    assert again.history == {"command": "mlffbench train"}
     structures = materials.train.structures.to(dtype=torch.float32)
     one, other = (m.forward(structures, "prior") for m in (model, again))
     assert torch.equal(one.forces, other.forces)

@@ -96,13 +96,13 @@ def test_prior_freeze_finetune_from_the_command_line(suite: Path, tmp_path: Path
     assert "stage prior" in output
     assert "stage ref" in output
     assert "id_molecules" in output
-    facts = json.loads(out.with_name("ten.json").read_text("utf-8"))["facts"]
-    assert facts["trained_heads"] == ["prior", "ref"]
-    assert (facts["n_structures"], facts["n_further_structures"]) == (6, 2)
-    assert facts["plan"]["stages"][0]["epochs"] == 2
-    assert facts["level_of_theory"] == "made up"
-    assert facts["command"]
-    reference = SpectralReference.from_facts(facts["spectral_reference"])
+    history = json.loads(out.with_name("ten.json").read_text("utf-8"))["facts"]
+    assert history["trained_heads"] == ["prior", "ref"]
+    assert (history["n_structures"], history["n_further_structures"]) == (6, 2)
+    assert history["plan"]["stages"][0]["epochs"] == 2
+    assert history["level_of_theory"] == "made up"
+    assert history["command"]
+    reference = SpectralReference.from_json(history["spectral_reference"])
     assert reference is not None
     assert len(reference.mean) == 8
     model = load(out)

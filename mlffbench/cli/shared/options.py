@@ -63,7 +63,8 @@ ModesOption = Annotated[
     list[str] | None,
     typer.Option(
         "--mode",
-        help="A refinement mode; repeat it or separate by commas. "
+        help="A refinement mode, or path/to/file.py:Mode; repeat it or separate by "
+        "commas. "
         "Left out: the suite's own modes.",
         rich_help_panel=_WHAT,
     ),

@@ -71,7 +71,7 @@ def mode_settings(
     settings: dict[str, dict[str, Value]] = {}
     for text in values or []:
         target, equals, value = text.partition("=")
-        mode, dot, name = target.partition(".")
+        mode, dot, name = target.rpartition(".")  # a path to a mode holds dots itself
         if not (equals and dot and mode and name.isidentifier() and value):
             msg = f"--set {text!r} is not MODE.NAME=VALUE, e.g. rr.criterion=quantile"
             raise BenchError(msg)

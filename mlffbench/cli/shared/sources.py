@@ -10,6 +10,7 @@ from mlffbench.core.model_options import ModelOptions
 from mlffbench.core.structures import Structures
 from mlffbench.datasets.catalog import DATASETS
 from mlffbench.datasets.files.open import open_source
+from mlffbench.datasets.registered import registered_splits
 from mlffbench.models.catalog import is_prior
 from mlffbench.models.load import load_model
 from mlffbench.priors.prior_labels import LabelCache, version_of
@@ -26,7 +27,7 @@ def structures_of(target: str) -> Structures:
         DataError: It is neither, or holds no structure.
     """
     if target in DATASETS.names():
-        batches = [split.structures for split in DATASETS.load(target)()]
+        batches = [split.structures for split in registered_splits(target)]
         return Structures.concatenate(batches)
     if not Path(target).suffix:
         DATASETS.entry(target)

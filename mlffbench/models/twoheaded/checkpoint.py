@@ -1,6 +1,6 @@
 """Checkpoints: NAME.safetensors for the weights, NAME.json for everything else.
 
-Neither can run code. The same model and facts give the same bytes.
+Neither can run code. The same model and history give the same bytes.
 """
 
 import dataclasses
@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import torch
-from pydantic import BaseModel, ConfigDict, JsonValue, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, JsonValue, ValidationError
 from safetensors import SafetensorError
 from safetensors.torch import load as read_tensors
 from safetensors.torch import save as write_tensors
@@ -41,11 +41,14 @@ class Manifest(BaseModel):
         untrained: Head -> elements of the table without a fitted E0.
         scale: Head -> eV per unit of the network's output.
         weights_sha256: Of NAME.safetensors.
-        facts: What the trainer wrote down. ``level_of_theory``, ``training_sets``,
-            ``charges``, ``licence`` and ``citation`` appear on the model's card.
+        history: What the trainer wrote down; ``facts`` in the file. ``level_of_theory``,
+            ``training_sets``, ``charges``, ``licence`` and ``citation`` appear on the
+            model's card.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+    model_config = ConfigDict(
+        frozen=True, extra="forbid", allow_inf_nan=False, populate_by_name=True
+    )
 
     format: str
     schema_version: int
@@ -54,32 +57,34 @@ class Manifest(BaseModel):
     untrained: dict[Head, list[int]]
     scale: dict[Head, float]
     weights_sha256: str
-    facts: dict[str, JsonValue]
+    history: dict[str, JsonValue] = Field(
+        validation_alias="facts", serialization_alias="facts"
+    )
 
     def card(self) -> ModelCard:
-        """Return the facts a reader needs to judge the numbers.
+        """Return what a reader needs to judge the numbers.
 
         Raises:
-            ModelError: A fact that belongs on the card is of another type.
+            ModelError: Something that belongs on the card is of another type.
         """
-        facts = self.facts
         try:
             return ModelCard(
                 elements=frozenset(self.architecture.elements),
-                charges=frozenset(map(int, _listed(facts.get("charges", [0])))),
+                charges=frozenset(map(int, _listed(self.history.get("charges", [0])))),
                 periodic=True,
-                level_of_theory=str(facts.get("level_of_theory", "not stated")),
-                training_sets=tuple(_listed(facts.get("training_sets", []))),
-                licence=str(facts.get("licence", "not stated")),
-                citation=str(facts.get("citation", "not stated")),
+                level_of_theory=str(self.history.get("level_of_theory", "not stated")),
+                training_sets=tuple(_listed(self.history.get("training_sets", []))),
+                licence=str(self.history.get("licence", "not stated")),
+                citation=str(self.history.get("citation", "not stated")),
                 cutoff=self.architecture.cutoff,
             )
         except ValueError as error:
-            msg = f"a checkpoint's charges are no whole numbers: {facts.get('charges')}"
+            charges = self.history.get("charges")
+            msg = f"a checkpoint's charges are no whole numbers: {charges}"
             raise ModelError(msg) from error
 
 
-def save(model: TwoHeaded, stem: Path, facts: Mapping[str, JsonValue]) -> str:
+def save(model: TwoHeaded, stem: Path, history: Mapping[str, JsonValue]) -> str:
     """Write a model to STEM.safetensors and STEM.json, and return the weights' sha256.
 
     Each file is whole or not there. The JSON is written last and names the sha256 of the
@@ -88,11 +93,11 @@ def save(model: TwoHeaded, stem: Path, facts: Mapping[str, JsonValue]) -> str:
     Args:
         model: At its trained cutoff or any other; the trained one is stored.
         stem: Path without suffix; its folder must exist.
-        facts: Anything JSON can hold; see `Manifest` for those shown to readers.
+        history: Anything JSON can hold; see `Manifest` for those shown to readers.
 
     Raises:
         StoreError: The disk is full, or the folder missing or read-only.
-        ModelError: The facts are no finite JSON.
+        ModelError: The history is no finite JSON.
     """
     tensors = {name: tensor.cpu() for name, tensor in model.state().items()}
     weights = write_tensors({name: tensors[name] for name in sorted(tensors)})
@@ -110,12 +115,12 @@ def save(model: TwoHeaded, stem: Path, facts: Mapping[str, JsonValue]) -> str:
             },
             scale=model.scale,
             weights_sha256=digest,
-            facts=dict(facts),
+            history=dict(history),
         )
-        content = manifest.model_dump(mode="json", exclude_none=True)
+        content = manifest.model_dump(mode="json", exclude_none=True, by_alias=True)
         text = json.dumps(content, indent=1, sort_keys=True, allow_nan=False)
     except (ValidationError, ValueError) as error:
-        msg = f"the facts of a checkpoint cannot be stored as JSON: {_first(error)}"
+        msg = f"the history of a checkpoint cannot be stored as JSON: {_first(error)}"
         raise ModelError(msg) from error
     write_atomic(_file(stem, ".safetensors"), weights)
     write_atomic(_file(stem, ".json"), f"{text}\n".encode())
@@ -196,7 +201,7 @@ def load(
         raise ModelError(msg) from error
     model.name = _file(path, "").name
     model.card = dataclasses.replace(manifest.card(), source=str(file))
-    model.facts = manifest.facts
+    model.history = manifest.history
     model.weights_sha256 = manifest.weights_sha256
     return model
 

@@ -44,7 +44,7 @@ class TwoHeaded:
         architecture: Everything about it but the weights.
         elements: Atomic numbers it can treat, learned or not.
         card: What is known of it.
-        facts: What its trainer wrote down.
+        history: What its trainer wrote down.
         cutoff: Cutoff in use, in Å.
         cutoff_scope: Whether the radial envelope follows a changed cutoff.
         cutoff_scopes: What it can be.
@@ -74,7 +74,7 @@ class TwoHeaded:
         self.card = ModelCard(
             elements=self.elements, periodic=True, cutoff=architecture.cutoff
         )
-        self.facts: Mapping[str, JsonValue] = {}
+        self.history: Mapping[str, JsonValue] = {}
         self.cutoff = architecture.cutoff
         self.cutoff_scope: CutoffScope = "graph"
         self.atomic_energies = {head: dict(atomic_energies[head]) for head in HEADS}
@@ -249,19 +249,19 @@ class TwoHeaded:
 
     @property
     def trained_heads(self) -> frozenset[Head]:
-        """Heads that its trainer fitted; both where ``facts`` do not say."""
-        fitted = self.facts.get("trained_heads")
+        """Heads that its trainer fitted; both where ``history`` does not say."""
+        fitted = self.history.get("trained_heads")
         return frozenset(h for h in HEADS if not isinstance(fitted, list) or h in fitted)
 
     @property
     def training_spectrum(self) -> SpectralReference | None:
         """The reference that its trainer wrote down, if any."""
-        return SpectralReference.from_facts(self.facts.get("spectral_reference"))
+        return SpectralReference.from_json(self.history.get("spectral_reference"))
 
     @property
     def prior_learning_rate(self) -> float:
         """Learning rate of the stage that trained the prior head, 1e-3 if unknown."""
-        plan = self.facts.get("plan")
+        plan = self.history.get("plan")
         stages = plan.get("stages") if isinstance(plan, dict) else None
         for stage in stages if isinstance(stages, list) else []:
             if isinstance(stage, dict) and "prior" in str(stage.get("parts")):

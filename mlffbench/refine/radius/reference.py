@@ -48,7 +48,7 @@ def reference_of(training: Training, cutoff: float) -> Reference:
     if spectrum is None:
         spectrum = SpectralReference.of(training.read(), cutoff)
         make_folder(folder)
-        write_atomic(file, json.dumps(spectrum.facts()).encode())
+        write_atomic(file, json.dumps(spectrum.as_json()).encode())
     origin = f"{spectrum.n_structures} structures of {training.name}"
     return Reference(spectrum, origin)
 
@@ -56,6 +56,6 @@ def reference_of(training: Training, cutoff: float) -> Reference:
 def _read(file: Path) -> SpectralReference | None:
     """Return what was kept; a file that is missing or damaged is computed again."""
     try:
-        return SpectralReference.from_facts(json.loads(file.read_text("utf-8")))
+        return SpectralReference.from_json(json.loads(file.read_text("utf-8")))
     except (OSError, ValueError):
         return None

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from mlffbench.core.record import RadiusSummary, Record
+from mlffbench.metrics.headlines import Headline, energy_headlines, force_headlines
 from mlffbench.report.tables.display_units import (
     UnitSystem,
     number,
@@ -43,16 +44,20 @@ def force_table(records: Sequence[Record], system: UnitSystem = "meV") -> TextTa
     ordered = _in_order(records)
     paired = any(record.paired for record in ordered)
     radii = any(record.radius for record in ordered)
+    first, *others = force_headlines()
     columns = (
         *("split", "model", "mode", "n (mol.)"),
-        f"force MAE {shown_unit('eV/Å', system).name}",
+        heading(first, system),
         "to ID",
         *(("to baseline", "verdict") if paired else ()),
         *(("radius Å", "graph changed") if radii else ()),
-        *("cosine", "skipped", "failed", "ms/str."),
+        *(heading(one, system) for one in others),
+        *("skipped", "failed", "ms/str."),
     )
+    names = [one.name for one in others]
     rows = tuple(
-        _force_row(record, system, paired=paired, radii=radii) for record in ordered
+        _force_row(record, system, names, paired=paired, radii=radii)
+        for record in ordered
     )
     return TextTable(
         f"{_title(ordered)}: forces", columns, rows, _sections(ordered), _notes(ordered)
@@ -60,15 +65,15 @@ def force_table(records: Sequence[Record], system: UnitSystem = "meV") -> TextTa
 
 
 def energy_table(records: Sequence[Record], system: UnitSystem = "meV") -> TextTable:
-    """Return one row per split, model and mode: the three energy errors per atom.
+    """Return one row per split, model and mode: the energy errors per atom.
 
     Args:
         records: Records of one suite.
         system: Units shown.
     """
     ordered = _in_order(records)
-    unit = shown_unit("eV/atom", system).name
-    names = ("energy_mae_raw", "energy_mae_aligned", "energy_mae_relative")
+    heads = energy_headlines()
+    names = [one.name for one in heads]
     rows = tuple(
         (
             *(record.split, record.model, record.mode),
@@ -77,7 +82,12 @@ def energy_table(records: Sequence[Record], system: UnitSystem = "meV") -> TextT
         )
         for record in ordered
     )
-    columns = ("split", "model", "mode", "n", f"raw {unit}", "aligned", "relative")
+    units = [None, *(one.card.unit for one in heads)]  # said once for neighbours
+    headings = [
+        one.label if one.card.unit == before else heading(one, system)
+        for one, before in zip(heads, units, strict=False)
+    ]
+    columns = ("split", "model", "mode", "n", *headings)
     notes = (
         "n: structures behind each column. Energies per atom: raw; aligned by "
         "per-element shifts fitted on train, the same for every mode; relative within a "
@@ -150,8 +160,20 @@ def _n(record: Record, name: str) -> int:
     return metric.n if metric else 0
 
 
+def heading(one: Headline, system: UnitSystem = "meV") -> str:
+    """Return the heading of a metric's column, with its unit if it has one."""
+    if one.card.unit == "1":
+        return one.label
+    return f"{one.label} {shown_unit(one.card.unit, system).name}"
+
+
 def _force_row(
-    record: Record, system: UnitSystem, *, paired: bool, radii: bool
+    record: Record,
+    system: UnitSystem,
+    others: Sequence[str],
+    *,
+    paired: bool,
+    radii: bool,
 ) -> tuple[str, ...]:
     counts, metrics = record.counts, record.metrics
     mae = metrics.get("forces_mae")
@@ -165,7 +187,7 @@ def _force_row(
         ratio_with_interval(record.gap.get("forces_mae")),
         *((ratio_with_interval(compared), verdict) if paired else ()),
         *(_radius_cells(record.radius) if radii else ()),
-        with_interval(metrics.get("forces_cosine"), system),
+        *(with_interval(metrics.get(name), system) for name in others),
         *(str(counts.skipped), str(counts.failed)),
         "–" if seconds is None else number(1000 * seconds),
     )

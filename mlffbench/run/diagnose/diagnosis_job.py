@@ -27,10 +27,11 @@ from mlffbench.core.forcefield import ForceField
 from mlffbench.core.labels import Labels
 from mlffbench.core.model_options import ModelOptions
 from mlffbench.core.split import Split
+from mlffbench.core.user_file import in_words
 from mlffbench.diagnostics.catalog import DIAGNOSTICS
 from mlffbench.diagnostics.diagnosis import Diagnosis
 from mlffbench.diagnostics.diagnostic import Sample
-from mlffbench.diagnostics.evidence import cached_labels, in_words
+from mlffbench.diagnostics.evidence import cached_labels
 from mlffbench.diagnostics.figures import draw
 from mlffbench.diagnostics.study import Probe, Study, diagnose, study, table
 from mlffbench.models.catalog import DEFAULT_PRIOR
@@ -196,12 +197,14 @@ def write_diagnosis(
 
 
 def is_diagnosed(run: StoredRun) -> bool:
-    """Return whether a run has a diagnosis that belongs to it."""
+    """Return whether a run has a diagnosis that belongs to it and lacks no row."""
     try:
         stored = Diagnosis.read(run.folder.path / DIAGNOSIS)
     except StoreError:
         return False
-    return stored.fingerprint == str(run.manifest["fingerprint"])
+    names = {one.name for one in stored.diagnostics}
+    same = stored.fingerprint == str(run.manifest["fingerprint"])
+    return same and names == set(DIAGNOSTICS.names())
 
 
 def _remove_diagnosis(path: Path) -> None:

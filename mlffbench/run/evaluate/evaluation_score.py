@@ -1,6 +1,7 @@
 """Score: a finished run -> records. Needs no model; same files, same numbers."""
 
 from collections.abc import Mapping
+from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import Any, Literal, NamedTuple, cast
 
@@ -12,13 +13,14 @@ from mlffbench.core.errors import DataError
 from mlffbench.core.labels import Labels
 from mlffbench.core.record import Comparison, Counts, MetricValue, Record
 from mlffbench.core.structures import Structures
+from mlffbench.core.user_file import told_in_one_sentence
 from mlffbench.metrics.alignment import ElementShifts
 from mlffbench.metrics.bootstrap import estimate, gap, paired, worst_group
 from mlffbench.metrics.catalog import METRICS
 from mlffbench.metrics.metric_card import MetricCard
 from mlffbench.metrics.molecules import Molecules
 from mlffbench.metrics.pairs import blank
-from mlffbench.metrics.samples import Metric, Samples
+from mlffbench.metrics.samples import Metric, Samples, checked
 from mlffbench.run.evaluate.chosen_radii import radius_summary
 from mlffbench.run.evaluate.stored import StoredRun, StoredSplit
 from mlffbench.run.folder import RunFolder
@@ -40,6 +42,7 @@ class _Row:
     name: str
     function: Metric
     card: MetricCard
+    is_outside: bool
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -57,7 +60,12 @@ class _Judged:
             prediction = self.aligned if wants else self.split.prediction
         if prediction is None:
             return {}
-        return row.function(prediction, self.split.reference, self.split.structures)
+        who = f"metric {row.name!r}"
+        with told_in_one_sentence(who) if row.is_outside else nullcontext():
+            return checked(
+                row.function(prediction, self.split.reference, self.split.structures),
+                self.split.structures,
+            )
 
 
 def score_run(folder: RunFolder) -> Scored:
@@ -138,7 +146,12 @@ def fit_shifts(run: StoredRun) -> ElementShifts | None:
 
 def _metric_rows() -> list[_Row]:
     return [
-        _Row(name, METRICS.load(name), cast("MetricCard", entry.card))
+        _Row(
+            name,
+            METRICS.load(name),
+            cast("MetricCard", entry.card),
+            is_outside=bool(entry.package),
+        )
         for name, entry in METRICS.rows().items()
     ]
 

@@ -18,6 +18,7 @@ from mlffbench.core.split import Rows, Split
 from mlffbench.core.structures import Structures
 from mlffbench.models.load import card_of
 from mlffbench.refine.baseline import Baseline
+from mlffbench.refine.modes import load_refiner, mode_name
 from mlffbench.refine.refiner import Refiner, Training
 from mlffbench.run.evaluate.evaluation_job import (
     Batch,
@@ -29,7 +30,6 @@ from mlffbench.run.evaluate.evaluation_job import (
 from mlffbench.run.evaluate.predict import Prediction, predict_batch
 from mlffbench.run.folder import Arrays, RunFolder, run_folder
 from mlffbench.run.provenance import peak_memory_mb
-from mlffbench.run.settings import make_refiner
 from mlffbench.run.suite import Suite
 from mlffbench.run.work import Progress, RefinedWork
 
@@ -249,7 +249,7 @@ class Evaluation:
     def folder(self, out: Path, job: Job) -> RunFolder:
         """Return where a job's results belong; the val half lies apart."""
         suite = job.suite if job.half == "test" else f"{job.suite}-{job.half}"
-        return run_folder(out, suite, job.model, job.mode)
+        return run_folder(out, suite, job.model, mode_name(job.mode))
 
     def work(self, job: Job, model: ForceField) -> EvaluationWork:
         """Return a job with everything it needs.
@@ -262,7 +262,7 @@ class Evaluation:
             splits=self.splits,
             model=model,
             card=card_of(model),
-            refiner=make_refiner(job.mode, job.settings),
+            refiner=load_refiner(job.mode, dict(job.settings)),
             training=training_of(job.suite, self.splits, job.seed),
             suite=self.suite.model_dump(mode="json"),
         )

@@ -11,6 +11,7 @@ from mlffbench.core.errors import BenchError, ModelError
 from mlffbench.core.forcefield import ForceField
 from mlffbench.core.labels import Labels
 from mlffbench.core.structures import Structures
+from mlffbench.core.user_file import in_words
 from mlffbench.refine.refiner import Fact, Refined, Refiner
 
 
@@ -67,7 +68,7 @@ def predict_batch(
     except BenchError:
         raise
     except (Exception, SystemExit) as error:  # noqa: BLE001 - a model may raise anything
-        reason = f"{refiner.name} failed: {_in_words(error)}"
+        reason = f"{refiner.name} failed: {in_words(error)}"
         refined = Refined(model=_Refusing(reason))
     labels = predict_each(refined.model, shown)
     _synchronize(shown)
@@ -118,7 +119,7 @@ def predict_each(model: ForceField, structures: Structures) -> Labels:
         msg = f"model {model.name!r}: {error}"
         raise ModelError(msg) from error
     except (Exception, SystemExit) as error:  # noqa: BLE001 - a model may raise anything
-        reason = _in_words(error)
+        reason = in_words(error)
     else:
         _check(model, labels, structures)
         return labels
@@ -169,11 +170,6 @@ def _nothing(structures: Structures, reason: str) -> Labels:
         source="failed",
         failures=dict.fromkeys(range(structures.n_systems), reason),
     )
-
-
-def _in_words(error: BaseException) -> str:
-    lines = str(error).strip().splitlines()
-    return f"{type(error).__name__}: {lines[0][:200]}" if lines else type(error).__name__
 
 
 def _synchronize(structures: Structures) -> None:

@@ -14,6 +14,7 @@ from mlffbench.core.errors import BenchError, ModelError
 from mlffbench.core.forcefield import ForceField
 from mlffbench.core.split import Split
 from mlffbench.core.structures import Structures
+from mlffbench.core.user_file import in_words
 from mlffbench.dynamics.ase_engine import AseEngine
 from mlffbench.dynamics.engine import BatchedEngine, Course, initial_velocities
 from mlffbench.dynamics.evaluation import Evaluation
@@ -23,6 +24,7 @@ from mlffbench.dynamics.recording import Arrays, tracks
 from mlffbench.dynamics.stability import BondCriterion, Criterion, ExplosionCriterion
 from mlffbench.dynamics.state import RUNNING, State, Systems
 from mlffbench.models.load import card_of
+from mlffbench.refine.modes import load_refiner, mode_name
 from mlffbench.refine.per_structure import Routed
 from mlffbench.refine.refiner import Fact
 from mlffbench.run.evaluate.execute import training_of
@@ -34,7 +36,6 @@ from mlffbench.run.folder import (
     write_arrays,
     write_table,
 )
-from mlffbench.run.settings import make_refiner
 from mlffbench.run.simulate.subjects import Subject, starts_sha256
 from mlffbench.run.simulate.trajectories import (
     End,
@@ -180,7 +181,7 @@ class Simulation:
 
     def folder(self, out: Path, job: SimulationJob) -> RunFolder:
         """Return where a job's results belong: beside the predictions of its mode."""
-        beside = run_folder(out, job.suite, job.model, job.mode).path
+        beside = run_folder(out, job.suite, job.model, mode_name(job.mode)).path
         return RunFolder(beside / "dynamics" / slug(job.preset.name), SIMULATION)
 
     def work(self, job: SimulationJob, model: ForceField) -> SimulationWork:
@@ -194,7 +195,7 @@ class Simulation:
             subjects=self.subjects,
             model=model,
             card=card_of(model),
-            refiner=make_refiner(job.mode, job.settings),
+            refiner=load_refiner(job.mode, dict(job.settings)),
             training=training_of(job.suite, self.splits, job.seed),
             suite=self.suite.model_dump(mode="json"),
         )
@@ -290,7 +291,7 @@ def _refine(
         except BenchError:
             raise
         except Exception as error:
-            msg = f"{work.refiner.name} failed: {type(error).__name__}: {error}"
+            msg = f"{work.refiner.name} failed: {in_words(error)}"
             raise ModelError(msg) from error
         facts: Sequence[Mapping[str, Fact]] = refined.facts or [{}] * len(structures.ids)
         for name, mine in zip(structures.ids, facts, strict=True):

@@ -279,7 +279,7 @@ def test_a_loaded_head_computes_in_what_its_base_does(
     )
     assert isinstance(double, AttachedPriorHead)
     assert isinstance(single, AttachedPriorHead)
-    assert double.facts == {"epochs": 3}
+    assert double.history == {"epochs": 3}
     assert len(double.weights_sha256) == 64
     assert (double.elements, double.card) == (model.elements, model.card)
     structures = batch()

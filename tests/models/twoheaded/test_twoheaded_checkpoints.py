@@ -19,7 +19,7 @@ SMALL = {
     "mace": {"channels": 4, "radial_widths": (8, 8)},
     "schnet": {"hidden": 8, "filters": 8, "gaussians": 12},
 }
-FACTS = {
+HISTORY = {
     "level_of_theory": "ωB97X/6-31G(d)",
     "training_sets": ["mini"],
     "charges": [0, 1],
@@ -55,7 +55,7 @@ def water():
 @pytest.mark.parametrize("network", ["mace", "schnet"])
 def test_round_trip_is_bit_identical(network, stem, water):
     model = built(network, depth="max")
-    digest = checkpoint.save(model, stem, FACTS)
+    digest = checkpoint.save(model, stem, HISTORY)
     for path in (
         stem,
         stem.with_name("my-model.v1.json"),
@@ -69,15 +69,15 @@ def test_round_trip_is_bit_identical(network, stem, water):
     assert twin.weights_sha256 == digest
     assert twin.name == "my-model.v1"
     assert twin.architecture == model.architecture
-    assert twin.facts == FACTS
+    assert twin.history == HISTORY
     assert twin.card.level_of_theory == "ωB97X/6-31G(d)"
     assert twin.card.charges == {0, 1}
     assert checkpoint.read_manifest(stem).untrained == {"prior": [8], "ref": []}
 
 
 def test_same_model_same_bytes(stem, tmp_path):
-    checkpoint.save(built(), stem, FACTS)
-    checkpoint.save(built(), tmp_path / "again", dict(reversed(FACTS.items())))
+    checkpoint.save(built(), stem, HISTORY)
+    checkpoint.save(built(), tmp_path / "again", dict(reversed(HISTORY.items())))
     for suffix in checkpoint.SUFFIXES:
         first = (tmp_path / f"my-model.v1{suffix}").read_bytes()
         assert first == (tmp_path / f"again{suffix}").read_bytes()
@@ -205,7 +205,7 @@ def unknown_weights(stem):
 def test_damaged_and_foreign_checkpoints_are_refused_in_one_sentence(
     stem, damage, message
 ):
-    checkpoint.save(built(), stem, FACTS)
+    checkpoint.save(built(), stem, HISTORY)
     damage(stem)
     with pytest.raises(ModelError, match=message) as refusal:
         checkpoint.load(stem)
@@ -213,9 +213,9 @@ def test_damaged_and_foreign_checkpoints_are_refused_in_one_sentence(
 
 
 def test_facts_that_are_no_json_are_refused_and_nothing_is_written(stem):
-    for facts in ({"loss": float("nan")}, {"model": object()}):
+    for history in ({"loss": float("nan")}, {"model": object()}):
         with pytest.raises(ModelError, match="cannot be stored as JSON"):
-            checkpoint.save(built(), stem, facts)
+            checkpoint.save(built(), stem, history)
     with pytest.raises(StoreError, match="cannot write"):
         checkpoint.save(built(), stem / "no" / "folder", {})
     assert not list(stem.parent.iterdir())

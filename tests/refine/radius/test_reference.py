@@ -100,7 +100,7 @@ def test_a_model_that_remembers_is_believed() -> None:
 def test_a_shipped_model_remembers_the_graphs_of_its_training_split(name: str) -> None:
     manifest = read_manifest(CHECKPOINTS / name)
     [train] = [split for split in splits() if split.role == "train"]
-    known = SpectralReference.from_facts(manifest.facts["spectral_reference"])
+    known = SpectralReference.from_json(manifest.history["spectral_reference"])
     assert known is not None
     assert (known.cutoff, known.n_structures) == (4.5, len(train.rows))
     computed = SpectralReference.of(train.structures, known.cutoff)

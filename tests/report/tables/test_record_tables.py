@@ -10,6 +10,9 @@ from mlffbench.core.record import (
     RadiusSummary,
     Record,
 )
+from mlffbench.core.registry import Entry
+from mlffbench.metrics.catalog import METRICS
+from mlffbench.metrics.metric_card import MetricCard
 from mlffbench.report.tables.display_units import (
     number,
     percent_with_interval,
@@ -203,3 +206,36 @@ def test_radii_survive_being_written_down() -> None:
     known = RADIUS.model_copy(update={"headroom": share(0.22, 0.1, 0.3)})
     one = record(mode="rr", radius=known)
     assert Record.model_validate_json(one.model_dump_json()) == one
+
+
+def test_a_headline_is_a_column_and_its_card_says_so(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    plain = force_table([record()]).columns, energy_table([record()]).columns
+    cards = {
+        "tail": MetricCard(unit="eV/Å", headline=True, label="tail"),
+        "drift": MetricCard(unit="eV", energies="raw", headline=True),
+        "aside": MetricCard(unit="eV/Å"),
+    }
+    added = {name: Entry("a:b", "added", card=card) for name, card in cards.items()}
+    monkeypatch.setattr(METRICS, "_rows", {**METRICS.rows(), **added})
+    found = record(metrics={"forces_mae": MAE, "tail": MAE, "aside": MAE, "drift": MAE})
+    forces, energies = force_table([found], "kcal"), energy_table([found])
+    cells = dict(zip(forces.columns, forces.rows[0], strict=True))
+    assert cells["tail kcal/mol/Å"] == "4.61 [2.31, 6.92]"
+    assert energies.columns[-1] == "drift meV"
+    assert energies.rows[0][-1] == "200 [100, 300]"
+    assert (len(forces.columns), len(energies.columns)) == tuple(
+        len(columns) + 1 for columns in plain
+    )
+    for card, words in zip(
+        cards.values(), ("force table", "energy table", "no"), strict=True
+    ):
+        assert words in dict(card.rows())["in tables"]
+
+
+def test_the_shipped_columns() -> None:
+    assert force_table([record()]).columns == (
+        *("split", "model", "mode", "n (mol.)", "force MAE meV/Å", "to ID"),
+        *("cosine", "skipped", "failed", "ms/str."),
+    )

@@ -214,7 +214,7 @@ def test_a_users_model_is_refined_with_the_training_split_as_reference(
     [kept] = (cache / "spectra").iterdir()
     # the second run reads what the first has kept: other content gives other distances
     kept.write_text(
-        json.dumps(SpectralReference.of(splits["id"].structures, 2.0).facts())
+        json.dumps(SpectralReference.of(splits["id"].structures, 2.0).as_json())
     )
     options = {"models": (model,), "modes": ("rr",)}
     again = plan(tmp_path, str(suite_file), "second", **options)
