@@ -35,25 +35,41 @@ def look_at(module: str, attribute: str) -> Look:
         attribute: Dotted name inside the module.
     """
     if not attribute:
-        why = f"it names the module {module!r} and nothing in it"
-        return Look(is_row=False, fault=why)
-    if not _folders(module) and source_of(module) is None:
-        return Look(is_row=False, fault=f"there is no module {module!r}")
+        return _no(f"it names the module {module!r} and nothing in it")
+    if not _is_installed(module):
+        return _no(f"there is no module {module!r}")
     path = source_of(module)
     if path is None:
         return Look(is_row=False)  # compiled: only an import can tell
+    return _look_into(path, module, attribute)
+
+
+def _look_into(path: Path, module: str, attribute: str) -> Look:
     try:
         tree = _parse(path, path.stat().st_mtime_ns)
     except (SyntaxError, ValueError, OSError) as error:
-        return Look(is_row=False, fault=f"{path.name} cannot be read: {error}")
-    for name in _needed(tree):
-        if not _is_there(name):
-            return Look(is_row=False, fault=f"it needs {name!r}, which is not installed")
+        return _no(f"{path.name} cannot be read: {error}")
+    missing = [name for name in _needed(tree) if not _is_there(name)]
     first = attribute.partition(".")[0]
+    if missing:
+        return _no(f"it needs {missing[0]!r}, which is not installed")
     if not _may_define(tree, first):
-        return Look(is_row=False, fault=f"module {module!r} has no {first!r}")
+        return _no(f"module {module!r} has no {first!r}")
     is_row = any(_is_row(node, attribute) for node in tree.body)
     return Look(is_row=is_row, summary=_summary(tree, attribute))
+
+
+def _no(fault: str) -> Look:
+    return Look(is_row=False, fault=fault)
+
+
+def _is_installed(module: str) -> bool:
+    """Return whether a module is there, in whatever form."""
+    parent, _, name = module.rpartition(".")
+    if not parent:
+        return _found(module) is not None
+    forms = (path for folder in _folders(parent) for path in folder.glob(f"{name}.*"))
+    return bool(_folders(module)) or any(forms)
 
 
 def files_beside(module: str, name: str) -> Path | None:
