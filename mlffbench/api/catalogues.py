@@ -5,7 +5,7 @@ from enum import StrEnum
 from typing import TYPE_CHECKING
 
 from mlffbench.core.errors import DataError, UnknownNameError
-from mlffbench.core.install import install_line
+from mlffbench.core.plugins.install import install_line
 from mlffbench.core.registry import Entry
 
 if TYPE_CHECKING:

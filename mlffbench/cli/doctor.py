@@ -14,7 +14,7 @@ from rich.table import Table
 
 from mlffbench.cli.shared.console import make_console
 from mlffbench.core.errors import BenchError
-from mlffbench.core.install import again_line, extras, install_line
+from mlffbench.core.plugins.install import again_line, extras, install_line
 from mlffbench.core.registry import Entry
 
 PATIENCE_S = 120.0

@@ -15,7 +15,7 @@
 import difflib
 from collections.abc import Iterable
 
-from mlffbench.core.install import install_line
+from mlffbench.core.plugins.install import install_line
 
 
 class BenchError(Exception):

@@ -15,8 +15,8 @@ from importlib.metadata import EntryPoint
 from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 from mlffbench.core.errors import BenchError, MissingExtraError, UnknownNameError
-from mlffbench.core.plugin_source import look_at
-from mlffbench.core.user_file import in_words
+from mlffbench.core.plugins.plugin_source import look_at
+from mlffbench.core.plugins.user_file import in_words
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+-]{0,99}")
 

@@ -5,8 +5,8 @@ from collections.abc import Callable, Iterable
 from contextlib import nullcontext
 
 from mlffbench.core.errors import DataError, SuiteError
+from mlffbench.core.plugins.user_file import told_in_one_sentence
 from mlffbench.core.split import Split
-from mlffbench.core.user_file import told_in_one_sentence
 from mlffbench.datasets.catalog import DATASETS
 from mlffbench.datasets.molecules.leaks import check_leaks
 

@@ -12,9 +12,9 @@ from mlffbench.core.card import ModelCard
 from mlffbench.core.errors import BenchError, DataError
 from mlffbench.core.forcefield import ForceField, HasEmbedding
 from mlffbench.core.labels import Labels
+from mlffbench.core.plugins.user_file import in_words
 from mlffbench.core.single import Outcome
 from mlffbench.core.structures import Structures
-from mlffbench.core.user_file import in_words
 from mlffbench.datasets.shifts import known_spectra
 from mlffbench.diagnostics.diagnostic import AtomFeatures, Graphs, Sample
 from mlffbench.diagnostics.diagnostic_card import Evidence

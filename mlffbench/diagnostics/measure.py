@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from mlffbench.core.errors import BenchError, DataError
-from mlffbench.core.user_file import in_words
+from mlffbench.core.plugins.user_file import in_words
 from mlffbench.diagnostics.catalog import DIAGNOSTICS
 from mlffbench.diagnostics.diagnostic import Fit, Measured, Sample, only
 from mlffbench.diagnostics.diagnostic_card import DiagnosticCard

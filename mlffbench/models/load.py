@@ -8,7 +8,7 @@ from mlffbench.core.card import ModelCard
 from mlffbench.core.errors import BenchError, ModelError
 from mlffbench.core.forcefield import ForceField, HasCard
 from mlffbench.core.model_options import DTYPES, ModelOptions
-from mlffbench.core.user_file import (
+from mlffbench.core.plugins.user_file import (
     UserFile,
     in_words,
     load_from_file,

@@ -2,7 +2,7 @@
 
 from typing import NamedTuple
 
-from mlffbench.core.user_file import parse_user_file
+from mlffbench.core.plugins.user_file import parse_user_file
 
 
 class ModelSpec(NamedTuple):

@@ -10,7 +10,7 @@ from contextlib import AbstractContextManager, nullcontext
 from typing import TYPE_CHECKING
 
 from mlffbench.core.errors import BenchError
-from mlffbench.core.user_file import (
+from mlffbench.core.plugins.user_file import (
     load_from_file,
     parse_user_file,
     told_in_one_sentence,

@@ -11,7 +11,7 @@ from pathlib import Path
 import yaml
 
 from mlffbench.core.errors import SuiteError, UnknownNameError
-from mlffbench.core.plugin_source import files_beside
+from mlffbench.core.plugins.plugin_source import files_beside
 from mlffbench.core.registry import Entry, faulty, outside_points, taken
 
 GROUP = "mlffbench.suites"

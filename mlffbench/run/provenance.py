@@ -16,7 +16,7 @@ import mlffbench
 from mlffbench.core.card import ModelCard
 from mlffbench.core.files import sha256_of
 from mlffbench.core.forcefield import ForceField, HasWeights
-from mlffbench.core.plugin_source import source_of
+from mlffbench.core.plugins.plugin_source import source_of
 from mlffbench.core.registry import Registry
 from mlffbench.models.catalog import MODELS
 from mlffbench.refine.catalog import REFINERS

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from mlffbench.core.errors import SuiteError
-from mlffbench.core.user_file import parse_user_file
+from mlffbench.core.plugins.user_file import parse_user_file
 from mlffbench.refine.catalog import REFINERS
 from mlffbench.refine.modes import load_mode, mode_name
 from mlffbench.run.suite import Setting

@@ -10,7 +10,7 @@ from mlffbench.cli.doctor import (
     import_fault,
     mini_set_in_words,
 )
-from mlffbench.core.install import again_line, extras, install_line
+from mlffbench.core.plugins.install import again_line, extras, install_line
 from mlffbench.core.registry import Entry
 from mlffbench.datasets.sets.mini import splits
 

@@ -4,7 +4,7 @@ import pytest
 
 from mlffbench.core.card import ModelCard, elements
 from mlffbench.core.errors import BenchError, MissingExtraError, UnknownNameError
-from mlffbench.core.install import install_line
+from mlffbench.core.plugins.install import install_line
 from mlffbench.core.registry import Entry, Registry
 
 GROUP = "mlffbench.test_things"

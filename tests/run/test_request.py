@@ -9,6 +9,7 @@ import pytest
 
 from mlffbench.core.errors import BenchError
 from mlffbench.dynamics.presets import PRESETS
+from mlffbench.refine.modes import load_refiner
 from mlffbench.run import suite_splits
 from mlffbench.run.names import check_names
 from mlffbench.run.request import (
@@ -18,7 +19,7 @@ from mlffbench.run.request import (
     SimulationRequest,
     resolve,
 )
-from mlffbench.run.settings import check_settings, make_refiner, parameters_of
+from mlffbench.run.settings import check_settings, parameters_of
 
 
 @pytest.fixture
@@ -208,7 +209,7 @@ def anything(**settings):
     )
     monkeypatch.syspath_prepend(tmp_path)
     rows = {
-        name: Entry(f"far_away:{name}", "of another package")
+        name: Entry(f"far_away:{name}", "of another one", package="far-away 1.0")
         for name in ("Mine", "Heir", "anything")
     }
     monkeypatch.setattr(REFINERS, "_rows", {**REFINERS.rows(), **rows})
@@ -228,7 +229,7 @@ def test_modes_of_other_packages_are_checked_alike() -> None:
             check_settings(mode, {"sped": 1})
         check_settings(mode, {"speed": 1, "loud": True})
         with pytest.raises(BenchError, match="ValueError: too slow"):
-            make_refiner(mode, [("speed", -1)])
+            load_refiner(mode, {"speed": -1})
     check_settings("anything", {"sped": 1})
-    with pytest.raises(BenchError, match=r"does not take the settings .*: TypeError"):
-        make_refiner("anything", [("sped", 1)])
+    with pytest.raises(BenchError, match="mode 'anything' raised TypeError"):
+        load_refiner("anything", {"sped": 1})

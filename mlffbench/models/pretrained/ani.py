@@ -13,9 +13,9 @@ from torch import Tensor
 from mlffbench.core.assembly import predict_rest, refusals, require_supported
 from mlffbench.core.errors import ModelError
 from mlffbench.core.forcefield import CutoffScope
-from mlffbench.core.install import install_line
 from mlffbench.core.labels import Labels
 from mlffbench.core.model_options import ModelOptions
+from mlffbench.core.plugins.install import install_line
 from mlffbench.core.structures import Structures
 from mlffbench.core.units import HARTREE
 from mlffbench.models.cards import ANI_1X

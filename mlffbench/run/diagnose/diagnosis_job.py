@@ -26,8 +26,8 @@ from mlffbench.core.files import make_folder, write_atomic
 from mlffbench.core.forcefield import ForceField
 from mlffbench.core.labels import Labels
 from mlffbench.core.model_options import ModelOptions
+from mlffbench.core.plugins.user_file import in_words
 from mlffbench.core.split import Split
-from mlffbench.core.user_file import in_words
 from mlffbench.diagnostics.catalog import DIAGNOSTICS
 from mlffbench.diagnostics.diagnosis import Diagnosis
 from mlffbench.diagnostics.diagnostic import Sample

@@ -11,9 +11,9 @@ from numpy.typing import NDArray
 
 from mlffbench.core.errors import DataError
 from mlffbench.core.labels import Labels
+from mlffbench.core.plugins.user_file import told_in_one_sentence
 from mlffbench.core.record import Comparison, Counts, MetricValue, Record
 from mlffbench.core.structures import Structures
-from mlffbench.core.user_file import told_in_one_sentence
 from mlffbench.metrics.alignment import ElementShifts
 from mlffbench.metrics.bootstrap import estimate, gap, paired, worst_group
 from mlffbench.metrics.catalog import METRICS

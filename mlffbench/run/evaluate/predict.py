@@ -10,8 +10,8 @@ from torch import Tensor
 from mlffbench.core.errors import BenchError, ModelError
 from mlffbench.core.forcefield import ForceField
 from mlffbench.core.labels import Labels
+from mlffbench.core.plugins.user_file import in_words
 from mlffbench.core.structures import Structures
-from mlffbench.core.user_file import in_words
 from mlffbench.refine.refiner import Fact, Refined, Refiner
 
 

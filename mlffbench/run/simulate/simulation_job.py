@@ -12,9 +12,9 @@ import torch
 from mlffbench.core.assembly import refusals
 from mlffbench.core.errors import BenchError, ModelError
 from mlffbench.core.forcefield import ForceField
+from mlffbench.core.plugins.user_file import in_words
 from mlffbench.core.split import Split
 from mlffbench.core.structures import Structures
-from mlffbench.core.user_file import in_words
 from mlffbench.dynamics.ase_engine import AseEngine
 from mlffbench.dynamics.engine import BatchedEngine, Course, initial_velocities
 from mlffbench.dynamics.evaluation import Evaluation

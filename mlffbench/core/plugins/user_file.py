@@ -14,7 +14,7 @@ from zlib import crc32
 
 from mlffbench.core.errors import BenchError
 
-_OURS = Path(__file__).parent.parent
+_OURS = Path(__file__).parents[2]
 _STANDARD = Path(sysconfig.get_path("stdlib"))
 _INSTALLED = {"site-packages", "dist-packages"}
 _LONGEST = 200

@@ -46,7 +46,7 @@ def again_line(extra: str = "") -> str:
 
 def checkout() -> Path | None:
     """Return the folder of the checkout that runs, None where it is an installation."""
-    folder = Path(__file__).resolve().parents[2]
+    folder = Path(__file__).resolve().parents[3]
     return folder if (folder / "pyproject.toml").is_file() else None
 
 

@@ -1,7 +1,7 @@
 import pytest
 
 from mlffbench.core.errors import BenchError, DataError
-from mlffbench.core.user_file import (
+from mlffbench.core.plugins.user_file import (
     UserFile,
     in_words,
     load_from_file,

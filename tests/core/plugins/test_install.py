@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from mlffbench.core import install
+from mlffbench.core.plugins import install
 
 
 class Installed:
