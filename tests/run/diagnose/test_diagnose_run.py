@@ -32,6 +32,12 @@ from mlffbench.run.loop import Done, run_campaign
 from mlffbench.run.request import Request, resolve
 
 
+@pytest.fixture(autouse=True)
+def _own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Keep prior labels that others have cached out of the diagnoses."""
+    monkeypatch.setenv("MLFFBENCH_CACHE", str(tmp_path / "cache"))
+
+
 def request(suite: object, model: str, out: Path) -> Request:
     return Request(suite=str(suite), models=(model,), out=out, diagnose=True)
 
