@@ -34,6 +34,7 @@ class Index:
         periodic: Shape (n_records,), bool: any periodic direction.
         record: Shape (n_structures,), int64: structure -> record.
         conformer: Shape (n_structures,), int64: which conformer of the record.
+        remarks: What whoever uses the file should know of it, in sentences.
     """
 
     keys: Sequence[str]
@@ -47,6 +48,7 @@ class Index:
     periodic: NDArray[np.bool_]
     record: Rows
     conformer: Rows
+    remarks: Sequence[str] = ()
 
     @property
     def n_structures(self) -> int:

@@ -191,8 +191,8 @@ def open_source(
     return reader(
         path,
         level_of_theory=level_of_theory,
-        energy_unit=energy_unit or "eV",
-        length_unit=length_unit or "angstrom",
+        energy_unit=energy_unit,
+        length_unit=length_unit,
         forces_unit=forces_unit,
         forces_required=forces_required,
     )

@@ -66,8 +66,8 @@ class IndexBuilder:
         self._facts.append((len(numbers), charge, multiplicity, periodic))
         self._conformers.append(conformers)
 
-    def build(self) -> Index:
-        """Return the index of everything added."""
+    def build(self, remarks: Sequence[str] = ()) -> Index:
+        """Return the index of everything added, with what there is to say of it."""
         facts = np.array(self._facts, dtype=np.int64).reshape(-1, 4)
         counts = [len(conformers) for conformers in self._conformers]
         none = np.zeros(0, dtype=np.int64)
@@ -83,6 +83,7 @@ class IndexBuilder:
             periodic=facts[:, 3].astype(bool),
             record=np.repeat(np.arange(len(counts), dtype=np.int64), counts),
             conformer=np.concatenate([none, *self._conformers]),
+            remarks=tuple(remarks),
         )
 
 
