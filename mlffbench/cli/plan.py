@@ -54,7 +54,17 @@ def plan(
         limit=limit,
         batch_atoms=batch_atoms,
     )
-    print_plan(make_console(), prepare(request))
+    console, campaign = make_console(), prepare(request)
+    print_plan(console, campaign)
+    print_remarks(console, campaign)
+
+
+def print_remarks(console: "Console", campaign: "Campaign") -> None:
+    """Print what the user should know of the data before anything is computed."""
+    from mlffbench.core.split import remarks_on
+
+    for remark in remarks_on(campaign.splits):
+        console.print(f"careful: {remark}", style="yellow", markup=False)
 
 
 def print_plan(console: "Console", campaign: "Campaign") -> None:

@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from mlffbench.cli.plan import print_plan
+from mlffbench.cli.plan import print_plan, print_remarks
 from mlffbench.cli.report import RUNS, leave_report
 from mlffbench.cli.score import score_and_print
 from mlffbench.cli.shared.console import RunProgress, make_console, print_error, resumable
@@ -80,6 +80,7 @@ def run(
     )
     console = make_console()
     campaign = prepare(request)
+    print_remarks(console, campaign)
     if dry_run:
         print_plan(console, campaign)
         return

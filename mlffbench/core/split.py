@@ -207,6 +207,25 @@ def check_splits(splits: Sequence[Split]) -> None:
             raise DataError(msg)
 
 
+def remarks_on(splits: Sequence[Split]) -> tuple[str, ...]:
+    """Return what whoever uses the splits should know, in sentences.
+
+    These are the remarks on their files, and splits whose declared shift is not there.
+    """
+    said = dict.fromkeys(
+        remark for split in splits for remark in split.source.index.remarks
+    )
+    for split in splits:
+        index = split.source.index
+        charges = index.charge[index.record[split.rows]]
+        if split.shift and split.shift.kind == "charge" and not charges.any():
+            said[
+                f"split {split.name!r} is declared shift: charge, but none of its "
+                f"{len(split.rows)} structures is charged: check how the file says it"
+            ] = None
+    return tuple(said)
+
+
 def _check_halves(splits: Sequence[Split]) -> None:
     """Tuning on the val half may not see a molecule of the test half."""
     tuned: dict[str, set[str]] = {}

@@ -226,6 +226,9 @@ def _numbers(
 def _in_one_sentence(where: str) -> Iterator[None]:
     try:
         yield
+    except DataError as error:
+        msg = f"{error}" if where in f"{error}" else f"{where}: {error}"
+        raise DataError(msg) from error
     except _FAULTS as error:
         reason = (str(error).strip() or type(error).__name__).splitlines()[0]
         msg = f"{where} cannot be parsed ({reason}); expected extended XYZ: correct the "
@@ -235,8 +238,8 @@ def _in_one_sentence(where: str) -> Iterator[None]:
 class ExtxyzFile(FrameFile):
     """An extended XYZ file, of which only single frames are ever in memory.
 
-    Labels are ``REF_energy`` and ``REF_forces``, else plain ``energy`` and ``forces``: one
-    family in a file. Charge and multiplicity are read as `charge_spin` says, units as
+    Labels are ``REF_energy`` and ``REF_forces``, else plain ``energy`` and ``forces``,
+    one family in a file. Charge and multiplicity are read as `charge_spin` says, units as
     `stated_units` does: from the comment line, else as given, else eV and Å. Molecule
     key: ``group``, ``mol_id``, ``molecule``, ``smiles``, else the Hill formula. A frame
     without periodic direction is a molecule and its ``Lattice`` is dropped; as in ASE and
