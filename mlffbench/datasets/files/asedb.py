@@ -12,8 +12,8 @@ import numpy as np
 from mlffbench.core.errors import DataError
 from mlffbench.datasets.files.frame import Frame, Header, labels_in
 from mlffbench.datasets.files.frame_file import FrameFile
-from mlffbench.datasets.files.labels_of_file import FAMILIES, family_of
-from mlffbench.datasets.files.stated_units import (
+from mlffbench.datasets.statements.labels_of_file import FAMILIES, family_of
+from mlffbench.datasets.statements.stated_units import (
     FrameUnits,
     GivenUnits,
     settle,

@@ -14,7 +14,7 @@ from mlffbench.core.card import SYMBOLS
 from mlffbench.core.errors import DataError
 from mlffbench.datasets.files.frame import Frame, Header
 from mlffbench.datasets.files.frame_file import FrameFile
-from mlffbench.datasets.files.stated_units import GivenUnits, settle
+from mlffbench.datasets.statements.stated_units import GivenUnits, settle
 
 _NUMBER_OF = {symbol: number for number, symbol in enumerate(SYMBOLS)}
 _EXAMPLE = (

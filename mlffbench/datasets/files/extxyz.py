@@ -12,12 +12,12 @@ from numpy.typing import NDArray
 
 from mlffbench.core.card import SYMBOLS
 from mlffbench.core.errors import DataError
-from mlffbench.datasets.files.charge_spin import says_charge_or_spin
-from mlffbench.datasets.files.comment_line import read_comment, without_texts
 from mlffbench.datasets.files.frame import Frame, Header, labels_in
 from mlffbench.datasets.files.frame_file import FrameFile
-from mlffbench.datasets.files.labels_of_file import FAMILIES, family_of
-from mlffbench.datasets.files.stated_units import (
+from mlffbench.datasets.statements.charge_spin import says_charge_or_spin
+from mlffbench.datasets.statements.comment_line import read_comment, without_texts
+from mlffbench.datasets.statements.labels_of_file import FAMILIES, family_of
+from mlffbench.datasets.statements.stated_units import (
     FrameUnits,
     GivenUnits,
     settle,

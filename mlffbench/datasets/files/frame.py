@@ -13,16 +13,16 @@ from mlffbench.core.errors import DataError
 from mlffbench.core.labels import Labels
 from mlffbench.core.split import Index, Rows
 from mlffbench.core.structures import Structures
-from mlffbench.datasets.files.charge_spin import ChargeSpin, read_charge_spin
-from mlffbench.datasets.files.labels_of_file import Family
 from mlffbench.datasets.files.records import (
     IndexBuilder,
     check_numbers,
     gather_structures,
     stack_forces,
 )
-from mlffbench.datasets.files.stated_units import FrameUnits
 from mlffbench.datasets.molecules.smiles import check_composition, formal_charge
+from mlffbench.datasets.statements.charge_spin import ChargeSpin, read_charge_spin
+from mlffbench.datasets.statements.labels_of_file import Family
+from mlffbench.datasets.statements.stated_units import FrameUnits
 
 _GROUP_NAMES = ("group", "mol_id", "molecule")
 _SMILES_NAME = "smiles"

@@ -11,7 +11,6 @@ from mlffbench.core.files import sha256_of
 from mlffbench.core.labels import Labels
 from mlffbench.core.split import Index, Rows
 from mlffbench.core.structures import Structures
-from mlffbench.datasets.files.census import Census
 from mlffbench.datasets.files.frame import (
     Frame,
     Header,
@@ -20,15 +19,16 @@ from mlffbench.datasets.files.frame import (
     frames_to_structures,
     is_lone_atom,
 )
-from mlffbench.datasets.files.labels_of_file import (
+from mlffbench.datasets.files.paths import require_file
+from mlffbench.datasets.files.records import NOT_STATED, IndexBuilder
+from mlffbench.datasets.statements.census import Census
+from mlffbench.datasets.statements.labels_of_file import (
     Family,
     check_one_family,
     family_of,
     require_labels,
 )
-from mlffbench.datasets.files.paths import require_file
-from mlffbench.datasets.files.records import NOT_STATED, IndexBuilder
-from mlffbench.datasets.files.stated_units import GivenUnits
+from mlffbench.datasets.statements.stated_units import GivenUnits
 
 
 class Scan(NamedTuple):

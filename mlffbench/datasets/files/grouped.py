@@ -24,10 +24,10 @@ from mlffbench.datasets.files.records import (
     IndexBuilder,
     check_numbers,
     gather_structures,
-    lowest_multiplicity,
     stack_forces,
 )
 from mlffbench.datasets.files.walk import Piece
+from mlffbench.datasets.statements.charge_spin import lowest_multiplicity
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

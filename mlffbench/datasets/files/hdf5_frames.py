@@ -13,7 +13,7 @@ from mlffbench.core.errors import DataError
 from mlffbench.datasets.files.frame import Frame, Header
 from mlffbench.datasets.files.frame_file import FrameFile
 from mlffbench.datasets.files.hdf5 import Hdf5Dataset, Hdf5File, Hdf5Group, open_hdf5
-from mlffbench.datasets.files.stated_units import (
+from mlffbench.datasets.statements.stated_units import (
     FrameUnits,
     GivenUnits,
     Kind,

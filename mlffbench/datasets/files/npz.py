@@ -15,15 +15,8 @@ from mlffbench.core.files import sha256_of
 from mlffbench.core.labels import Labels
 from mlffbench.core.split import Index, Rows
 from mlffbench.core.structures import Structures
-from mlffbench.datasets.files.census import Census
-from mlffbench.datasets.files.charge_spin import (
-    ChargeSpin,
-    read_charge_spin,
-    says_charge_or_spin,
-)
 from mlffbench.datasets.files.frame import hill_formula
 from mlffbench.datasets.files.npz_arrays import member_names, open_array
-from mlffbench.datasets.files.npz_cells import Cells, cells_in
 from mlffbench.datasets.files.paths import require_file
 from mlffbench.datasets.files.records import (
     NOT_STATED,
@@ -32,7 +25,14 @@ from mlffbench.datasets.files.records import (
     gather_structures,
     stack_forces,
 )
-from mlffbench.datasets.files.stated_units import (
+from mlffbench.datasets.statements.cells import Cells, cells_in
+from mlffbench.datasets.statements.census import Census
+from mlffbench.datasets.statements.charge_spin import (
+    ChargeSpin,
+    read_charge_spin,
+    says_charge_or_spin,
+)
+from mlffbench.datasets.statements.stated_units import (
     FrameUnits,
     GivenUnits,
     Stated,

@@ -135,9 +135,9 @@ def _hdf5_layout(path: Path) -> Kind:
                 return "modelforge"
         if frame_layout_of(file) is not None:
             return "hdf5-frames"
-        names = file.names()
-        found = next((_group(file, name) for name in names), None)
-    there = ", ".join(found.names()[:_NAMES_SHOWN]) if found else "no group"
+        first = next((n for n in file.names() if file.is_group(n)), None)
+        names = file.group(first).names() if first else file.names()
+    there = ", ".join(names[:_NAMES_SHOWN]) or "nothing"
     layouts = ", ".join(layout.name for layout in FRAME_LAYOUTS)
     msg = f"{path} is HDF5 of a layout that is not known (its first group has: {there}); "
     msg += f"read are SPICE, ANI-1x, Transition1x, modelforge, {layouts}; {_CONVERT}"

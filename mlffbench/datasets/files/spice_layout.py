@@ -23,11 +23,11 @@ from mlffbench.datasets.files.records import (
     IndexBuilder,
     check_numbers,
     gather_structures,
-    lowest_multiplicity,
     stack_forces,
 )
 from mlffbench.datasets.files.walk import Piece
 from mlffbench.datasets.molecules.smiles import check_composition, formal_charge
+from mlffbench.datasets.statements.charge_spin import lowest_multiplicity
 
 _FACTORS = {"energy": energy_factor, "gradient": force_factor, "length": length_factor}
 _ZERO_OF_ENERGY = {"formation_energy": "energies minus isolated atoms"}

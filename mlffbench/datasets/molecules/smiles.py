@@ -139,7 +139,8 @@ def check_composition(smiles: str, numbers: Iterable[int], where: str) -> None:
     """Check that a SMILES has the atoms of a structure, element by element.
 
     Hydrogens that the SMILES leaves to the reader are counted by rdkit; without it only
-    the other elements are compared. A SMILES with an atom ``*`` is not compared.
+    the other elements are compared. A SMILES with an atom ``*``, or one that rdkit cannot
+    read, is not compared.
 
     Args:
         smiles: The SMILES.
@@ -178,6 +179,8 @@ def _elements_of(smiles: str) -> dict[str, int] | None:
         return None
     if facts.n_atoms is None:
         hydrogens = _all_hydrogens(smiles)
+        if hydrogens is None and has_rdkit():
+            return None  # it is no SMILES, only looks like one
         counts["H"] = hydrogens or 0
         if hydrogens is None:
             del counts["H"]

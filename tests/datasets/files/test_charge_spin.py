@@ -7,8 +7,8 @@ import pytest
 from small_files import COLUMNS, write_xyz
 
 from mlffbench.core.errors import DataError
-from mlffbench.datasets.files.charge_spin import read_charge_spin
 from mlffbench.datasets.files.extxyz import ExtxyzFile
+from mlffbench.datasets.statements.charge_spin import read_charge_spin
 
 HYDROXIDE, OXYGEN = np.array([8, 1]), np.array([8, 8])
 

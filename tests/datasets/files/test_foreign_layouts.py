@@ -172,7 +172,7 @@ def test_a_table_with_stated_columns_and_units(tmp_path: Path) -> None:
         ),
         (
             COLUMNS.replace("structure: id", "structure: el") + "units: {energy: eV}\n",
-            "several values of E",
+            "comes back to the structure 'O'",
         ),
     ],
 )

@@ -8,9 +8,9 @@ from small_files import COLUMNS, write_xyz
 
 from mlffbench.core.errors import DataError
 from mlffbench.core.units import BOHR, HARTREE, KCAL_PER_MOL
-from mlffbench.datasets.files.comment_line import read_comment
 from mlffbench.datasets.files.extxyz import ExtxyzFile
 from mlffbench.datasets.files.open import open_source
+from mlffbench.datasets.statements.comment_line import read_comment
 
 FULL = f"{COLUMNS} energy=-2.0"
 

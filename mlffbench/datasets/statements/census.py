@@ -2,7 +2,7 @@
 
 import hashlib
 
-from mlffbench.datasets.files.charge_spin import ChargeSpin
+from mlffbench.datasets.statements.charge_spin import ChargeSpin
 
 _GUESSED = (
     "an odd number of electrons and no stated charge or spin; taken as neutral doublets: "

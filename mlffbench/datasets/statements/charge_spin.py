@@ -15,7 +15,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mlffbench.core.errors import DataError
-from mlffbench.datasets.files.records import lowest_multiplicity
 
 CHARGE_NAMES = frozenset(
     "charge totalcharge netcharge molcharge molecularcharge moleculecharge formalcharge "
@@ -158,6 +157,16 @@ def _require_possible(
         raise DataError(msg)
 
 
+def lowest_multiplicity(numbers: NDArray[np.int64], charge: int) -> int:
+    """Return 1 for an even number of electrons and 2 for an odd one.
+
+    Example:
+        >>> lowest_multiplicity(np.array([8, 1]), charge=0)  # the OH radical
+        2
+    """
+    return 1 + int(numbers.sum() - charge) % 2
+
+
 def says_charge_or_spin(name: str) -> bool:
     """Return whether a name is one of charge or spin, or looks like one."""
     word = _plain(name)
@@ -183,7 +192,7 @@ def _sorted_by_place(
 
 def _charges(facts: Mapping[str, Any], where: str) -> Iterator[_Statement]:
     for name, value in facts.items():
-        if _plain(name) in CHARGE_NAMES:
+        if _plain(name) in CHARGE_NAMES | _ATOM_CHARGES:
             yield _Statement(name, _whole(value, name, where))
 
 
@@ -194,7 +203,9 @@ def _multiplicities(facts: Mapping[str, Any], where: str) -> Iterator[_Statement
             yield _Statement(name, _whole(value, name, where))
         elif word in UNPAIRED_NAMES:
             yield _Statement(f"{name} + 1 =", _whole(value, name, where) + 1)
-        elif word in MOMENT_NAMES and (moment := abs(_whole(value, name, where))):
+        elif word in MOMENT_NAMES | _ATOM_MOMENTS and (
+            moment := abs(_whole(value, name, where))
+        ):
             yield _Statement(f"{name} + 1 =", moment + 1)
 
 
