@@ -30,7 +30,14 @@ FLOORS = {
 """Packages of one floor do not know each other."""
 ROOMS = {
     "core": {"plugins": 1},
-    "datasets": {"molecules": 1, "files": 2, "index": 3, "download": 3, "sets": 4},
+    "datasets": {
+        "molecules": 1,
+        "statements": 1,
+        "files": 2,
+        "index": 3,
+        "download": 3,
+        "sets": 4,
+    },
     "models": {"physics": 1, "pretrained": 1, "twoheaded": 2},
     "refine": {"radius": 1},
     "diagnostics": {"distances": 1},

@@ -166,7 +166,7 @@ def _obtain(
 ) -> None:
     from mlffbench.datasets.download.obtain import obtain
     from mlffbench.datasets.download.table import only
-    from mlffbench.datasets.files.xyz_header import atoms_of_first_frame
+    from mlffbench.datasets.download.xyz_header import atoms_of_first_frame
 
     if target.download.repository:
         target = _listed(target, patterns, wishes, progress)

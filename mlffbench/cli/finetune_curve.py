@@ -7,7 +7,12 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from mlffbench.cli.shared.asked import Asked, Kept, checked_values, spread
-from mlffbench.cli.shared.console import make_console, print_table, resumable
+from mlffbench.cli.shared.console import (
+    make_console,
+    print_table,
+    print_warnings,
+    resumable,
+)
 from mlffbench.cli.shared.endings import end, tell_where
 from mlffbench.cli.shared.options import Units
 from mlffbench.cli.shared.progress import TUNINGS, ProgressBar
@@ -120,7 +125,9 @@ def finetune_curve(
     )
     console = make_console()
     with resumable(), ProgressBar(console, TUNINGS) as progress:
-        done = run_campaign(resolve(request), progress)
+        campaign = resolve(request)
+        print_warnings(campaign.warnings)
+        done = run_campaign(campaign, progress)
     for folder in done.folders:
         _score_and_print(console, folder, kept.units)
     tell_where(console, done.folders)

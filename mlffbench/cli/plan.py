@@ -3,7 +3,7 @@
 from typing import TYPE_CHECKING
 
 from mlffbench.cli.shared.asked import Asked, Kept, Share, checked_values, spread
-from mlffbench.cli.shared.console import make_console
+from mlffbench.cli.shared.console import make_console, print_warnings
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -18,7 +18,9 @@ def plan(*, asked: Asked, share: Share) -> None:
     request = request_of(asked, share, Kept(), diagnose=False)
     from mlffbench.run.request import resolve
 
-    print_plan(make_console(), resolve(request))
+    campaign = resolve(request)
+    print_plan(make_console(), campaign)
+    print_warnings(campaign.warnings)
 
 
 def request_of(asked: Asked, share: Share, kept: Kept, *, diagnose: bool) -> "Request":

@@ -8,7 +8,7 @@ from mlffbench.cli.plan import print_plan, request_of
 from mlffbench.cli.report import leave_report
 from mlffbench.cli.score import score_and_print
 from mlffbench.cli.shared.asked import Asked, Kept, Share, spread
-from mlffbench.cli.shared.console import make_console, resumable
+from mlffbench.cli.shared.console import make_console, print_warnings, resumable
 from mlffbench.cli.shared.endings import end, tell_where
 from mlffbench.cli.shared.progress import ProgressBar
 
@@ -35,6 +35,7 @@ def run(
 
     console = make_console()
     campaign = resolve(request)
+    print_warnings(campaign.warnings)
     if dry_run:
         print_plan(console, campaign)
         return

@@ -7,7 +7,12 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from mlffbench.cli.shared.asked import Asked, Kept, checked_values, spread
-from mlffbench.cli.shared.console import make_console, print_table, resumable
+from mlffbench.cli.shared.console import (
+    make_console,
+    print_table,
+    print_warnings,
+    resumable,
+)
 from mlffbench.cli.shared.endings import end, tell_where
 from mlffbench.cli.shared.options import BatchAtomsOption, Units
 from mlffbench.cli.shared.progress import STEPS, ProgressBar
@@ -170,8 +175,7 @@ def simulate(
     console = make_console()
     with resumable(), ProgressBar(console, STEPS) as progress:
         campaign = resolve(request)
-        for warning in campaign.warnings:
-            _warn(warning)
+        print_warnings(campaign.warnings)
         done = run_campaign(campaign, progress)
     faults = [*done.faults, *_score_and_print(console, done.folders, kept.units)]
     tell_where(console, done.folders)
@@ -195,13 +199,6 @@ def _preset(name: str, changes: Changes) -> "Preset":
         raise BenchError("a hydrogen mass of 0 amu cannot be simulated; give one above 0")
     repartition = not changes.keep_heavy_masses
     return replace(preset_of(name), **given, repartition=repartition)  # type: ignore[arg-type]  # values of their own fields
-
-
-def _warn(text: str) -> None:
-    from rich.console import Console
-
-    console = Console(stderr=True, soft_wrap=True, highlight=False, emoji=False)
-    console.print(f"warning: {text}", style="yellow", markup=False)
 
 
 def _score_and_print(

@@ -33,6 +33,7 @@ class Index:
         periodic: Shape (n_records,), bool: any periodic direction.
         record: Shape (n_structures,), int64: structure -> record.
         conformer: Shape (n_structures,), int64: which conformer of the record.
+        remarks: What whoever uses the file should know of it, in sentences.
     """
 
     keys: Sequence[str]
@@ -46,6 +47,7 @@ class Index:
     periodic: NDArray[np.bool_]
     record: Rows
     conformer: Rows
+    remarks: Sequence[str] = ()
 
     @property
     def n_structures(self) -> int:
@@ -193,6 +195,25 @@ def check_splits(splits: Sequence[Split]) -> None:
                 f"{min(molecules)!r}; if that is meant, say why in shares_molecules"
             )
             raise DataError(msg)
+
+
+def remarks_on(splits: Sequence[Split]) -> tuple[str, ...]:
+    """Return what whoever uses the splits should know, in sentences.
+
+    These are the remarks on their files, and splits whose declared shift is not there.
+    """
+    said = dict.fromkeys(
+        remark for split in splits for remark in split.source.index.remarks
+    )
+    for split in splits:
+        index = split.source.index
+        charges = index.charge[index.record[split.rows]]
+        if split.shift and split.shift.kind == "charge" and not charges.any():
+            said[
+                f"split {split.name!r} is declared shift: charge, but none of its "
+                f"{len(split.rows)} structures is charged: check how the file says it"
+            ] = None
+    return tuple(said)
 
 
 def _check_halves(splits: Sequence[Split]) -> None:

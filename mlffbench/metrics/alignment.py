@@ -57,6 +57,10 @@ class ElementShifts:
         solved by singular values of X = n / N, without forming XᵀX. A direction with
         σ² ≤ λ is left at zero, which is the ridge's own answer for σ = 0.
 
+        A lone atom takes no part. Its error is that of an atom no model was made for, and
+        per atom it weighs as much as a whole molecule: eight of them in 300 structures
+        moved aligned energies of molecules from 4 to 180 meV/atom.
+
         Args:
             prediction: Shape (n_systems,), predicted energies in eV.
             reference: Shape (n_systems,), reference energies in eV.
@@ -64,25 +68,26 @@ class ElementShifts:
                 is not finite on either side takes no part.
 
         Raises:
-            DataError: A shape is wrong, or no structure has both energies.
+            DataError: A shape is wrong, or no molecule has both energies.
         """
         pair = energy_errors(prediction, reference, structures)
-        if not pair.complete.any():
+        fitted = pair.complete & _is_molecule(structures)
+        if not fitted.any():
             msg = (
                 f"nothing to fit energy shifts on: none of {structures.n_systems} "
-                "structures has both a predicted and a reference energy"
+                "structures has both a predicted and a reference energy and two atoms"
             )
             raise DataError(msg)
         elements, counts = composition(structures)
-        present = counts[pair.complete].any(axis=0)
-        sizes = pair.sizes[pair.complete]
-        fractions = counts[pair.complete][:, present] / sizes[:, None]
-        solution = _solve_ridge(fractions, pair.error[pair.complete] / sizes)
+        present = counts[fitted].any(axis=0)
+        sizes = pair.sizes[fitted]
+        fractions = counts[fitted][:, present] / sizes[:, None]
+        solution = _solve_ridge(fractions, pair.error[fitted] / sizes)
         return cls(
             elements=tuple(elements[present].tolist()),
             energies=tuple(solution[0].tolist()),
             rank=len(solution[0]) - len(solution[1]),
-            n_structures=int(pair.complete.sum()),
+            n_structures=int(fitted.sum()),
             null_space=tuple(tuple(row) for row in solution[1].tolist()),
         )
 
@@ -185,6 +190,13 @@ class ElementShifts:
         fitted[:, np.searchsorted(self.elements, elements[known])] = counts[:, known]
         seen: NDArray[np.bool_] = np.logical_not(counts[:, ~known].any(axis=1))
         return fitted, seen
+
+
+def _is_molecule(structures: Structures) -> NDArray[np.bool_]:
+    """Return which structures are no lone atoms, shape (n_systems,)."""
+    several = structures.sizes.cpu().numpy() > 1
+    result: NDArray[np.bool_] = several | structures.pbc.any(dim=1).cpu().numpy()
+    return result
 
 
 def _solve_ridge(

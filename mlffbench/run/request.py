@@ -7,7 +7,7 @@ from typing import Any, Generic, TypeVar, cast, overload
 
 from mlffbench.core.errors import SuiteError
 from mlffbench.core.roles import Named
-from mlffbench.core.split import Split
+from mlffbench.core.split import Split, remarks_on
 from mlffbench.dynamics.presets import Preset
 from mlffbench.run.curve.curve_job import AdaptsTo, Curve, CurveJob, check_starts
 from mlffbench.run.curve.pool import (
@@ -213,7 +213,13 @@ def _evaluations(request: Request, names: Names) -> Campaign[Job]:
         for mode in names.modes
     )
     kind = Evaluation(suite=suite, splits=tuple(splits))
-    return Campaign(request=request, suite=suite, kind=kind, jobs=jobs)
+    return Campaign(
+        request=request,
+        suite=suite,
+        kind=kind,
+        jobs=jobs,
+        warnings=remarks_on(splits),
+    )
 
 
 def _check_half(suite: str, splits: Sequence[Named], half: Half) -> None:
@@ -258,7 +264,7 @@ def _simulations(request: SimulationRequest, names: Names) -> Campaign[Simulatio
         suite=suite,
         kind=Simulation(suite=suite, splits=tuple(splits), subjects=tuple(subjects)),
         jobs=jobs,
-        warnings=request.preset.warnings(hydrogen=hydrogen),
+        warnings=(*remarks_on(splits), *request.preset.warnings(hydrogen=hydrogen)),
     )
 
 
@@ -293,4 +299,5 @@ def _curves(request: CurveRequest, names: Names) -> Campaign[CurveJob]:
         kind=Curve(pool=pool, tests=tests),
         jobs=jobs,
         faults=faults,
+        warnings=remarks_on(splits),
     )

@@ -56,5 +56,50 @@ def test_an_unknown_unit_is_named_beside_the_known():
 def test_a_force_needs_a_length():
     with pytest.raises(DataError, match="expected energy/length"):
         force_factor("eV")
-    with pytest.raises(DataError, match="unknown unit of energy 'kcal'"):
+    with pytest.raises(DataError, match="expected energy/length"):
         force_factor("kcal/mol")
+    with pytest.raises(DataError, match="unknown unit of length 'mile'"):
+        force_factor("kcal/mol/mile")
+
+
+@pytest.mark.parametrize(
+    ("written", "meant"),
+    [
+        ("kcal mol-1", "kcal/mol"),
+        ("kcal mol^-1", "kcal/mol"),
+        ("kcal.mol-1", "kcal/mol"),
+        ("kcal_per_mol", "kcal/mol"),
+        ("kilojoule_per_mole", "kJ/mol"),
+        ("Hartrees", "hartree"),
+        ("Eh", "hartree"),
+        ("a.u.", "hartree"),
+        ("atomic units", "hartree"),
+        ("electronvolt", "eV"),
+    ],
+)
+def test_energies_in_other_words(written, meant):
+    assert energy_factor(written) == pytest.approx(ENERGIES[meant], rel=1e-9)
+
+
+@pytest.mark.parametrize(
+    ("written", "meant"),
+    [
+        ("kcal/(mol*A)", "kcal/mol/angstrom"),
+        ("kcal mol-1 Å-1", "kcal/mol/angstrom"),
+        ("kcal/A/mol", "kcal/mol/angstrom"),
+        ("kJ mol^{-1} nm^{-1}", "kJ/mol/nm"),
+        ("kilojoule_per_mole / nanometer", "kJ/mol/nm"),
+        ("Eh/a0", "hartree/bohr"),
+        ("au", "hartree/bohr"),
+        ("eV·Å⁻¹", "eV/angstrom"),
+        ("eV/Ang", "eV/angstrom"),
+    ],
+)
+def test_forces_in_other_words(written, meant):
+    assert force_factor(written) == force_factor(meant)
+
+
+def test_lengths_in_other_words():
+    assert length_factor("Angstroms") == length_factor("A") == 1.0
+    assert length_factor("a.u.") == length_factor("Bohr") == pytest.approx(CODATA["Bohr"])
+    assert length_factor("pm") == pytest.approx(0.01)

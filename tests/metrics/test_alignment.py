@@ -128,6 +128,19 @@ def test_structures_without_both_energies_take_no_part():
         ElementShifts.fit(prediction[1:2], reference[1:2], batch(["O"]))
 
 
+def test_lone_atoms_take_no_part():
+    molecules = ["C H H H H", "H H O", "C O O", "C H O H"]
+    error = torch.tensor([1.0, 2.0, 3.0, 4.0], dtype=torch.float64)
+    alone = torch.tensor([90.0, -70.0, 50.0, 30.0], dtype=torch.float64)
+    without = ElementShifts.fit(error, torch.zeros(4), batch(molecules))
+    beside = ElementShifts.fit(
+        torch.cat([alone, error]), torch.zeros(8), batch(["H", "C", "O", "S", *molecules])
+    )
+    assert beside == without
+    with pytest.raises(DataError, match=r"none of 2 structures has both .* two atoms"):
+        ElementShifts.fit(alone[:2], torch.zeros(2), batch(["H", "C"]))
+
+
 def test_json_round_trip_is_exact():
     shifts = ElementShifts.fit(
         torch.rand(2, generator=torch.Generator().manual_seed(1)).double(),

@@ -2,7 +2,7 @@
 
 import shlex
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
@@ -23,6 +23,13 @@ def make_console() -> Console:
         if console.is_terminal
         else Console(width=_WIDTH_OF_A_FILE, highlight=False, emoji=False)
     )
+
+
+def print_warnings(texts: Iterable[str]) -> None:
+    """Print what a user should know before anything runs, to the error stream."""
+    console = Console(stderr=True, soft_wrap=True, highlight=False, emoji=False)
+    for text in texts:
+        console.print(f"warning: {text}", style="yellow", markup=False)
 
 
 def print_error(text: str) -> None:

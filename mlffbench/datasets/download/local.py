@@ -10,7 +10,7 @@ from mlffbench.datasets.download.archive import folder_of, members_of
 from mlffbench.datasets.download.claims import RemoteFile, total_in_words
 from mlffbench.datasets.download.lockfile import DatasetLock, read_lock
 from mlffbench.datasets.download.table import Target, target_of
-from mlffbench.datasets.files.xyz_header import atoms_of_first_frame
+from mlffbench.datasets.download.xyz_header import atoms_of_first_frame
 
 DATA_VARIABLE = "MLFFBENCH_DATA"
 """Environment variable that names the folder of downloaded datasets."""

@@ -1,9 +1,8 @@
 """ASE databases (SQLite or JSON), read row by row."""
 
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
-from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -11,23 +10,15 @@ import ase.db
 import numpy as np
 
 from mlffbench.core.errors import DataError
-from mlffbench.core.files import sha256_of
-from mlffbench.core.labels import Labels
-from mlffbench.core.split import Index, Rows
-from mlffbench.core.structures import Structures
-from mlffbench.datasets.files.frame import (
-    ENERGY_KEYS,
-    FORCES_KEYS,
-    Frame,
+from mlffbench.datasets.files.frame import Frame, Header, labels_in
+from mlffbench.datasets.files.frame_file import FrameFile
+from mlffbench.datasets.statements.labels_of_file import FAMILIES, family_of
+from mlffbench.datasets.statements.stated_units import (
     FrameUnits,
-    add_frame,
-    first_of,
-    frames_to_labels,
-    frames_to_structures,
-    require_labels,
+    GivenUnits,
+    settle,
+    stated_units,
 )
-from mlffbench.datasets.files.paths import require_file
-from mlffbench.datasets.files.records import NOT_STATED, IndexBuilder
 
 _FAULTS = (
     sqlite3.Error, OSError, ValueError, TypeError, KeyError, IndexError, AttributeError,
@@ -36,103 +27,40 @@ _FAULTS = (
 """What ASE raises for a damaged database; it has no exception of its own."""
 
 
-class AseDatabase:
+class AseDatabase(FrameFile):
     """An ASE database, of which only single rows are ever in memory.
 
     A JSON database is the exception: the format has to be parsed as a whole.
 
     Labels are ``REF_energy`` and ``REF_forces`` among the key-value pairs or the data,
-    else the row's own energy and forces. Charge, multiplicity, molecule key and SMILES
-    are looked up there too, by the names of `mlffbench.datasets.files.extxyz.ExtxyzFile`.
+    else ``energy`` and ``forces`` there or of the row itself. Charge and spin are looked
+    up in all of them and in the initial charges and magnetic moments. Units are those of
+    the database's metadata, SchNetPack's among them, else as given, else eV and Å.
 
     The id of a structure is the file's stem and the row's id: ``train/17``.
-
-    Args:
-        path: The file, ``.db`` or ``.json``.
-        level_of_theory: Of the labels.
-        energy_unit: Unit of the energies.
-        length_unit: Unit of positions and cells.
-        forces_unit: Unit of the forces; energy over length when left out.
-        forces_required: Refuse rows without energy or forces; otherwise they are NaN.
-
-    Raises:
-        DataError: The file is missing or a unit unknown; later, whatever is wrong inside.
     """
 
-    def __init__(
-        self,
-        path: Path | str,
-        *,
-        level_of_theory: str | None = None,
-        energy_unit: str = "eV",
-        length_unit: str = "angstrom",
-        forces_unit: str | None = None,
-        forces_required: bool = True,
-    ) -> None:
-        self.path = require_file(path)
-        self.level_of_theory = level_of_theory or NOT_STATED
-        self._units = FrameUnits(energy_unit, length_unit, forces_unit).check()
-        self._forces_required = forces_required
+    frames_are_called = "rows"
 
-    @cached_property
-    def index(self) -> Index:
-        """What the file holds, by one pass over its rows."""
-        builder = IndexBuilder()
-        for frame, facts, row_id in self._walk():
-            if self._forces_required:
-                require_labels(
-                    energy=frame.energy is not None,
-                    forces=frame.forces is not None,
-                    where=frame.where,
-                )
-            add_frame(
-                builder,
-                self.path.stem,
-                row_id,
-                frame.numbers,
-                facts,
-                periodic=bool(frame.pbc.any()),
-                where=frame.where,
-            )
-        return builder.build()
-
-    @cached_property
-    def sha256(self) -> str:
-        """Checksum of the file."""
-        return sha256_of(self.path)
-
-    def structures(self, rows: Rows) -> Structures:
-        """Return structures by row of the index, float64, in Å.
-
-        Raises:
-            DataError: A row cannot be read, or a position is not finite.
-        """
-        return frames_to_structures(self.index, rows, self._frames(rows), self._units)
-
-    def labels(self, rows: Rows) -> Labels:
-        """Return reference labels by row of the index, float64, in eV and eV/Å.
-
-        Raises:
-            DataError: A row cannot be read, or a label is not finite.
-        """
-        source = f"{self.level_of_theory}, energies as in the file"
-        return frames_to_labels(self._frames(rows), self._units, source)
-
-    def _walk(self) -> Iterator[tuple[Frame, dict[str, Any], int]]:
-        """Yield every row: as a frame, what it says by name, and its id."""
+    def _headers(self) -> Iterator[Header]:
         with self._open() as database:
+            self._units(database)
             for row in database.select():
-                yield *_frame(row, self.path), int(row.id)
+                yield _header(row, self.path)
 
-    def _frames(self, rows: Rows) -> Iterator[Frame]:
-        """Yield frames by row of the index."""
-        ids = self.index.conformer[rows].tolist()
+    def _read(self, places: Sequence[Any]) -> Iterator[Frame]:
         with self._open() as database:
+            units = self._units(database)
             if self._is_json:
                 by_id = {row.id: row for row in database.select()}
-                yield from (_frame(by_id[number], self.path)[0] for number in ids)
+                yield from (_frame(by_id[number], self.path, units) for number in places)
             else:
-                yield from (_frame(database.get(id=n), self.path)[0] for n in ids)
+                rows = (database.get(id=number) for number in places)
+                yield from (_frame(row, self.path, units) for row in rows)
+
+    def _units(self, database: Any) -> FrameUnits:
+        said = _unit_facts(database.metadata)
+        return settle(stated_units(said), self._given, f"{self.path}", GivenUnits())
 
     @property
     def _is_json(self) -> bool:
@@ -175,17 +103,77 @@ def _require_ase_tables(path: Path) -> None:
         raise DataError(msg + "a file written by ase.db")
 
 
-def _frame(row: Any, path: Path) -> tuple[Frame, dict[str, Any]]:
-    """Return a row as a frame, with everything it says by name."""
-    facts = {**row.data, **row.key_value_pairs}
-    own = {name: row.get(name) for name in ("energy", "forces") if name in row}
-    frame = Frame(
-        where=f"row {row.id} of {path}",
+def _unit_facts(metadata: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what metadata says of units; SchNetPack has one word for each property."""
+    facts = {name: value for name, value in metadata.items() if "unit" in name.lower()}
+    properties = facts.pop("_property_unit_dict", None) or {}
+    for name, unit in properties.items():
+        kind = name.lower().replace("ref_", "")
+        if kind in {"energy", "forces", "force"}:
+            facts[f"{name}_unit"] = unit
+    return facts
+
+
+def _facts(row: Any) -> dict[str, Any]:
+    """Return everything a row says by name: its data and key-value pairs.
+
+    ASE's own attribute ``charge`` hides a key-value pair of that name.
+    """
+    pairs = {name: vars(row)[name] for name in row.key_value_pairs}
+    return {**row.data, **pairs}
+
+
+def _own(row: Any) -> dict[str, Any]:
+    return {name: row.get(name) for name in ("energy", "forces") if name in row}
+
+
+def _header(row: Any, path: Path) -> Header:
+    facts, own = _facts(row), _own(row)
+    where = f"row {row.id} of {path}"
+    _require_same(facts, own, where)
+    names = facts.keys() | own.keys()
+    moments = ("initial_charges", "charges", "initial_magmoms", "magmoms")
+    total = {"magmom": row.get("magmom")} if row.get("magmom") is not None else {}
+    numbers, pbc = np.asarray(row.numbers), np.asarray(row.pbc, dtype=bool)
+    geometry = (numbers, np.asarray(row.positions), np.asarray(row.cell), pbc)
+    return Header(
+        where=where,
+        number=int(row.id),
+        place=int(row.id),
+        numbers=numbers,
+        facts={**total, **facts},
+        per_atom={name: row.get(name) for name in moments if row.get(name) is not None},
+        periodic=bool(pbc.any()),
+        energies=frozenset(names & {family.energy for family in FAMILIES}),
+        forces=frozenset(names & {family.forces for family in FAMILIES}),
+        geometry=b"".join(np.ascontiguousarray(part).tobytes() for part in geometry),
+    )
+
+
+def _require_same(facts: Mapping[str, Any], own: Mapping[str, Any], where: str) -> None:
+    """Refuse a row whose data and whose results are two different labels.
+
+    Raises:
+        DataError: They differ.
+    """
+    for name in own.keys() & facts.keys():
+        one, other = np.ravel(own[name]), np.ravel(facts[name])
+        if one.shape != other.shape or not np.allclose(one, other, equal_nan=True):
+            msg = f"{where} has two different {name}, in its results and in its data; "
+            raise DataError(msg + "expected one: remove one, or call it REF_" + name)
+
+
+def _frame(row: Any, path: Path, units: FrameUnits) -> Frame:
+    """Return a row as a frame."""
+    where, labels = f"row {row.id} of {path}", {**_own(row), **_facts(row)}
+    energy, forces = labels_in(family_of(labels, labels, where), labels, labels)
+    return Frame(
+        where=where,
         numbers=np.asarray(row.numbers),
         positions=np.asarray(row.positions, dtype=np.float64).reshape(-1, 3),
         cell=np.asarray(row.cell, dtype=np.float64).reshape(3, 3),
         pbc=np.asarray(row.pbc, dtype=bool).reshape(3),
-        energy=first_of(ENERGY_KEYS, facts, own),
-        forces=first_of(FORCES_KEYS, facts, own),
+        energy=energy,
+        forces=forces,
+        units=units,
     )
-    return frame, facts

@@ -8,9 +8,10 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from mlffbench.core.errors import DataError
 from mlffbench.core.units import energy_factor, force_factor, length_factor
+from mlffbench.datasets.files.atom_table import Columns
 
 Layout = Literal[
-    "spice", "ani-1x", "transition1x", "modelforge", "npz", "xyz", "extxyz", "db"
+    "spice", "ani-1x", "transition1x", "modelforge", "npz", "xyz", "extxyz", "db", "csv"
 ]
 
 
@@ -28,6 +29,11 @@ class Units(BaseModel):
     length: str = "angstrom"
     forces: str | None = None
 
+    @property
+    def in_order(self) -> tuple[str, str, str | None]:
+        """Units of energy, length and forces."""
+        return self.energy, self.length, self.forces
+
 
 class Described(BaseModel):
     """A dataset file as its user describes it; unknown keys are errors.
@@ -37,6 +43,7 @@ class Described(BaseModel):
         layout: Its layout; recognised by content when left out.
         units: Its units; what the file or its layout says when left out.
         level_of_theory: Of the labels.
+        columns: Of a CSV file.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -44,6 +51,7 @@ class Described(BaseModel):
     layout: Layout | None = None
     units: Units | None = None
     level_of_theory: str | None = None
+    columns: Columns | None = None
 
 
 def read_description(path: Path) -> Described:

@@ -1,37 +1,28 @@
 """Extended XYZ files: found in one scan, parsed by ASE frame by frame."""
 
 import io
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
-from functools import cached_property
 from itertools import islice
-from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple
 
 import numpy as np
-from ase.io.extxyz import key_val_str_to_dict, parse_properties, read_xyz
+from ase.io.extxyz import parse_properties, read_xyz
 from numpy.typing import NDArray
 
 from mlffbench.core.card import SYMBOLS
 from mlffbench.core.errors import DataError
-from mlffbench.core.files import sha256_of
-from mlffbench.core.labels import Labels
-from mlffbench.core.split import Index, Rows
-from mlffbench.core.structures import Structures
-from mlffbench.datasets.files.frame import (
-    ENERGY_KEYS,
-    FORCES_KEYS,
-    Frame,
+from mlffbench.datasets.files.frame import Frame, Header, labels_in
+from mlffbench.datasets.files.frame_file import FrameFile
+from mlffbench.datasets.statements.charge_spin import says_charge_or_spin
+from mlffbench.datasets.statements.comment_line import read_comment, without_texts
+from mlffbench.datasets.statements.labels_of_file import FAMILIES, family_of
+from mlffbench.datasets.statements.stated_units import (
     FrameUnits,
-    add_frame,
-    first_of,
-    frames_to_labels,
-    frames_to_structures,
-    require_labels,
+    GivenUnits,
+    settle,
+    stated_units,
 )
-from mlffbench.datasets.files.paths import require_file
-from mlffbench.datasets.files.records import NOT_STATED, IndexBuilder
 
 _MAX_DIGITS = 12
 _FAULTS = (
@@ -56,20 +47,12 @@ class FrameText(NamedTuple):
     lines: list[bytes]
 
 
-class FrameHeader(NamedTuple):
-    """What a frame says before its values are parsed.
+class Place(NamedTuple):
+    """Where a frame is: its number, and its bytes in the file."""
 
-    Attributes:
-        facts: Its comment line by name, as ASE reads it.
-        columns: The names of its columns.
-        numbers: Shape (n_atoms,), atomic numbers.
-        periodic: Whether any direction is periodic.
-    """
-
-    facts: dict[str, Any]
-    columns: frozenset[str]
-    numbers: NDArray[np.int64]
-    periodic: bool
+    number: int
+    offset: int
+    length: int
 
 
 def frame_name(number: int, path: object) -> str:
@@ -108,7 +91,7 @@ def split_frames(file: BinaryIO, path: object) -> Iterator[FrameText]:
         number += 1
 
 
-def read_header(text: FrameText) -> FrameHeader:
+def read_header(text: FrameText, number: int) -> Header:
     """Return what a frame says before its values are parsed.
 
     Raises:
@@ -116,7 +99,7 @@ def read_header(text: FrameText) -> FrameHeader:
     """
     with _in_one_sentence(text.where):
         comment, *rows = [line.decode() for line in text.lines[1:]]
-        facts = _parse_comment(comment)
+        facts = read_comment(comment)
         widths = _widths(facts.get("Properties", "species:S:1:pos:R:3"))
     table = [row.split() for row in rows]
     expected = sum(widths.values())
@@ -126,38 +109,85 @@ def read_header(text: FrameText) -> FrameHeader:
                 f"{text.where} has {len(row)} columns in the line of atom {i}; expected "
             )
             raise DataError(msg + f"{expected}, as its Properties say: correct the file")
-    return FrameHeader(
-        facts=facts,
-        columns=frozenset(widths),
+    facts.pop("Properties", None)
+    energies = {family.energy for family in FAMILIES} & facts.keys()
+    forces = {family.forces for family in FAMILIES} & widths.keys()
+    place = Place(number, text.offset, sum(len(line) for line in text.lines))
+    return Header(
+        where=text.where,
+        number=number,
+        place=place,
         numbers=_numbers(table, widths, text.where),
+        facts={**facts, **{name: None for name in widths if name not in facts}},
+        per_atom=_charges_and_spins(table, widths),
         periodic=bool(np.any(facts.get("pbc", "Lattice" in facts))),
+        energies=frozenset(energies),
+        forces=frozenset(forces),
+        geometry=_geometry(table, widths, facts),
     )
 
 
-def parse_frame(raw: bytes, where: str) -> Frame:
+def parse_frame(raw: bytes, where: str, given: GivenUnits) -> Frame:
     """Return a frame as ASE reads it, in the file's units.
 
     Raises:
-        DataError: It is not extended XYZ.
+        DataError: It is not extended XYZ, or its units are not those that were given.
     """
     with _in_one_sentence(where):
-        atoms = next(read_xyz(io.StringIO(raw.decode()), 0))
+        count, comment, rest = raw.decode().split("\n", 2)
+        units = units_of(read_comment(comment), given, where)
+        clean = f"{count}\n{without_texts(comment)}\n{rest}"
+        atoms = next(read_xyz(io.StringIO(clean), 0))
     results = atoms.calc.results if atoms.calc is not None else {}
+    energies, forces = {**results, **atoms.info}, {**results, **atoms.arrays}
+    family = family_of(energies, forces, where)
+    energy, force = labels_in(family, energies, forces)
     return Frame(
         where=where,
         numbers=atoms.numbers,
         positions=atoms.positions,
         cell=np.array(atoms.cell),
         pbc=atoms.pbc,
-        energy=first_of(ENERGY_KEYS, atoms.info, results),
-        forces=first_of(FORCES_KEYS, atoms.arrays, results),
+        energy=energy,
+        forces=force,
+        units=units,
     )
 
 
-def _parse_comment(comment: str) -> dict[str, Any]:
-    if not comment.strip():
-        return {}
-    return dict(key_val_str_to_dict(comment))  # type: ignore[no-untyped-call]  # ASE
+def units_of(facts: Mapping[str, Any], given: GivenUnits, where: str) -> FrameUnits:
+    """Return the units that facts state, else those given, else ASE's."""
+    return settle(stated_units(facts), given, where, GivenUnits())
+
+
+def _columns(
+    table: list[list[str]], widths: Mapping[str, int], name: str
+) -> list[list[str]]:
+    """Return the entries of a column, per atom."""
+    names = list(widths)
+    start = sum(widths[other] for other in names[: names.index(name)])
+    return [row[start : start + widths[name]] for row in table]
+
+
+def _charges_and_spins(
+    table: list[list[str]], widths: Mapping[str, int]
+) -> dict[str, NDArray[np.float64]]:
+    """Return the columns of one number per atom that are about charge or spin."""
+    found = {}
+    for name, width in widths.items():
+        if width == 1 and says_charge_or_spin(name):
+            entries = [entry for (entry,) in _columns(table, widths, name)]
+            found[name] = np.array(entries, dtype=object)
+    return found
+
+
+def _geometry(
+    table: list[list[str]], widths: Mapping[str, int], facts: Mapping[str, Any]
+) -> bytes:
+    """Return the text of atoms, positions and cell, without blanks that vary."""
+    chosen = [n for n in ("species", "symbols", "numbers", "Z", "pos") if n in widths]
+    columns = [_columns(table, widths, name) for name in chosen]
+    text = " ".join(word for column in columns for row in column for word in row)
+    return f"{text} {facts.get('Lattice')} {facts.get('pbc')}".encode()
 
 
 def _widths(properties: str) -> dict[str, int]:
@@ -174,15 +204,14 @@ def _numbers(
     table: list[list[str]], widths: dict[str, int], where: str
 ) -> NDArray[np.int64]:
     """Return atomic numbers from the column of numbers or of symbols."""
-    names = list(widths)
     column = next((name for name in ("Z", "species") if name in widths), None)
     if column is None:
+        names = ", ".join(widths)
         msg = (
-            f"{where} has the columns {', '.join(names)}; expected one named species or "
+            f"{where} has the columns {names}; expected one named species or Z: correct "
         )
-        raise DataError(msg + "Z: correct the file")
-    start = sum(widths[name] for name in names[: names.index(column)])
-    entries = [row[start] for row in table]
+        raise DataError(msg + "the file")
+    entries = [entry for entry, *_ in _columns(table, widths, column)]
     if column == "Z":
         with _in_one_sentence(where):
             return np.array([int(entry) for entry in entries], dtype=np.int64)
@@ -197,127 +226,40 @@ def _numbers(
 def _in_one_sentence(where: str) -> Iterator[None]:
     try:
         yield
+    except DataError as error:
+        msg = f"{error}" if where in f"{error}" else f"{where}: {error}"
+        raise DataError(msg) from error
     except _FAULTS as error:
         reason = (str(error).strip() or type(error).__name__).splitlines()[0]
         msg = f"{where} cannot be parsed ({reason}); expected extended XYZ: correct the "
         raise DataError(msg + "file") from error
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class _Scan:
-    """What one pass over a file finds; offsets and lengths are in bytes."""
-
-    index: Index
-    offsets: NDArray[np.int64]
-    lengths: NDArray[np.int64]
-
-
-class ExtxyzFile:
+class ExtxyzFile(FrameFile):
     """An extended XYZ file, of which only single frames are ever in memory.
 
-    Labels are ``REF_energy`` and ``REF_forces``, else plain ``energy`` and ``forces``.
-    Charge: ``total_charge``, ``charge``, else that of ``smiles``, else 0. Multiplicity
-    2S + 1: ``total_spin``, ``spin``, else the lowest possible. Molecule key: ``group``,
-    ``mol_id``, ``molecule``, ``smiles``, else the Hill formula. A frame without periodic
-    direction is a molecule and its ``Lattice`` is dropped; as in ASE and the format's
-    description, a ``Lattice`` without ``pbc`` means periodic in all three.
-
-    The id of a structure is the file's stem and the frame's number: ``train_300K/17``.
-
-    Args:
-        path: The file.
-        level_of_theory: Of the labels.
-        energy_unit: Unit of the energies.
-        length_unit: Unit of positions and cells.
-        forces_unit: Unit of the forces; energy over length when left out.
-        forces_required: Refuse frames without energy or forces; otherwise they are NaN.
-
-    Raises:
-        DataError: The file is missing or a unit unknown; later, whatever is wrong inside.
+    Labels are ``REF_energy`` and ``REF_forces``, else plain ``energy`` and ``forces``,
+    one family in a file. Charge and multiplicity are read as `charge_spin` says, units as
+    `stated_units` does: from the comment line, else as given, else eV and Å. Molecule
+    key: ``group``, ``mol_id``, ``molecule``, ``smiles``, else the Hill formula. A frame
+    without periodic direction is a molecule and its ``Lattice`` is dropped; as in ASE and
+    the format's description, a ``Lattice`` without ``pbc`` means periodic in all three.
+    An isolated atom needs no forces.
     """
 
-    def __init__(
-        self,
-        path: Path | str,
-        *,
-        level_of_theory: str | None = None,
-        energy_unit: str = "eV",
-        length_unit: str = "angstrom",
-        forces_unit: str | None = None,
-        forces_required: bool = True,
-    ) -> None:
-        self.path = require_file(path)
-        self.level_of_theory = level_of_theory or NOT_STATED
-        self._units = FrameUnits(energy_unit, length_unit, forces_unit).check()
-        self._forces_required = forces_required
-
-    @property
-    def index(self) -> Index:
-        """What the file holds, by one scan of its text."""
-        return self._scan.index
-
-    @cached_property
-    def sha256(self) -> str:
-        """Checksum of the file."""
-        return sha256_of(self.path)
-
-    def structures(self, rows: Rows) -> Structures:
-        """Return structures by row of the index, float64, in Å.
-
-        Raises:
-            DataError: A frame cannot be parsed, or a position is not finite.
-        """
-        return frames_to_structures(self.index, rows, self._frames(rows), self._units)
-
-    def labels(self, rows: Rows) -> Labels:
-        """Return reference labels by row of the index, float64, in eV and eV/Å.
-
-        Raises:
-            DataError: A frame cannot be parsed, or a label is not finite.
-        """
-        source = f"{self.level_of_theory}, energies as in the file"
-        return frames_to_labels(self._frames(rows), self._units, source)
-
-    @cached_property
-    def _scan(self) -> _Scan:
-        builder = IndexBuilder()
-        offsets: list[int] = []
-        lengths: list[int] = []
+    def _headers(self) -> Iterator[Header]:
         with self._open() as file:
             for number, text in enumerate(split_frames(file, self.path)):
-                header = read_header(text)
-                if self._forces_required:
-                    require_labels(
-                        energy=not header.facts.keys().isdisjoint(ENERGY_KEYS),
-                        forces=not header.columns.isdisjoint(FORCES_KEYS),
-                        where=text.where,
-                    )
-                add_frame(
-                    builder,
-                    self.path.stem,
-                    number,
-                    header.numbers,
-                    header.facts,
-                    periodic=header.periodic,
-                    where=text.where,
-                )
-                offsets.append(text.offset)
-                lengths.append(sum(len(line) for line in text.lines))
-        return _Scan(
-            builder.build(),
-            np.array(offsets, dtype=np.int64),
-            np.array(lengths, dtype=np.int64),
-        )
+                header = read_header(text, number)
+                units_of(header.facts, self._given, header.where)  # told at once
+                yield header
 
-    def _frames(self, rows: Rows) -> Iterator[Frame]:
-        """Yield frames by row, parsed from their bytes."""
-        scan = self._scan
+    def _read(self, places: Sequence[Any]) -> Iterator[Frame]:
         with self._open() as file:
-            for row in np.asarray(rows).tolist():
-                file.seek(int(scan.offsets[row]))
-                raw = file.read(int(scan.lengths[row]))
-                number = int(scan.index.conformer[row])
-                yield parse_frame(raw, frame_name(number, self.path))
+            for place in places:
+                file.seek(place.offset)
+                raw = file.read(place.length)
+                yield parse_frame(raw, frame_name(place.number, self.path), self._given)
 
     @contextmanager
     def _open(self) -> Iterator[BinaryIO]:

@@ -1,4 +1,4 @@
-"""One frame of a file of ASE structures, and what its annotations mean."""
+"""One frame of a file of structures, and what its annotations mean."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
@@ -13,42 +13,47 @@ from mlffbench.core.errors import DataError
 from mlffbench.core.labels import Labels
 from mlffbench.core.split import Index, Rows
 from mlffbench.core.structures import Structures
-from mlffbench.core.units import energy_factor, force_factor, length_factor
 from mlffbench.datasets.files.records import (
     IndexBuilder,
     check_numbers,
     gather_structures,
-    lowest_multiplicity,
     stack_forces,
 )
-from mlffbench.datasets.molecules.smiles import formal_charge
+from mlffbench.datasets.molecules.smiles import check_composition, formal_charge
+from mlffbench.datasets.statements.charge_spin import ChargeSpin, read_charge_spin
+from mlffbench.datasets.statements.labels_of_file import Family
+from mlffbench.datasets.statements.stated_units import FrameUnits
 
-ENERGY_KEYS = ("REF_energy", "energy")
-FORCES_KEYS = ("REF_forces", "forces")
-_CHARGE_KEYS = ("total_charge", "charge")
-_SPIN_KEYS = ("total_spin", "spin")
-_LARGEST = 1000  # of any charge or multiplicity that is not a mistake
-_GROUP_KEYS = ("group", "mol_id", "molecule", "smiles")
+_GROUP_NAMES = ("group", "mol_id", "molecule")
+_SMILES_NAME = "smiles"
 
 
-class FrameUnits(NamedTuple):
-    """Units of a file; forces are energy over length unless their unit is given."""
+class Header(NamedTuple):
+    """What an index needs of one frame.
 
-    energy: str
-    length: str
-    forces: str | None = None
+    Attributes:
+        where: ``"frame 3 of train.xyz"``, for messages.
+        number: Number of the frame in the file; part of the structure's id.
+        place: Where the reader finds the frame again.
+        numbers: Shape (n_atoms,), atomic numbers.
+        facts: Everything the file says of the frame by name.
+        per_atom: What it says of charge and spin atom by atom.
+        periodic: Whether any direction is periodic.
+        energies: Names under which there are energies.
+        forces: Names under which there are forces.
+        geometry: Bytes that are equal for equal positions and cells.
+    """
 
-    def check(self) -> "FrameUnits":
-        """Return the units, both known.
-
-        Raises:
-            DataError: One is not a known unit.
-        """
-        energy_factor(self.energy)
-        length_factor(self.length)
-        if self.forces:
-            force_factor(self.forces)
-        return self
+    where: str
+    number: int
+    place: Any
+    numbers: NDArray[Any]
+    facts: Mapping[str, Any]
+    per_atom: Mapping[str, Any]
+    periodic: bool
+    energies: frozenset[str]
+    forces: frozenset[str]
+    geometry: bytes
 
 
 class Frame(NamedTuple):
@@ -62,6 +67,7 @@ class Frame(NamedTuple):
         pbc: Shape (3,), bool.
         energy: The energy, None where there is none.
         forces: Shape (n_atoms, 3), None where there are none.
+        units: Its units.
     """
 
     where: str
@@ -71,86 +77,67 @@ class Frame(NamedTuple):
     pbc: NDArray[np.bool_]
     energy: Any
     forces: Any
+    units: FrameUnits
 
 
-def add_frame(
-    builder: IndexBuilder,
-    key: str,
-    conformer: int,
-    numbers: NDArray[Any],
-    facts: Mapping[str, Any],
-    *,
-    periodic: bool,
-    where: str,
-) -> None:
-    """Add one frame to an index.
+def add_frame(builder: IndexBuilder, key: str, header: Header) -> ChargeSpin:
+    """Add one frame to an index, and return its charge and spin.
+
+    The molecule key is ``group``, ``mol_id`` or ``molecule``, else the SMILES, else the
+    Hill formula.
 
     Args:
         builder: The index under construction.
-        key: Name of the file; with the conformer it is the structure's id.
-        conformer: Number of the frame.
-        numbers: Shape (n_atoms,), atomic numbers.
-        facts: Everything the file says of the frame by name: charge (else that of the
-            SMILES, else 0), spin multiplicity 2S + 1, group, SMILES.
-        periodic: Whether any direction is periodic.
-        where: What to call the frame in messages.
+        key: Name of the file; with the number it is the structure's id.
+        header: The frame.
 
     Raises:
         DataError: A fact is not what it must be.
     """
-    numbers = check_numbers(numbers, where)
-    smiles = _text(facts, ("smiles",))
-    charge = _integer(facts, _CHARGE_KEYS, where)
-    if charge is None:
-        charge = _charge_of(smiles, where)
-    lowest = lowest_multiplicity(numbers, charge)
-    multiplicity = _integer(facts, _SPIN_KEYS, where)
-    if multiplicity is not None and not periodic and (multiplicity - lowest) % 2:
-        msg = f"{where} has spin {multiplicity}, impossible for {numbers.sum() - charge} "
-        raise DataError(msg + "electrons; expected the multiplicity 2S + 1: correct it")
-    if multiplicity is not None and multiplicity < 1:
-        msg = f"{where} has spin {multiplicity}; expected the multiplicity 2S + 1 ≥ 1"
-        raise DataError(msg)
+    numbers = check_numbers(header.numbers, header.where)
+    smiles = smiles_of(header.facts)
+    smiles_charge = _charge_of(smiles, header.where) if smiles else None
+    if smiles:
+        check_composition(smiles, numbers.tolist(), header.where)
+    found = read_charge_spin(
+        header.facts,
+        header.per_atom,
+        numbers=numbers,
+        smiles_charge=smiles_charge,
+        periodic=header.periodic,
+        where=header.where,
+    )
     builder.add(
         key,
         numbers,
-        np.array([conformer], dtype=np.int64),
-        group=_text(facts, _GROUP_KEYS) or hill_formula(numbers),
-        charge=charge,
-        multiplicity=multiplicity,
+        np.array([header.number], dtype=np.int64),
+        group=_text(header.facts, _GROUP_NAMES) or smiles or hill_formula(numbers),
+        charge=found.charge,
+        multiplicity=found.multiplicity,
         smiles=smiles,
-        periodic=periodic,
+        periodic=header.periodic,
     )
+    return found
 
 
-def require_labels(*, energy: bool, forces: bool, where: str) -> None:
-    """Check that a frame has both labels.
-
-    Raises:
-        DataError: It has not; the message says how they are to be called.
-    """
-    if energy and forces:
-        return
-    what, keys = ("energy", ENERGY_KEYS) if forces else ("forces", FORCES_KEYS)
-    msg = f"{where} has no {what}; expected {keys[0]!r} or {keys[1]!r}: label it "
-    raise DataError(msg + f"({keys[0]}) or remove it")
+def is_lone_atom(numbers: NDArray[Any], *, periodic: bool) -> bool:
+    """Return whether a frame is an isolated atom, on which no force acts."""
+    return len(numbers) == 1 and not periodic
 
 
-def frames_to_structures(
-    index: Index, rows: Rows, frames: Iterable[Frame], units: FrameUnits
-) -> Structures:
+def frames_to_structures(index: Index, rows: Rows, frames: Iterable[Frame]) -> Structures:
     """Return frames as one batch, float64; a frame that is not periodic has no cell.
 
     Raises:
         DataError: A position is not finite, or a periodic frame has no cell.
     """
-    length = length_factor(units.length)
     positions, numbers, cells, pbc = [], [], [], []
     for frame in frames:
         periodic = bool(frame.pbc.any())
         if periodic and not _spans(frame.cell[frame.pbc]):
             msg = f"{frame.where} is periodic, but not along a lattice vector; expected "
             raise DataError(msg + "a Lattice, or pbc = F F F for a molecule")
+        length = frame.units.factors[0]
         positions.append(frame.positions * length)
         numbers.append(check_numbers(frame.numbers, frame.where))
         cells.append(frame.cell * length * periodic)
@@ -165,7 +152,7 @@ def frames_to_structures(
     )
 
 
-def frames_to_labels(frames: Iterable[Frame], units: FrameUnits, source: str) -> Labels:
+def frames_to_labels(frames: Iterable[Frame], source: str) -> Labels:
     """Return the labels of frames, float64; NaN where a frame has none.
 
     Raises:
@@ -178,27 +165,22 @@ def frames_to_labels(frames: Iterable[Frame], units: FrameUnits, source: str) ->
         n_atoms = len(frame.numbers)
         if frame.energy is None and frame.forces is None:
             failures[i] = "the file has no labels for it"
-        energies.append(_label(frame.energy, (), "energy", frame.where).item())
-        forces.append(_label(frame.forces, (n_atoms, 3), "forces", frame.where))
-    energy = energy_factor(units.energy)
-    per_length = energy / length_factor(units.length)
-    if units.forces:
-        per_length = force_factor(units.forces)
+        _, energy, force = frame.units.factors
+        energies.append(_label(frame.energy, (), "energy", frame.where).item() * energy)
+        forces.append(_label(frame.forces, (n_atoms, 3), "forces", frame.where) * force)
     return Labels(
-        energy=torch.tensor(energies, dtype=torch.float64) * energy,
-        forces=stack_forces(forces) * per_length,
+        energy=torch.tensor(energies, dtype=torch.float64),
+        forces=stack_forces(forces),
         source=source,
         failures=failures,
     )
 
 
-def first_of(names: Sequence[str], *places: Mapping[str, Any]) -> Any:
-    """Return the first value found under any of the names, names before places."""
-    for name in names:
-        for place in places:
-            if name in place:
-                return place[name]
-    return None
+def labels_in(
+    family: Family, energies: Mapping[str, Any], forces: Mapping[str, Any]
+) -> tuple[Any, Any]:
+    """Return energy and forces of a family, None for what is not there."""
+    return energies.get(family.energy), forces.get(family.forces)
 
 
 def _label(
@@ -211,6 +193,8 @@ def _label(
     except (TypeError, ValueError) as error:
         msg = f"{where} has {name} that are no numbers: {str(value)[:60]!r}; correct them"
         raise DataError(msg) from error
+    if array.size == 1 and shape == ():
+        array = array.reshape(())
     if array.shape != shape:
         msg = f"{where} has {name} of shape {array.shape}; expected {shape}: correct them"
         raise DataError(msg)
@@ -220,24 +204,15 @@ def _label(
     return array
 
 
-def _integer(facts: Mapping[str, Any], names: Sequence[str], where: str) -> int | None:
-    value = first_of(names, facts)
-    if value is None:
-        return None
-    try:
-        number = float(value)
-    except (TypeError, ValueError):
-        number = np.nan
-    if isinstance(value, bool) or not number.is_integer() or abs(number) > _LARGEST:
-        name = next(name for name in names if name in facts)
-        msg = f"{where} has {name} = {str(value)[:40]!r}; expected a whole number"
-        raise DataError(msg)
-    return int(number)
+def smiles_of(facts: Mapping[str, Any]) -> str:
+    """Return the SMILES of a frame, whatever the capitals of its name; empty if none."""
+    return _text(facts, (_SMILES_NAME, "mapped_smiles", "canonical_smiles"))
 
 
 def _text(facts: Mapping[str, Any], names: Sequence[str]) -> str:
     """Return the first of some facts as text; ASE reads the SMILES of HF, F, as False."""
-    value = first_of(names, facts)
+    by_name = {name.lower(): value for name, value in facts.items()}
+    value = next((by_name[name] for name in names if name in by_name), None)
     if isinstance(value, bool | np.bool_):
         return "T" if value else "F"
     return str(value) if isinstance(value, str | int | float | np.number) else ""

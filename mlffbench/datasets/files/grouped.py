@@ -24,10 +24,10 @@ from mlffbench.datasets.files.records import (
     IndexBuilder,
     check_numbers,
     gather_structures,
-    lowest_multiplicity,
     stack_forces,
 )
 from mlffbench.datasets.files.walk import Piece
+from mlffbench.datasets.statements.charge_spin import lowest_multiplicity
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -334,6 +334,7 @@ def _first(group: Hdf5Group, names: Sequence[str]) -> Hdf5Dataset:
 
 
 def _charge(group: Hdf5Group, layout: Layout) -> int:
+    """Return the total charge that a group states, 0 where its layout has none."""
     if not layout.charge or not group.has(layout.charge):
         return 0
     values = np.unique(group.dataset(layout.charge).numbers())

@@ -68,6 +68,19 @@ class Hdf5Dataset:
         """
         return self._checked(h5s.ALL, h5s.ALL, self.shape)
 
+    def flags(self) -> NDArray[Any]:
+        """Return all of it, numbers or true and false.
+
+        Raises:
+            DataError: It cannot be read, or holds something else.
+        """
+        with _in_one_sentence(self.where):
+            if self.handle.dtype.kind != "b" or not self.handle.shape:
+                return self.numbers()
+            value = np.empty(self.handle.shape, np.bool_)
+            self.handle.read(h5s.ALL, h5s.ALL, value)
+            return value
+
     def slice(self, start: int, stop: int) -> NDArray[Any]:
         """Return the entries ``start`` to ``stop`` of its first axis, as numbers.
 
@@ -95,6 +108,27 @@ class Hdf5Dataset:
             value = np.empty(self.handle.shape, dtype)
             self.handle.read(h5s.ALL, h5s.ALL, value)
             return _as_text(value)
+
+    def words(self) -> list[str]:
+        """Return all entries as text.
+
+        Raises:
+            DataError: They cannot be read, or are not text.
+        """
+        with _in_one_sentence(self.where):
+            dtype = self.handle.dtype
+            if dtype.kind not in "SO":
+                msg = f"{self.where} holds {dtype}; expected text"
+                raise DataError(msg)
+            value = np.empty(self.handle.shape, dtype)
+            self.handle.read(h5s.ALL, h5s.ALL, value)
+            return [_as_text(np.asarray([entry])) for entry in value.reshape(-1)]
+
+    @property
+    def holds_text(self) -> bool:
+        """Whether its entries are text."""
+        with _in_one_sentence(self.where):
+            return self.handle.dtype.kind in "SO"
 
     def _checked(self, memory: Any, file: Any, shape: tuple[int, ...]) -> NDArray[Any]:
         with _in_one_sentence(self.where):
@@ -144,6 +178,16 @@ class Hdf5Group:
         with _in_one_sentence(self.where):
             return name.encode() in self.handle
 
+    def inner(self, name: str) -> "Hdf5Group":
+        """Return a group in the group.
+
+        Raises:
+            DataError: It is not a group, or cannot be opened.
+        """
+        where = f"{self.where}, group {name!r}"
+        with _in_one_sentence(where):
+            return Hdf5Group(where, h5g.open(self.handle, name.encode()))
+
     def names(self) -> list[str]:
         """Return the names of its members, in the file's own (alphabetical) order."""
         with _in_one_sentence(self.where):
@@ -179,6 +223,11 @@ class Hdf5File:
             if name not in self.handle.attrs:
                 return None
             return _as_text(np.asarray(self.handle.attrs[name]))
+
+    def is_group(self, name: str) -> bool:
+        """Return whether there is a group of that name; what is broken is none."""
+        with _in_one_sentence(f"{self.path}"):
+            return self.handle.get(name, getclass=True) is h5py.Group
 
     def group(self, name: str) -> Hdf5Group:
         """Return a group of the top level.

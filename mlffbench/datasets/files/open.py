@@ -2,22 +2,37 @@
 
 import itertools
 import zipfile
-from collections.abc import Callable
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from mlffbench.core.errors import DataError
 from mlffbench.core.split import Source
 from mlffbench.datasets.files.asedb import AseDatabase
+from mlffbench.datasets.files.atom_table import AtomTable
 from mlffbench.datasets.files.described import read_description
 from mlffbench.datasets.files.extxyz import ExtxyzFile
 from mlffbench.datasets.files.grouped import ANI_1X, MODELFORGE, TRANSITION1X, GroupedFile
 from mlffbench.datasets.files.hdf5 import Hdf5File, Hdf5Group, open_hdf5
+from mlffbench.datasets.files.hdf5_frames import (
+    FRAME_LAYOUTS,
+    Hdf5Frames,
+    frame_layout_of,
+)
 from mlffbench.datasets.files.npz import NpzFile
 from mlffbench.datasets.files.paths import require_file
 from mlffbench.datasets.files.spice_layout import SpiceFile, SpiceUnits
 
-Kind = Literal["spice", "ani-1x", "transition1x", "modelforge", "npz", "xyz", "db"]
+Kind = Literal[
+    "spice",
+    "ani-1x",
+    "transition1x",
+    "modelforge",
+    "hdf5-frames",
+    "npz",
+    "xyz",
+    "db",
+    "csv",
+]
 _HEAD = 4096
 _HDF5 = b"\x89HDF\r\n\x1a\n"
 _PACKED = {
@@ -26,6 +41,21 @@ _PACKED = {
     b"\xfd7zXZ": "xz",
     b"\x28\xb5\x2f\xfd": "zstandard",
 }
+_NAMES_SHOWN = 10
+_CONVERT = (
+    "or write extended XYZ: atoms.info['REF_energy'] = e; atoms.arrays['REF_forces'] = f;"
+    " ase.io.write('data.xyz', frames)"
+)
+_CONVERTED = {
+    b"- of UlmASE-Trajectory": ("an ASE trajectory", "ase convert {} data.extxyz"),
+    b"\xde\xc0\xef\xbe": ("an LMDB", "ase convert {} data.extxyz, with fairchem-core"),
+    b"PAR1": (
+        "a parquet table",
+        "pandas.read_parquet(…).to_csv('data.csv'), columns stated",
+    ),
+}
+"""First bytes -> what a file is and the line that makes it one that is read."""
+_LMDB_MAGIC_AT = 16
 _GROUPS_LOOKED_AT = 5
 """A group may lack a field; the layout is that of any of the first few."""
 
@@ -64,8 +94,12 @@ def _refuse(path: Path, head: bytes) -> None:
         raise DataError(msg + "the file; delete it and download it again")
     for magic, name in _PACKED.items():
         if head.startswith(magic):
-            msg = f"{path} is packed ({name}); unpack it first, or let `mlffbench "
-            raise DataError(msg + "download … --from` do it")
+            msg = f"{path} is packed ({name}); unpack it first ({name} -dk {path.name}), "
+            raise DataError(msg + "or let `mlffbench download … --from` do it")
+    for magic, (what, line) in _CONVERTED.items():
+        if head.startswith(magic) or head[_LMDB_MAGIC_AT:].startswith(magic):
+            msg = f"{path} is {what}, which is not read; read are {_read()}; convert it: "
+            raise DataError(msg + line.format(path.name))
 
 
 def _zip_content(path: Path) -> Kind | None:
@@ -81,9 +115,10 @@ def _zip_content(path: Path) -> Kind | None:
 
 
 def _hdf5_layout(path: Path) -> Kind:
-    """Return the layout of an HDF5 file; SPICE's where none is recognised.
+    """Return the layout of an HDF5 file.
 
-    The reader of the SPICE layout then says what is missing.
+    Raises:
+        DataError: None is recognised; the message lists what is read.
     """
     with open_hdf5(path) as file:
         if file.has("data") and not file.group("data").has("atomic_numbers"):
@@ -94,11 +129,23 @@ def _hdf5_layout(path: Path) -> Kind:
                 continue
             if group.has("conformations"):
                 return "spice"
-            if group.has("wb97x_dz.energy") or group.has("coordinates"):
+            if group.has("wb97x_dz.energy") or _has_both(group):
                 return "ani-1x"
             if group.has("n_configs"):
                 return "modelforge"
-    return "spice"
+        if frame_layout_of(file) is not None:
+            return "hdf5-frames"
+        first = next((n for n in file.names() if file.is_group(n)), None)
+        names = file.group(first).names() if first else file.names()
+    there = ", ".join(names[:_NAMES_SHOWN]) or "nothing"
+    layouts = ", ".join(layout.name for layout in FRAME_LAYOUTS)
+    msg = f"{path} is HDF5 of a layout that is not known (its first group has: {there}); "
+    msg += f"read are SPICE, ANI-1x, Transition1x, modelforge, {layouts}; {_CONVERT}"
+    raise DataError(msg)
+
+
+def _has_both(group: Hdf5Group) -> bool:
+    return group.has("atomic_numbers") and group.has("coordinates")
 
 
 def _group(file: Hdf5File, name: str) -> Hdf5Group | None:
@@ -108,13 +155,19 @@ def _group(file: Hdf5File, name: str) -> Hdf5Group | None:
         return None
 
 
+def _read() -> str:
+    return ", ".join(f"{name} ({what})" for name, what in SUFFIXES.items())
+
+
 SUFFIXES = {
-    ".hdf5": "the released SPICE layout",
-    ".h5": "the released SPICE layout",
+    ".hdf5": "SPICE, ANI, AIMNet, QM7-X, TorchMD-NET, MACE and others",
+    ".h5": "the same",
     ".xyz": "extended XYZ",
     ".extxyz": "extended XYZ",
     ".db": "an ASE database",
+    ".json": "an ASE database",
     ".npz": "NumPy arrays of MD17, rMD17 or MD22",
+    ".csv": "a table of atoms, its columns and units stated in a description",
 }
 """Suffix -> what such a file holds where its content does not say."""
 _BY_SUFFIX = {
@@ -123,7 +176,9 @@ _BY_SUFFIX = {
     ".xyz": "xyz",
     ".extxyz": "xyz",
     ".db": "db",
+    ".json": "db",
     ".npz": "npz",
+    ".csv": "csv",
 }
 _GROUPED = {"ani-1x": ANI_1X, "transition1x": TRANSITION1X, "modelforge": MODELFORGE}
 DESCRIPTIONS = frozenset({".yaml", ".yml"})
@@ -142,15 +197,16 @@ def open_source(
 ) -> Source:
     """Return the source of a file; no structure of it is read yet.
 
-    The layout is recognised by content: HDF5 of SPICE, ANI-1x, Transition1x or
-    modelforge; npz of MD17, rMD17 or MD22; extended XYZ; ASE databases. A ``.yaml`` file
-    describes a data file (`mlffbench.datasets.files.described.Described`).
+    The layout is recognised by content: HDF5 of SPICE, ANI-1x, Transition1x, modelforge
+    and the tools of `hdf5_frames`; npz of MD17, rMD17 or MD22; extended XYZ; ASE
+    databases. A ``.yaml`` file describes a data file
+    (`mlffbench.datasets.files.described.Described`).
 
     Args:
         path: The file.
         level_of_theory: Of the labels; what the file or its layout says when left out.
-        energy_unit: Unit of the energies. Left out: SPICE and npz files must say, XYZ
-            files and databases are taken to be in eV.
+        energy_unit: Unit of the energies. Left out: what the file says; SPICE and npz
+            files must say, XYZ files and databases that do not are taken to be in eV.
         length_unit: Unit of positions and cells, likewise; Å for the latter.
         forces_unit: Unit of the forces; energy over length when left out.
         layout: The layout, where its user knows better.
@@ -160,42 +216,42 @@ def open_source(
         DataError: The file is missing, a folder, of an unknown kind, or the unit unknown.
     """
     path = require_file(path)
+    columns = None
     if path.suffix.lower() in DESCRIPTIONS:
         described = read_description(path)
-        units = described.units
-        return open_source(
-            described.path,
-            level_of_theory=level_of_theory or described.level_of_theory,
-            energy_unit=units.energy if units else energy_unit,
-            length_unit=units.length if units else length_unit,
-            forces_unit=units.forces if units else forces_unit,
-            layout=described.layout,
-            forces_required=forces_required,
+        path, layout, columns = (
+            require_file(described.path),
+            described.layout,
+            described.columns,
         )
+        level_of_theory = level_of_theory or described.level_of_theory
+        if described.units:
+            energy_unit, length_unit, forces_unit = described.units.in_order
     kind = layout or recognise(path) or _BY_SUFFIX.get(path.suffix.lower())
     if kind is None:
-        known = ", ".join(f"{name} ({what})" for name, what in SUFFIXES.items())
-        msg = f"{path} has the suffix {path.suffix!r}, but no reader is for it, nor is "
-        raise DataError(msg + "its content recognised; known: " + known)
+        msg = (
+            f"{path} has the suffix {path.suffix!r}, but no reader is for it, nor is its "
+        )
+        raise DataError(msg + f"content recognised; read are {_read()}; {_CONVERT}")
     if kind in {"spice", *_GROUPED}:
         return _open_hdf5(path, kind, level_of_theory, energy_unit, length_unit)
+    options: dict[str, Any] = {
+        "level_of_theory": level_of_theory,
+        "energy_unit": energy_unit,
+        "length_unit": length_unit,
+        "forces_unit": forces_unit,
+    }
     if kind == "npz":
-        return NpzFile(
-            path,
-            level_of_theory=level_of_theory,
-            energy_unit=energy_unit,
-            length_unit=length_unit,
-            forces_unit=forces_unit,
-        )
-    reader: Callable[..., Source] = AseDatabase if kind == "db" else ExtxyzFile
-    return reader(
-        path,
-        level_of_theory=level_of_theory,
-        energy_unit=energy_unit or "eV",
-        length_unit=length_unit or "angstrom",
-        forces_unit=forces_unit,
-        forces_required=forces_required,
-    )
+        return NpzFile(path, **options)
+    options["forces_required"] = forces_required
+    if kind == "hdf5-frames":
+        with open_hdf5(path) as file:
+            found = frame_layout_of(file)
+        if found is not None:
+            return Hdf5Frames(path, found, **options)
+    if kind == "csv":
+        return AtomTable(path, columns=columns, **options)
+    return (AseDatabase if kind == "db" else ExtxyzFile)(path, **options)
 
 
 def _open_hdf5(

@@ -11,6 +11,7 @@ from torch import Tensor
 from mlffbench.core.errors import DataError
 from mlffbench.core.split import Index, Rows
 from mlffbench.core.structures import Structures
+from mlffbench.datasets.statements.charge_spin import lowest_multiplicity
 
 NOT_STATED = "not stated"
 """Level of theory of a file that does not say and was not said."""
@@ -66,8 +67,8 @@ class IndexBuilder:
         self._facts.append((len(numbers), charge, multiplicity, periodic))
         self._conformers.append(conformers)
 
-    def build(self) -> Index:
-        """Return the index of everything added."""
+    def build(self, remarks: Sequence[str] = ()) -> Index:
+        """Return the index of everything added, with what there is to say of it."""
         facts = np.array(self._facts, dtype=np.int64).reshape(-1, 4)
         counts = [len(conformers) for conformers in self._conformers]
         none = np.zeros(0, dtype=np.int64)
@@ -83,17 +84,8 @@ class IndexBuilder:
             periodic=facts[:, 3].astype(bool),
             record=np.repeat(np.arange(len(counts), dtype=np.int64), counts),
             conformer=np.concatenate([none, *self._conformers]),
+            remarks=tuple(remarks),
         )
-
-
-def lowest_multiplicity(numbers: NDArray[np.int64], charge: int) -> int:
-    """Return 1 for an even number of electrons and 2 for an odd one.
-
-    Example:
-        >>> lowest_multiplicity(np.array([8, 1]), charge=0)  # the OH radical
-        2
-    """
-    return 1 + int(numbers.sum() - charge) % 2
 
 
 def check_numbers(numbers: NDArray[Any], where: str) -> NDArray[np.int64]:

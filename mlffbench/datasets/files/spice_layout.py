@@ -23,11 +23,11 @@ from mlffbench.datasets.files.records import (
     IndexBuilder,
     check_numbers,
     gather_structures,
-    lowest_multiplicity,
     stack_forces,
 )
 from mlffbench.datasets.files.walk import Piece
-from mlffbench.datasets.molecules.smiles import read_smiles
+from mlffbench.datasets.molecules.smiles import check_composition, formal_charge
+from mlffbench.datasets.statements.charge_spin import lowest_multiplicity
 
 _FACTORS = {"energy": energy_factor, "gradient": force_factor, "length": length_factor}
 _ZERO_OF_ENERGY = {"formation_energy": "energies minus isolated atoms"}
@@ -252,7 +252,7 @@ class SpiceFile:
             numbers=numbers,
             n_conformers=n_conformers,
             group=self._group_of(name) if self._group_of else name,
-            charge=_charge(smiles, len(numbers), group.where),
+            charge=_charge(smiles, numbers, group.where),
             smiles=smiles,
             subset=group.dataset("subset").text() if group.has("subset") else "",
             datasets=datasets,
@@ -303,16 +303,14 @@ def _numbers(group: Hdf5Group) -> NDArray[np.int64]:
     return check_numbers(dataset.numbers(), group.where)
 
 
-def _charge(smiles: str, n_atoms: int, where: str) -> int:
+def _charge(smiles: str, numbers: NDArray[np.int64], where: str) -> int:
     if not smiles:
         msg = f"{where} has an empty SMILES; expected a mapped one, to know the charge"
         raise DataError(msg)
     try:
-        facts = read_smiles(smiles)
+        charge = formal_charge(smiles)
     except DataError as error:
         msg = f"{where}: {error}"
         raise DataError(msg) from error
-    if facts.n_atoms is not None and facts.n_atoms != n_atoms:
-        msg = f"{where} has {n_atoms} atomic numbers, but its SMILES has {facts.n_atoms} "
-        raise DataError(msg + "atoms; expected the same molecule: correct the file")
-    return facts.charge
+    check_composition(smiles, numbers.tolist(), where)
+    return charge

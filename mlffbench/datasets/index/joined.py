@@ -56,6 +56,7 @@ class JoinedSource:
                 [i.record + start for i, start in zip(indexes, starts, strict=True)]
             ),
             conformer=numbers("conformer"),
+            remarks=words("remarks"),
         )
 
     @property

@@ -1,7 +1,9 @@
-"""What a SMILES says of charge and size, by the OpenSMILES grammar of bracket atoms."""
+"""What a SMILES says of charge and atoms, by the OpenSMILES grammar of bracket atoms."""
 
 import importlib.util
 import re
+from collections import Counter
+from collections.abc import Iterable
 from functools import lru_cache
 from typing import NamedTuple
 
@@ -79,6 +81,7 @@ _BRACKET = re.compile(
     re.ASCII,
 )
 _ORGANIC_ATOM = re.compile(r"[A-Za-z*]")
+_OUTSIDE = re.compile(r"Cl|Br|[BCNOPSFI]|[bcnops]|\*")
 
 
 class SmilesFacts(NamedTuple):
@@ -109,6 +112,9 @@ def read_smiles(smiles: str) -> SmilesFacts:
         >>> read_smiles("CC(=O)[O-]")
         SmilesFacts(charge=-1, n_atoms=None)
     """
+    if ">" in smiles:
+        msg = f"SMILES {smiles!r} is a reaction; expected that of one structure"
+        raise DataError(msg)
     charge = n_atoms = 0
     outside: list[str] = []
     position = 0
@@ -127,6 +133,78 @@ def read_smiles(smiles: str) -> SmilesFacts:
         msg = f"SMILES {smiles!r} closes a bracket that it never opened; correct it"
         raise DataError(msg)
     return SmilesFacts(charge, None if _ORGANIC_ATOM.search(rest) else n_atoms)
+
+
+def check_composition(smiles: str, numbers: Iterable[int], where: str) -> None:
+    """Check that a SMILES has the atoms of a structure, element by element.
+
+    Hydrogens that the SMILES leaves to the reader are counted by rdkit; without it only
+    the other elements are compared. A SMILES with an atom ``*``, or one that rdkit cannot
+    read, is not compared.
+
+    Args:
+        smiles: The SMILES.
+        numbers: Atomic numbers of the structure.
+        where: What to call the structure in messages.
+
+    Raises:
+        DataError: The atoms differ, or the SMILES cannot be read.
+    """
+    expected = Counter(SYMBOLS[number] for number in numbers)
+    found = _elements_of(smiles)
+    if found is None:
+        return
+    if "H" not in found:
+        expected.pop("H", None)
+    counts = {symbol: n for symbol, n in found.items() if n}
+    if counts != expected:
+        has, says = _formula(expected), _formula(counts)
+        msg = f"{where} has the atoms {has}, but its SMILES {smiles[:60]!r} has {says}; "
+        raise DataError(msg + "expected the same molecule: correct the file")
+
+
+@lru_cache(maxsize=10_000)
+def _elements_of(smiles: str) -> dict[str, int] | None:
+    """Return the atoms of a SMILES by element; no key H where they are not known."""
+    facts, counts, position = read_smiles(smiles), Counter[str](), 0
+    outside: list[str] = []
+    for match in _BRACKET.finditer(smiles):
+        counts[match["symbol"].capitalize()] += 1
+        counts["H"] += _count(match["hydrogens"])
+        outside.append(smiles[position : match.start()])
+        position = match.end()
+    found = _OUTSIDE.findall(" ".join([*outside, smiles[position:]]))
+    counts.update(symbol.capitalize() for symbol in found)
+    if "*" in counts:
+        return None
+    if facts.n_atoms is None:
+        hydrogens = _all_hydrogens(smiles)
+        if hydrogens is None and has_rdkit():
+            return None  # it is no SMILES, only looks like one
+        counts["H"] = hydrogens or 0
+        if hydrogens is None:
+            del counts["H"]
+    return dict(counts)
+
+
+def _all_hydrogens(smiles: str) -> int | None:
+    """Return the number of hydrogens, None where rdkit is missing or cannot read it."""
+    if not has_rdkit():
+        return None
+    from rdkit import Chem, rdBase
+
+    with rdBase.BlockLogs():
+        parameters = Chem.SmilesParserParams()
+        parameters.removeHs = False
+        molecule: Chem.Mol | None = Chem.MolFromSmiles(smiles, parameters)
+        if molecule is None:
+            return None
+        atoms = Chem.AddHs(molecule).GetAtoms()
+        return sum(atom.GetAtomicNum() == 1 for atom in atoms)
+
+
+def _formula(counts: Counter[str] | dict[str, int]) -> str:
+    return " ".join(f"{symbol}{counts[symbol]}" for symbol in sorted(counts))
 
 
 def formal_charge(smiles: str) -> int:

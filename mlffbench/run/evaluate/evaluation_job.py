@@ -75,7 +75,8 @@ def splits_of(splits: Sequence[Split], half: Half) -> list[Split]:
 def choose_rows(split: Split, limit: int | None, seed: int) -> Rows:
     """Return at most ``limit`` rows of a split, spread evenly over its molecules.
 
-    The same seed and limit give the same rows; a larger limit only adds rows.
+    The same seed and limit give the same rows; a larger limit only adds rows. Lone atoms
+    of train come last: nothing is aligned on them.
     """
     n_most = N_ALIGNMENT if split.role == "train" else None
     if limit is not None:
@@ -88,7 +89,9 @@ def choose_rows(split: Split, limit: int | None, seed: int) -> Rows:
     for position in generator.permutation(len(split.rows)):
         by_group[split.groups[position]].append(int(position))
     turn = {p: n for members in by_group.values() for n, p in enumerate(members)}
-    chosen = sorted(turn, key=turn.__getitem__)[:n_most]
+    n_atoms = split.source.index.n_atoms[split.source.index.record[split.rows]]
+    last = {p for p in turn if split.role == "train" and n_atoms[p] == 1}
+    chosen = sorted(turn, key=lambda p: (p in last, turn[p]))[:n_most]
     return split.rows[np.sort(np.asarray(chosen, dtype=np.int64))]
 
 

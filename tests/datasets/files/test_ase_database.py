@@ -17,7 +17,7 @@ from small_files import SEEDED
 
 from mlffbench.core.errors import DataError
 from mlffbench.core.split import Source
-from mlffbench.core.units import KCAL_PER_MOL
+from mlffbench.core.units import BOHR, KCAL_PER_MOL
 from mlffbench.datasets.files.asedb import AseDatabase
 
 
@@ -43,9 +43,9 @@ def path(tmp_path: Path, request: pytest.FixtureRequest) -> Path:
         database.write(labelled(molecule("CH4"), 2))
         database.write(labelled(molecule("OH"), 3), total_charge=-1, mol_id="hydroxide")
         database.write(labelled(bulk("Cu"), 4), total_spin=2)
-        plain = labelled(molecule("CH3OH"), 5)
-        forces = np.full((6, 3), 7.0)
-        database.write(plain, REF_energy=5.5, data={"REF_forces": forces, "smiles": "CO"})
+        plain, forces = molecule("CH3OH"), np.full((6, 3), 7.0)
+        plain.calc = SinglePointCalculator(plain, energy=5.5, forces=forces)
+        database.write(plain, data={"smiles": "CO"})
         del database[2]
     return path
 
@@ -83,6 +83,96 @@ def test_units_are_converted(path: Path) -> None:
     molar = AseDatabase(path, energy_unit="kcal/mol").labels(rows)
     plain = AseDatabase(path).labels(rows)
     assert torch.allclose(molar.forces, plain.forces * KCAL_PER_MOL, rtol=1e-12)
+
+
+@pytest.mark.parametrize("kind", ["db", "json"])
+def test_reference_labels_are_one_family(tmp_path: Path, kind: str) -> None:
+    path, forces = tmp_path / f"a.{kind}", np.full((3, 3), 7.0)
+    with ase.db.connect(path) as database:
+        database.write(
+            labelled(molecule("H2O"), 1), REF_energy=5.5, data={"REF_forces": forces}
+        )
+    labels = AseDatabase(path).labels(np.array([0]))
+    assert labels.energy.tolist() == [5.5]
+    assert (labels.forces == 7.0).all()
+    with ase.db.connect(path) as database:
+        database.write(labelled(molecule("H2O"), 2))
+    with pytest.raises(DataError, match=r"row 2 of .* has energy, but frames before it"):
+        read_everything(path)
+
+
+def test_labels_of_two_methods_are_refused(tmp_path: Path) -> None:
+    with ase.db.connect(tmp_path / "a.db") as database:
+        bare = labelled(molecule("H2O"), 1)
+        bare.calc.results.pop("energy")
+        database.write(bare, REF_energy=5.5)
+    with pytest.raises(DataError, match="labels of two families, REF_energy and forces"):
+        read_everything(tmp_path / "a.db")
+    with ase.db.connect(tmp_path / "b.db") as database:
+        database.write(labelled(molecule("H2O"), 1), data={"energy": 9.0})
+    with pytest.raises(DataError, match="two different energy, in its results"):
+        read_everything(tmp_path / "b.db")
+
+
+def charged(**where: object) -> Atoms:
+    """Return hydroxide, labelled; one of its atoms may carry the charge."""
+    atoms = Atoms("OH", [[0, 0, 0], [0, 0, 1]], **where)  # type: ignore[arg-type]
+    return labelled(atoms, 1)
+
+
+@pytest.mark.parametrize(
+    ("atoms", "pairs", "data", "expected"),
+    [
+        (charged(), {"charge": -1}, {}, (-1, 1)),
+        (charged(), {"charge": -1.0, "spin": 3}, {}, (-1, 3)),
+        (charged(), {"total_charge": -1}, {}, (-1, 1)),
+        (charged(), {}, {"charge": -1, "multiplicity": 1}, (-1, 1)),
+        (charged(), {}, {"Q": np.array([-1.0])}, (-1, 1)),
+        (charged(charges=[-0.7, -0.3]), {}, {}, (-1, 1)),
+        (charged(charges=[0, 0]), {"charge": -1}, {}, (-1, 1)),
+        (charged(magmoms=[1, 0]), {}, {}, (0, 2)),
+        (charged(magmoms=[1, 0]), {"charge": -1}, {}, (-1, 1)),
+    ],
+)
+def test_charge_and_spin_wherever_they_are(
+    tmp_path: Path, atoms: Atoms, pairs: dict, data: dict, expected: tuple[int, int]
+) -> None:
+    with ase.db.connect(tmp_path / "a.db") as database:
+        database.write(atoms, **pairs, data=data)
+    index = AseDatabase(tmp_path / "a.db").index
+    assert (index.charge.item(), index.multiplicity.item()) == expected
+
+
+def test_charges_that_disagree_are_refused(tmp_path: Path) -> None:
+    with ase.db.connect(tmp_path / "a.db") as database:
+        database.write(charged(charges=[-1, 0]), charge=1)
+    with pytest.raises(DataError, match="two things of its charge: charge is 1, the sum"):
+        read_everything(tmp_path / "a.db")
+
+
+@pytest.mark.parametrize("shape", [(), (1,)])
+def test_schnetpack_states_its_units(tmp_path: Path, shape: tuple[int, ...]) -> None:
+    path = tmp_path / "a.db"
+    with ase.db.connect(path) as database:
+        forces = np.full((3, 3), 2.0)
+        data = {"energy": np.full(shape, -3.0), "forces": forces}
+        database.write(molecule("H2O"), data=data)
+        database.metadata = {
+            "_property_unit_dict": {"energy": "kcal/mol", "forces": "kcal/mol/Bohr"},
+            "_distance_unit": "Bohr",
+        }
+    source, row = AseDatabase(path), np.array([0])
+    labels = source.labels(row)
+    assert labels.energy.item() == pytest.approx(-3 * KCAL_PER_MOL)
+    assert labels.forces[0, 0].item() == pytest.approx(2 * KCAL_PER_MOL / BOHR)
+    found = source.structures(row).positions.numpy()
+    np.testing.assert_allclose(found, molecule("H2O").positions * BOHR)
+    with pytest.raises(DataError, match="energy is in 'kcal/mol' by energy_unit, not in"):
+        read_everything_in(path, energy_unit="eV")
+
+
+def read_everything_in(path: Path, **units: str) -> None:
+    AseDatabase(path, **units).index  # noqa: B018 - reading is the point
 
 
 def test_rows_without_labels(tmp_path: Path) -> None:

@@ -121,14 +121,15 @@ def test_ref_keys_win_over_plain_ones(tmp_path: Path) -> None:
     [
         ("", 0, 2, "HO"),
         ("charge=-1", -1, 1, "HO"),
-        ("total_charge=1 charge=-1 spin=3", 1, 3, "HO"),
-        ("total_charge=-1.0 total_spin=1 spin=3", -1, 1, "HO"),
+        ("total_charge=1 spin=3", 1, 3, "HO"),
+        ("total_charge=-1.0 total_spin=1", -1, 1, "HO"),
         ('smiles="[O-:1][H:2]"', -1, 1, "[O-:1][H:2]"),
-        ('smiles="[O-:1][H:2]" charge=0', 0, 2, "[O-:1][H:2]"),
-        ("mol_id=7 smiles=F", 0, 2, "7"),
-        ("smiles=F", 0, 2, "F"),
+        ('smiles="[O-:1][H:2]" charge=-1', -1, 1, "[O-:1][H:2]"),
+        ("mol_id=7 smiles=[OH]", 0, 2, "7"),
+        ("mol_id=07 spin=2", 0, 2, "07"),
+        ("smiles=[OH-]", -1, 1, "[OH-]"),
         ("group=g molecule=m", 0, 2, "g"),
-        ("molecule=m smiles=O", 0, 2, "m"),
+        ("molecule=m SMILES=[OH]", 0, 2, "m"),
     ],
 )
 def test_charge_spin_and_group(

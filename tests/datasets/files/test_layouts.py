@@ -220,7 +220,7 @@ def test_a_fault_is_one_sentence(
 
 def test_units_that_contradict_the_file_are_refused(tmp_path: Path) -> None:
     path = write_npz(tmp_path / "a.npz", "md22")
-    with pytest.raises(DataError, match="is in 'kcal/mol', not in 'eV'"):
+    with pytest.raises(DataError, match="energy is in 'kcal/mol' by e_unit, not in 'eV'"):
         everything(open_source(path, energy_unit="eV", length_unit="angstrom"))
 
 

@@ -52,7 +52,8 @@ def test_hdf5_without_units_is_not_guessed(tmp_path: Path) -> None:
     [
         ("nothing.xyz", "nothing.xyz does not exist"),
         ("folder.xyz", "is a folder, not a file"),
-        ("data.csv", r"suffix '\.csv', but no reader.* \.hdf5 .* \.xyz .* \.db"),
+        ("data.csv", "a table whose columns and units nobody states"),
+        ("data.cif", r"suffix '\.cif', but no reader.* \.hdf5 .* \.xyz .* \.db"),
         ("data", "suffix ''"),
         ("nul\0l.xyz", "does not exist|not a usable path"),
         ("x" * 5000 + ".xyz", "does not exist|not a usable path"),
@@ -63,6 +64,7 @@ def test_what_cannot_be_opened_is_one_sentence(
 ) -> None:
     (tmp_path / "folder.xyz").mkdir()
     (tmp_path / "data.csv").touch()
+    (tmp_path / "data.cif").touch()
     (tmp_path / "data").touch()
     with pytest.raises(DataError, match=message):
         open_source(tmp_path / name)

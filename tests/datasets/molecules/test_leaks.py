@@ -38,18 +38,33 @@ def split_of(source: Source, role: Role, *, shares: str = "") -> Split:
     )
 
 
-def write_frames(path: Path, *comments: str, stretch: float = 1.0) -> ExtxyzFile:
+def write_frames(
+    path: Path, *comments: str, stretch: float = 1.0, symbols: str = "O H H"
+) -> ExtxyzFile:
     """Write water once per comment, each a little larger than the one before."""
-    text = ""
+    text, names = "", symbols.split()
+    more = np.random.default_rng(0).normal(scale=5, size=(len(names), 3))
+    shape = np.concatenate([BENT, more])[: len(names)]
     for i, comment in enumerate(comments):
-        rows = BENT * (stretch + 0.1 * i)
+        rows = shape * (stretch + 0.1 * i)
         lines = (
             f"{symbol} {x} {y} {z} 0 0 0\n"
-            for symbol, (x, y, z) in zip("OHH", rows.tolist(), strict=True)
+            for symbol, (x, y, z) in zip(names, rows.tolist(), strict=True)
         )
-        text += f"3\n{HEADER}{comment}\n{''.join(lines)}"
+        text += f"{len(names)}\n{HEADER}{comment}\n{''.join(lines)}"
     path.write_text(text)
     return ExtxyzFile(path)
+
+
+def atoms_of(smiles: str) -> str:
+    """Return the symbols of a SMILES, those of water where it is none."""
+    from rdkit import Chem, rdBase
+
+    with rdBase.BlockLogs():
+        molecule = Chem.MolFromSmiles(smiles)
+    if molecule is None:
+        return "O H H"
+    return " ".join(atom.GetSymbol() for atom in Chem.AddHs(molecule).GetAtoms())
 
 
 def renamed(file: h5py.File) -> None:
@@ -97,9 +112,13 @@ def test_a_copied_file_under_another_name(tmp_path: Path) -> None:
 )
 def test_spellings(tmp_path: Path, one: str, other: str, *, same: bool) -> None:
     pytest.importorskip("rdkit")
-    known = "charge=0 smiles"
-    train = write_frames(tmp_path / "a.xyz", f'{known}="{one}" group=a')
-    test = write_frames(tmp_path / "b.xyz", f'{known}="{other}" group=b', stretch=1.05)
+    train = write_frames(
+        tmp_path / "a.xyz", f'smiles="{one}" group=a', symbols=atoms_of(one)
+    )
+    comment = f'smiles="{other}" group=b'
+    test = write_frames(
+        tmp_path / "b.xyz", comment, stretch=1.05, symbols=atoms_of(other)
+    )
     pair = [split_of(train, "train"), split_of(test, "id_test")]
     if not same:
         return check_leaks(pair)
@@ -127,8 +146,9 @@ def test_without_rdkit_names_are_compared(
 
 
 def test_clean_files_pass(tmp_path: Path) -> None:
+    pytest.importorskip("rdkit")
     train = SpiceFile(write_spice(tmp_path / "a.hdf5"))
-    other = write_frames(tmp_path / "b.xyz", "smiles=CC", "smiles=CCC")
+    other = write_frames(tmp_path / "b.xyz", "smiles=CC", symbols=atoms_of("CC"))
     check_leaks([split_of(train, "train"), split_of(other, "ood_val")])
     again = SpiceFile(write_spice(tmp_path / "c.hdf5", seed=1))
     check_leaks([split_of(train, "train"), split_of(again, "id_val", shares="hotter")])

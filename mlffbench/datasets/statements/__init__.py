@@ -1,0 +1,1 @@
+"""What files say of their structures: charge, spin, units, labels, cells, names."""
