@@ -50,9 +50,9 @@ class Columns(BaseModel):
     @property
     def names(self) -> tuple[str, ...]:
         """Every column that is named."""
-        single = (self.structure, self.element, self.energy, self.charge)
-        single += (self.multiplicity, self.molecule)
-        return (*self.positions, *(self.forces or ()), *(name for name in single if name))
+        needed = (self.structure, self.element, *self.positions)
+        single = (self.energy, self.charge, self.multiplicity, self.molecule)
+        return (*needed, *(self.forces or ()), *(name for name in single if name))
 
 
 class AtomTable(FrameFile):

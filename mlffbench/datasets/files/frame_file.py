@@ -1,9 +1,10 @@
 """The scaffold of every reader that goes frame by frame."""
 
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
@@ -31,7 +32,8 @@ from mlffbench.datasets.statements.labels_of_file import (
 from mlffbench.datasets.statements.stated_units import GivenUnits
 
 
-class Scan(NamedTuple):
+@dataclass(frozen=True, slots=True, eq=False)
+class Scan:
     """What one pass over a file finds: its index, and where each frame is."""
 
     index: Index

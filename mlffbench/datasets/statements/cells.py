@@ -77,7 +77,8 @@ def cells_in(arrays: Mapping[str, NDArray[Any]], n_frames: int, path: Path) -> C
             msg += "columns for sGDML; expected an array 'cell', whose rows they are"
             raise DataError(msg + ": rename it")
         vectors = np.swapaxes(vectors, 1, 2)
-    pbc = np.repeat(vectors.any(axis=(1, 2))[:, None], 3, axis=1)
+    there_is = np.asarray(vectors.any(axis=(1, 2)))
+    pbc = np.repeat(there_is[:, None], 3, axis=1)
     if "pbc" in by_word:
         stated = np.asarray(arrays[by_word["pbc"]], dtype=bool)
         n_cells = max(len(vectors), stated.size // 3)
