@@ -5,7 +5,7 @@ import re
 from collections import Counter
 from collections.abc import Iterable
 from functools import lru_cache
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from mlffbench.core.card import SYMBOLS
 from mlffbench.core.errors import DataError, MissingExtraError
@@ -194,7 +194,7 @@ def _all_hydrogens(smiles: str) -> int | None:
     from rdkit import Chem, rdBase
 
     with rdBase.BlockLogs():
-        parameters = Chem.SmilesParserParams()
+        parameters: Any = Chem.SmilesParserParams()
         parameters.removeHs = False
         molecule: Chem.Mol | None = Chem.MolFromSmiles(smiles, parameters)
         if molecule is None:
