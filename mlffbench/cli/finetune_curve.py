@@ -8,7 +8,7 @@ import typer
 
 from mlffbench.cli.shared.asked import Asked, Kept, checked_values, spread
 from mlffbench.cli.shared.console import make_console, print_table, resumable
-from mlffbench.cli.shared.endings import end, tell_where
+from mlffbench.cli.shared.endings import end, tell_left_out, tell_where
 from mlffbench.cli.shared.options import Units
 from mlffbench.cli.shared.progress import TUNINGS, ProgressBar
 from mlffbench.core.errors import BenchError
@@ -123,8 +123,9 @@ def finetune_curve(
         done = run_campaign(resolve(request), progress)
     for folder in done.folders:
         _score_and_print(console, folder, kept.units)
+    tell_left_out(console, done.notes)
     tell_where(console, done.folders)
-    end(console, done.notes, done.faults)
+    end(done.faults)
 
 
 def _numbers(text: str) -> tuple[int, ...]:

@@ -8,7 +8,7 @@ import typer
 
 from mlffbench.cli.shared.asked import Asked, Kept, checked_values, spread
 from mlffbench.cli.shared.console import make_console, print_table, resumable
-from mlffbench.cli.shared.endings import end, tell_where
+from mlffbench.cli.shared.endings import end, tell_left_out, tell_where
 from mlffbench.cli.shared.options import BatchAtomsOption, Units
 from mlffbench.cli.shared.progress import STEPS, ProgressBar
 from mlffbench.core.errors import BenchError
@@ -174,8 +174,9 @@ def simulate(
             _warn(warning)
         done = run_campaign(campaign, progress)
     faults = [*done.faults, *_score_and_print(console, done.folders, kept.units)]
+    tell_left_out(console, done.notes)
     tell_where(console, done.folders)
-    end(console, done.notes, faults)
+    end(faults)
 
 
 def _preset(name: str, changes: Changes) -> "Preset":
