@@ -13,7 +13,7 @@ from mlffbench.cli.shared.console import (
     print_warnings,
     resumable,
 )
-from mlffbench.cli.shared.endings import end, tell_where
+from mlffbench.cli.shared.endings import end, tell_left_out, tell_where
 from mlffbench.cli.shared.options import Units
 from mlffbench.cli.shared.progress import TUNINGS, ProgressBar
 from mlffbench.core.errors import BenchError
@@ -130,8 +130,9 @@ def finetune_curve(
         done = run_campaign(campaign, progress)
     for folder in done.folders:
         _score_and_print(console, folder, kept.units)
+    tell_left_out(console, done.notes)
     tell_where(console, done.folders)
-    end(console, done.notes, done.faults)
+    end(done.faults)
 
 
 def _numbers(text: str) -> tuple[int, ...]:

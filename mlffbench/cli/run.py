@@ -9,7 +9,7 @@ from mlffbench.cli.report import leave_report
 from mlffbench.cli.score import score_and_print
 from mlffbench.cli.shared.asked import Asked, Kept, Share, spread
 from mlffbench.cli.shared.console import make_console, print_warnings, resumable
-from mlffbench.cli.shared.endings import end, tell_where
+from mlffbench.cli.shared.endings import end, tell_left_out, tell_where
 from mlffbench.cli.shared.progress import ProgressBar
 
 
@@ -41,8 +41,9 @@ def run(
         return
     with resumable(), ProgressBar(console) as progress:
         done = run_campaign(campaign, progress)
+    tell_left_out(console, done.notes)
     faults = [*done.faults, *score_and_print(console, done.folders, kept.units)]
     tell_where(console, done.folders)
     if done.folders:
         leave_report(console, kept.out, done.folders)
-    end(console, done.notes, faults)
+    end(faults)

@@ -26,7 +26,7 @@ def score(
     from mlffbench.run.folder import find_runs
 
     console = make_console()
-    end(console, [], score_and_print(console, find_runs(runs or [RUNS]), units))
+    end(score_and_print(console, find_runs(runs or [RUNS]), units))
 
 
 def score_and_print(

@@ -13,7 +13,7 @@ from mlffbench.cli.shared.console import (
     print_warnings,
     resumable,
 )
-from mlffbench.cli.shared.endings import end, tell_where
+from mlffbench.cli.shared.endings import end, tell_left_out, tell_where
 from mlffbench.cli.shared.options import BatchAtomsOption, Units
 from mlffbench.cli.shared.progress import STEPS, ProgressBar
 from mlffbench.core.errors import BenchError
@@ -178,8 +178,9 @@ def simulate(
         print_warnings(campaign.warnings)
         done = run_campaign(campaign, progress)
     faults = [*done.faults, *_score_and_print(console, done.folders, kept.units)]
+    tell_left_out(console, done.notes)
     tell_where(console, done.folders)
-    end(console, done.notes, faults)
+    end(faults)
 
 
 def _preset(name: str, changes: Changes) -> "Preset":

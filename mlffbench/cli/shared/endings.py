@@ -23,14 +23,18 @@ def tell_where(console: Console, folders: "Sequence[RunFolder]") -> None:
     console.print(f"wrote {what}{where}", markup=False, soft_wrap=True)
 
 
-def end(console: Console, notes: Sequence[str], faults: Sequence[str]) -> None:
-    """Print what was left out and what failed; exit with 1 where something did.
+def tell_left_out(console: Console, notes: Sequence[str]) -> None:
+    """Print what was left out, and why."""
+    for note in notes:
+        console.print(f"left out: {note}", style="dim", markup=False)
+
+
+def end(faults: Sequence[str]) -> None:
+    """Print what failed; exit with 1 where something did.
 
     Raises:
         Exit: There are faults.
     """
-    for note in notes:
-        console.print(f"left out: {note}", style="dim", markup=False, soft_wrap=True)
     for fault in faults:
         print_error(fault)
     if faults:
