@@ -7,8 +7,8 @@ from typing import cast
 import numpy as np
 
 from mlffbench.core.record import MetricValue, Record
-from mlffbench.metrics.bootstrap import paired
 from mlffbench.metrics.catalog import METRICS
+from mlffbench.metrics.estimates import paired
 from mlffbench.metrics.metric_card import MetricCard
 from mlffbench.metrics.molecules import Molecules
 from mlffbench.metrics.samples import Samples

@@ -14,7 +14,7 @@ from mlffbench.core.errors import StoreError
 from mlffbench.core.files import write_atomic
 from mlffbench.core.record import Comparison, Counts, MetricValue, Record
 from mlffbench.dynamics.survival import Survival, kaplan_meier
-from mlffbench.metrics.bootstrap import estimate, paired, worst_group
+from mlffbench.metrics.estimates import estimate, paired, worst_group
 from mlffbench.metrics.interval import TAIL
 from mlffbench.metrics.metric_card import MetricCard
 from mlffbench.metrics.molecules import Molecules
@@ -143,7 +143,7 @@ def _record(
     known = {} if baseline is None else _reads(baseline, job)
     for name, read in _reads(rows, job).items():
         samples = _samples(read.values)
-        value = estimate(samples, molecules, card=read.card, seed=job["seed"])
+        value = estimate(samples, molecules, card=read.card)
         if value is not None:
             metrics[name] = _honest(name, value, read.card)
         if name in PAIRED and name in known:
@@ -152,7 +152,6 @@ def _record(
                 _samples(known[name].values),
                 molecules,
                 card=read.card,
-                seed=job["seed"],
             )
             if comparison is not None and not _bounded(name, read, known[name]):
                 compared[name] = comparison
@@ -234,8 +233,8 @@ def _reads(rows: pd.DataFrame, job: Mapping[str, Any]) -> dict[str, _Read]:
 def _honest(name: str, value: MetricValue, card: MetricCard) -> MetricValue:
     """Return a number with an interval that does not collapse where all are alike.
 
-    Where every trajectory lives, or none does, molecules drawn with replacement are all
-    alike too, and a bootstrap has no width. The share then gets the interval of Clopper
+    Where every trajectory lives, or none does, molecules are all alike, and an interval
+    from their spread has no width. The share then gets the interval of Clopper
     and Pearson over molecules, and a stable time that is the whole horizon gets none: it
     is a lower bound.
     """
