@@ -385,8 +385,13 @@ def _why_open(pair: _Pair, centre: float, reach: float, card: MetricCard) -> str
     power = 0.5 if card.reduce == "root-mean" else 1.0
     low, high = (math.exp(power * end) for end in (centre - reach, centre + reach))
     if low < 1 / APART and high > APART:
-        return f"it may be ×{low:.2g} as well as ×{high:.2g}"
+        return f"it may be ×{_two(low)} as well as ×{_two(high)}"
     return ""
+
+
+def _two(factor: float) -> str:
+    """Return two significant digits without an exponent."""
+    return np.format_float_positional(float(f"{factor:.2g}"), trim="-")
 
 
 def _heaviest(keys: tuple[str, ...], sums: Floats) -> Decisive | None:

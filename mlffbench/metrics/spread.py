@@ -17,7 +17,7 @@ readings of the same two numbers and cannot contradict each other, and the inter
 difference covers exactly the values that the same pairs of means reach.
 
 ``docs/methods.md`` has the coverage, ``docs/coverage.py`` the simulation behind it. All
-functions take arrays (..., n_molecules, 2) of Σ w·v and Σ w and work on the last two axes.
+functions take arrays (..., n_molecules, 2) of Σ w·v and Σ w, and work on these two axes.
 """
 
 from typing import NamedTuple
@@ -35,7 +35,7 @@ FEWEST = 5
 """Molecules below which no interval is given: none was found that covers."""
 SKEW = 0.75
 """Weight of S⁴ in the variance of the logarithm of a mean; ½ for a lognormal's own."""
-_LEAST = 1e-3
+_LEAST = 0.02
 """Share of the mean below which an error counts as this share: there is no log 0."""
 _ANGLES = np.linspace(0.0, 2 * np.pi, 721)[:-1]
 """Directions in which the edge of a joint region is searched; 0 and π are its ends."""
