@@ -480,20 +480,24 @@ def _disagree(one: Ends, two: Ends) -> int:
     return int((sides[0] != sides[1]).sum())
 
 
+PARTS: dict[str, Callable[[int], list[Iterator[str]]]] = {
+    "methods": lambda n: [methods_table(n)],
+    "coverage": lambda n: [coverage_table(what, n) for what in COLUMNS],
+    "verdicts": lambda n: [verdict_table(n), iter([contradictions(min(n, 200))])],
+}
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--sets", type=int, default=1000, help="sets per cell")
-    n_sets = parser.parse_args().sets
-    print(f"{n_sets} sets per cell, fewest molecules {FEWEST}\n")
-    for lines in (
-        methods_table(n_sets),
-        *(coverage_table(what, n_sets) for what in COLUMNS),
-        verdict_table(n_sets),
-    ):
-        for line in lines:
-            print(line, flush=True)
-        print()
-    print(contradictions(min(n_sets, 200)))
+    parser.add_argument("--part", choices=PARTS, help="one part; all if left out")
+    given = parser.parse_args()
+    print(f"{given.sets} sets per cell, fewest molecules {FEWEST}\n")
+    for part in [given.part] if given.part else PARTS:
+        for lines in PARTS[part](given.sets):
+            for line in lines:
+                print(line, flush=True)
+            print(flush=True)
 
 
 if __name__ == "__main__":

@@ -12,7 +12,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from mlffbench.core.record import Comparison, MetricValue, Verdict
+from mlffbench.core.record import Comparison, MetricValue
 from mlffbench.metrics.metric_card import MetricCard
 from mlffbench.metrics.molecules import Molecules, Totals, sum_molecules
 from mlffbench.metrics.samples import Samples
@@ -25,14 +25,11 @@ from mlffbench.metrics.spread import (
     spread_of_mean,
     spread_of_pair,
 )
+from mlffbench.metrics.verdict import HALF, Decisive, heaviest, judge
 
 Floats = NDArray[np.float64]
 Ends = tuple[float, float]
 
-HALF = 0.5
-"""Share of the error above which one molecule decides a number."""
-APART = 2.0
-"""Factor: an interval that reaches beyond it both ways tells nothing."""
 WIDEST = math.log(1000.0)
 """An interval that reaches further than a factor of 1,000 either way is none."""
 
@@ -47,18 +44,6 @@ class WorstGroup(NamedTuple):
 
     group: str
     value: float
-
-
-class Decisive(NamedTuple):
-    """The molecule that carries most of an error.
-
-    Attributes:
-        group: Its key.
-        share: Its part of the sum over all molecules.
-    """
-
-    group: str
-    share: float
 
 
 class _Pair(NamedTuple):
@@ -207,7 +192,7 @@ def decisive_group(samples: Samples, molecules: Molecules) -> Decisive | None:
         DataError: Samples and molecules are not of the same structures.
     """
     totals = sum_molecules(samples, molecules)
-    found = _heaviest(totals.keys, totals.sums)
+    found = heaviest(totals.keys, totals.sums)
     if len(totals.keys) < FEWEST or found is None or found.share <= HALF:
         return None
     return found
@@ -300,7 +285,8 @@ def _compare(pair: _Pair, card: MetricCard) -> Comparison:
                 else spread_of_gap(a, b, log=log, shared=pair.shared)
             )
             ends = _ends(a, b, spread, card, log=log)
-    verdict, reason = _judge(pair, spread if ends else None, card, log=log)
+    sides = (pair.this.keys, a), (pair.other.keys, b)
+    verdict, reason = judge(sides, spread if ends else None, card, log=log)
     this, other = pair.values
     basis = pair.n, pair.n_molecules
     singles = _reduce(pair.this.sums, card)
@@ -352,52 +338,3 @@ def _ends(
         return (low, high, error), None
     wide = error / float(other.centre)
     return (low, high, error), (max(fieller[0], 0.0), fieller[1], wide)
-
-
-def _judge(
-    pair: _Pair, spread: Spread | None, card: MetricCard, *, log: bool
-) -> tuple[Verdict, str]:
-    """Return what a comparison says, and why where it says nothing."""
-    smallest = min(len(pair.this.keys), len(pair.other.keys))
-    if smallest < FEWEST:
-        plural = "" if smallest == 1 else "s"
-        return "cannot be judged", f"{smallest} molecule{plural}, fewer than {FEWEST}"
-    if spread is None:
-        return "cannot be judged", "the interval is wider than a factor of 1,000"
-    centre, reach = float(spread.centre), float(spread.reach)
-    if abs(centre) > reach:
-        lower_is_better = log or card.better == "lower"
-        return ("better" if (centre < 0) == lower_is_better else "worse"), ""
-    reason = _why_open(pair, centre, reach, card) if log else ""
-    return ("cannot be judged" if reason else "no difference"), reason
-
-
-def _why_open(pair: _Pair, centre: float, reach: float, card: MetricCard) -> str:
-    """Return why a difference that may be none cannot be called none; empty if it can."""
-    heaviest = [
-        _heaviest(side.keys, _as_errors(side.sums, card))
-        for side in (pair.this, pair.other)
-    ]
-    decisive = max((one for one in heaviest if one), key=lambda one: one.share)
-    if decisive.share > HALF:
-        carries = f"{100 * decisive.share:.0f} % of the error"
-        return f"{decisive.group} alone carries {carries}"
-    power = 0.5 if card.reduce == "root-mean" else 1.0
-    low, high = (math.exp(power * end) for end in (centre - reach, centre + reach))
-    if low < 1 / APART and high > APART:
-        return f"it may be ×{_two(low)} as well as ×{_two(high)}"
-    return ""
-
-
-def _two(factor: float) -> str:
-    """Return two significant digits without an exponent."""
-    return np.format_float_positional(float(f"{factor:.2g}"), trim="-")
-
-
-def _heaviest(keys: tuple[str, ...], sums: Floats) -> Decisive | None:
-    """Return the molecule with the largest part of Σ w·v; None where that is 0."""
-    total = float(sums[:, 0].sum())
-    if not total > 0:
-        return None
-    row = int(sums[:, 0].argmax())
-    return Decisive(keys[row], float(sums[row, 0]) / total)
