@@ -236,14 +236,15 @@ def _of_mean(
         return None  # one molecule is all there is, or there is no error at all
     if log and reach > WIDEST:
         return None
-    ends = centre - reach, centre + reach
+    ends: Ends | None = centre - reach, centre + reach
     if log:
         power = 0.5 if card.reduce == "root-mean" else 1.0
-        ends, error = _exp(ends, power), math.exp(centre * power) * error * power
-        if ends is None:
-            return None
-        if _is_mirrored(card):
-            ends = card.bounds[1] - ends[1], card.bounds[1] - ends[0]
+        ends = _exp((centre - reach, centre + reach), power)
+        error = math.exp(centre * power) * error * power
+    if ends is None:
+        return None
+    if log and _is_mirrored(card):
+        ends = card.bounds[1] - ends[1], card.bounds[1] - ends[0]
     low, high = max(ends[0], card.bounds[0]), min(ends[1], card.bounds[1])
     return min(low, value), max(high, value), error
 

@@ -108,7 +108,7 @@ const Recompute = (() => {
       }
       if (row.prior_row !== null) {
         const against = paired(board, cells, chosen, place, row.prior_row);
-        if (against) { cell.to_prior = against.ratio; cell.prior_verdict = against.verdict; cell.prior_p_value = against.p_value; }
+        if (against) { cell.to_prior = against.ratio; cell.prior_verdict = against.verdict; cell.prior_reason = against.reason; cell.prior_p_value = against.p_value; }
       }
       return { cell, total };
     });
