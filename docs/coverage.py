@@ -1,6 +1,6 @@
 """How often a 95 % interval over molecules holds the truth: the table of methods.md.
 
-Run ``python docs/coverage.py`` (about eight minutes on one core). Sets of molecules are
+Run ``python docs/coverage.py`` (a few minutes on one core). Sets of molecules are
 drawn from populations whose mean is known; every method judges the same sets.
 
 - *lognormal σ*: errors of molecules with that standard deviation of their logarithm.

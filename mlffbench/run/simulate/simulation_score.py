@@ -241,7 +241,8 @@ def _honest(name: str, value: MetricValue, card: MetricCard) -> MetricValue:
     n, least = value.n_molecules, TAIL ** (1 / max(value.n_molecules, 1))
     if name == "survival" and n > 1 and value.value in {0.0, 1.0}:
         low, high = (least, 1.0) if value.value else (0.0, 1 - least)
-        return value.model_copy(update={"low": low, "high": high, "standard_error": None})
+        ends = {"low": low, "high": high, "standard_error": None}
+        return value.model_copy(update={**ends, "lowest": None, "highest": None})
     # a mean of equal values may differ from them in its last digit
     if name == "stable_time" and value.value >= card.bounds[1] * (1 - 1e-12):
         return value.model_copy(
