@@ -7,6 +7,9 @@ from pydantic import BaseModel, ConfigDict
 SCHEMA_VERSION = 1
 """Raised by one whenever a stored file changes its meaning."""
 
+Verdict = Literal["better", "worse", "no difference", "cannot be judged"]
+"""What a comparison says."""
+
 
 class _Frozen(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -19,10 +22,13 @@ class MetricValue(_Frozen):
         value: The number, in ``unit``.
         unit: ``"eV/Å"``, ``"eV/atom"``, ``"1"`` …
         n: Structures behind it.
-        n_molecules: Molecules behind it, the units of the bootstrap.
-        low: Lower end of the 95 % interval over molecules; None with fewer than two.
+        n_molecules: Molecules behind it, the units of the interval.
+        low: Lower end of the 95 % interval over molecules; None where no method covers:
+            with fewer than five molecules, or where one molecule is all there is.
         high: Upper end, likewise.
-        standard_error: Bootstrap standard deviation; None with fewer than two molecules.
+        standard_error: Of the value, over molecules; None without an interval.
+        lowest: Least value of a single molecule; None with an interval or one molecule.
+        highest: Largest value of a single molecule, likewise.
     """
 
     value: float
@@ -32,20 +38,30 @@ class MetricValue(_Frozen):
     low: float | None = None
     high: float | None = None
     standard_error: float | None = None
+    lowest: float | None = None
+    highest: float | None = None
 
 
 class Comparison(_Frozen):
     """A number against another on stated structures.
 
+    Both intervals, the p value and the verdict are read from one statistic: the interval
+    of the ratio holds 1 exactly where that of the difference holds 0, where p is at least
+    0.05 and where the verdict is neither better nor worse.
+
     Attributes:
         difference: This minus the other, with interval.
         ratio: This over the other, with interval; None when the other is 0.
-        verdict: Whether the interval of the difference excludes zero, in words.
+        verdict: What the intervals say, in words.
+        reason: Why it cannot be judged; empty where it can.
+        p_value: Two-sided, of no difference; None without an interval.
     """
 
     difference: MetricValue
     ratio: MetricValue | None
-    verdict: Literal["better", "worse", "no difference", "undecided"]
+    verdict: Verdict
+    reason: str = ""
+    p_value: float | None = None
 
 
 class Counts(_Frozen):
@@ -64,6 +80,18 @@ class Counts(_Frozen):
     skipped: int
     failed: int
     reasons: dict[str, int]
+
+
+class Outlier(_Frozen):
+    """A molecule that decides a number: it carries more than half of the error.
+
+    Attributes:
+        molecule: Its key.
+        share: Its part of the force error summed over all molecules.
+    """
+
+    molecule: str
+    share: float
 
 
 class RadiusSummary(_Frozen):
@@ -105,8 +133,13 @@ class Record(_Frozen):
         metrics: Name -> value with interval.
         gap: Name -> this OOD split against its ID control.
         paired: Name -> this mode against baseline on the same structures.
+        prior: Name of the prior that the mode follows; empty where it follows none.
+        against_prior: Name -> this mode against the prior itself on the same structures;
+            empty where no finished run of the prior lies beside this one.
+        against_zero: Name -> this model and mode against no forces at all.
         radius: What radius refinement chose; None in the modes without one.
         worst_group: Molecule with the largest force MAE, and that MAE.
+        outlier: Molecule that carries more than half of the force error, if one does.
         provenance: What made the numbers: versions, device, dtype, checksums, settings.
         notes: What a reader must know of these numbers.
     """
@@ -127,7 +160,11 @@ class Record(_Frozen):
     metrics: dict[str, MetricValue]
     gap: dict[str, Comparison]
     paired: dict[str, Comparison]
+    prior: str = ""
+    against_prior: dict[str, Comparison] = {}
+    against_zero: dict[str, Comparison] = {}
     worst_group: tuple[str, float] | None
+    outlier: Outlier | None = None
     wall_s_per_structure: float | None
     radius: RadiusSummary | None = None
     provenance: dict[str, str] = {}

@@ -11,7 +11,7 @@ from scipy.stats import wasserstein_distance
 from mlffbench.core.record import MetricValue
 from mlffbench.diagnostics.diagnosis import Contrast, CurveBin, Summary
 from mlffbench.diagnostics.diagnostic import Floats, Measured
-from mlffbench.metrics.bootstrap import estimate
+from mlffbench.metrics.estimates import estimate
 from mlffbench.metrics.metric_card import MetricCard
 from mlffbench.metrics.molecules import Molecules
 from mlffbench.metrics.samples import Samples
@@ -134,7 +134,7 @@ def overlap(a: Floats, b: Floats, edges: Floats) -> float:
 
 
 def error_curve(
-    values: Floats, errors: Floats, groups: Sequence[str], *, seed: int
+    values: Floats, errors: Floats, groups: Sequence[str]
 ) -> tuple[CurveBin, ...]:
     """Return the mean error in bins of about equally many structures.
 
@@ -144,7 +144,6 @@ def error_curve(
         values: Shape (n_systems,), the diagnostic.
         errors: Shape (n_systems,), force MAE of each structure, in eV/Å.
         groups: Molecule of each structure.
-        seed: Seed of the intervals.
     """
     rows = np.flatnonzero(np.isfinite(values) & np.isfinite(errors))
     bins = []
@@ -154,7 +153,7 @@ def error_curve(
             errors[mine], weight=np.ones(len(mine)), evaluated=np.full(len(mine), True)
         )
         molecules = Molecules.of([groups[row] for row in mine.tolist()])
-        error = estimate(samples, molecules, card=ERROR, seed=seed)
+        error = estimate(samples, molecules, card=ERROR)
         if error is not None:
             low, high = float(values[mine].min()), float(values[mine].max())
             bins.append(CurveBin(low=low, high=high, error=error))

@@ -300,7 +300,7 @@ def _result(
         update={
             "edges": tuple(edges.tolist()),
             "samples": samples,
-            "curve": error_curve(joined, pooled.values, pooled.groups, seed=seed),
+            "curve": error_curve(joined, pooled.values, pooled.groups),
         }
     )
 

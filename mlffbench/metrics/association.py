@@ -1,6 +1,6 @@
 """Association: does one number warn of another? AUROC and Spearman's ρ over molecules.
 
-Molecules are resampled with all their structures, as in `mlffbench.metrics.bootstrap`. A
+Molecules are resampled with all their structures, as in `mlffbench.metrics.resampling`. A
 structure drawn twice counts twice: every resample is an exact weighted statistic, ties
 included. Structures with a value that is not finite take no part.
 """

@@ -7,8 +7,9 @@ from typing import cast
 import numpy as np
 
 from mlffbench.core.record import MetricValue, Record
-from mlffbench.metrics.bootstrap import paired
 from mlffbench.metrics.catalog import METRICS
+from mlffbench.metrics.estimates import paired
+from mlffbench.metrics.holm import adjust
 from mlffbench.metrics.metric_card import MetricCard
 from mlffbench.metrics.molecules import Molecules
 from mlffbench.metrics.samples import Samples
@@ -27,6 +28,7 @@ from mlffbench.report.schema import (
 from mlffbench.report.structure_errors import Measured
 
 METRIC = "forces_mae"
+RELATIVE = "energy_mae_relative"
 
 
 def make_board(
@@ -48,6 +50,7 @@ def make_board(
         _row(run, group, label=label, priors=priors, leading=led)
         for run, label, led in zip(group.runs, labels, leading, strict=True)
     )
+    rows, n_verdicts = _adjusted(rows)
     return Board(
         name=group.name,
         suite=first.records[0].suite,
@@ -55,6 +58,7 @@ def make_board(
         half=first.half,
         summary=str((first.manifest.get("suite") or {}).get("summary", "")),
         sentences=tuple(sentences),
+        n_verdicts=n_verdicts,
         splits=splits,
         rows=rows,
     )
@@ -64,7 +68,7 @@ def leaders(measured: Sequence[Measured], splits: Iterable[str]) -> list[dict[st
     """Return, per run, split -> whether it leads there.
 
     The best run has the least error among those that evaluated the most structures. A run
-    leads with it unless it is significantly worse on the structures both evaluated.
+    leads with it unless it is shown to be worse on the structures both evaluated.
     """
     found: list[dict[str, bool]] = [{} for _ in measured]
     if not measured:
@@ -175,6 +179,7 @@ def _row(
         model=run.model,
         mode=run.mode,
         unit=run.unit,
+        prior=next((record.prior for record in run.records), ""),
         kind=kind,
         cells=cells,
         largest_gap=_largest({name: cell.gap for name, cell in cells.items()}),
@@ -189,6 +194,9 @@ def _cell(record: Record, leading: bool | None, *, comparable: bool) -> Cell:
     gap = record.gap.get(METRIC)
     compared = record.paired.get(METRIC) if comparable else None
     worst = record.worst_group
+    prior = record.against_prior.get(METRIC)
+    zero = record.against_zero.get(METRIC)
+    energy = record.paired.get(RELATIVE) if comparable else None
     return Cell(
         total=record.counts.total,
         evaluated=record.counts.evaluated,
@@ -197,15 +205,48 @@ def _cell(record: Record, leading: bool | None, *, comparable: bool) -> Cell:
         error=record.metrics.get(METRIC),
         gap=gap.difference if gap else None,
         ratio=gap.ratio if gap else None,
+        gap_verdict=gap.verdict if gap else "",
+        gap_reason=gap.reason if gap else "",
         difference=compared.difference if compared else None,
         to_baseline=compared.ratio if compared else None,
         verdict=compared.verdict if compared else "",
+        reason=compared.reason if compared else "",
+        p_value=compared.p_value if compared else None,
+        to_prior=prior.ratio if prior else None,
+        prior_verdict=prior.verdict if prior else "",
+        prior_reason=prior.reason if prior else "",
+        prior_p_value=prior.p_value if prior else None,
+        to_zero=zero.ratio if zero else None,
+        zero_verdict=zero.verdict if zero else "",
+        outlier=record.outlier,
+        relative_energy_verdict=energy.verdict if energy else "",
         leading=leading,
         worst_molecule=worst[0] if worst else "",
         worst_error=worst[1] if worst else None,
         seconds_per_structure=record.wall_s_per_structure,
         radius=record.radius,
     )
+
+
+def _adjusted(rows: tuple[BoardRow, ...]) -> tuple[tuple[BoardRow, ...], int]:
+    """Return the rows with Holm's p values, and how many verdicts they hold."""
+    places = [(row, name) for row in range(len(rows)) for name in rows[row].cells]
+    cells = [rows[row].cells[name] for row, name in places]
+    against = [cell.p_value for cell in cells]
+    found = adjust([*against, *(cell.prior_p_value for cell in cells)])
+    changed: list[dict[str, Cell]] = [{} for _ in rows]
+    for number, (row, name) in enumerate(places):
+        both = {
+            "adjusted_p": found[number],
+            "prior_adjusted_p": found[number + len(cells)],
+        }
+        changed[row][name] = cells[number].model_copy(update=both)
+    n_verdicts = sum(bool(c.verdict) + bool(c.prior_verdict) for c in cells)
+    made = [
+        row.model_copy(update={"cells": mine})
+        for row, mine in zip(rows, changed, strict=True)
+    ]
+    return tuple(made), n_verdicts
 
 
 def _largest(values: Mapping[str, MetricValue | None]) -> Extreme | None:

@@ -10,11 +10,9 @@ from typing import Any
 import numpy as np
 from jinja2 import Environment, StrictUndefined
 from markupsafe import Markup
-from scipy.special import ndtr
 
 from mlffbench import __version__
 from mlffbench.metrics.headlines import energy_headlines, force_headlines
-from mlffbench.metrics.interval import expanded_spread
 from mlffbench.report import accounting
 from mlffbench.report.comparable import Group, baseline_of, same_fit, same_weights
 from mlffbench.report.distances import histograms, read_diagnosis, warnings_of
@@ -29,8 +27,6 @@ _SCRIPTS = (
     *("text", "statistics", "interval", "recompute", "figure", "leaderboard"),
     *("modes", "shifts", "errors", "molecule", "main"),
 )
-_TABLE_N = 200
-"""Numbers of molecules for which the page looks its interval up."""
 _DIGITS = 6
 _UNSEEN = re.compile(
     "[\u0000-\u001f\u007f-\u009f\u200b-\u200f\u2028-\u202f\u2060-\u206f\ud800-\udfff\ufeff]"
@@ -57,7 +53,7 @@ def render(
         _board(board, group, list(them), share, room)
         for board, group, them in zip(report.boards, groups, measured, strict=True)
     ]
-    payload = {"boards": boards, "spreads": _spreads(), "n_worst": N_WORST}
+    payload = {"boards": boards, "n_worst": N_WORST}
     environment = Environment(autoescape=True, undefined=StrictUndefined)
     environment.filters["plain"] = plain
     environment.trim_blocks = environment.lstrip_blocks = True
@@ -109,6 +105,7 @@ def _board(
         base = baseline_of(run, group.runs)
         comparable = base is not None and same_weights(run, base)
         row["baseline"] = group.runs.index(base) if base and comparable else None
+        row["prior_row"] = _row_of(row["prior"], group)
         row["parity"] = {n: _rounded(_sparse(p)) for n, p in one.parity.items()}
         row["breakdown"] = _rounded(_breakdown(run.records))
         row["traces"] = _rounded(prior_losses(run))
@@ -116,6 +113,14 @@ def _board(
     shown["worst"] = _rounded(find_worst(group.runs, measured, room))
     shown["shifts"] = _rounded(_shifts(group, board))
     return shown
+
+
+def _row_of(prior: str, group: Group) -> int | None:
+    """Return the row of a prior's own run; None where it has none on the board."""
+    for place, run in enumerate(group.runs):
+        if run.model == prior and run.mode == "baseline":
+            return place
+    return None
 
 
 def _shifts(group: Group, board: Board) -> dict[str, Any]:
@@ -177,12 +182,6 @@ def _account(group: Group) -> dict[str, Any]:
             for run in group.runs
         ],
     }
-
-
-def _spreads() -> list[tuple[float, float]]:
-    """Return half-width in standard errors and level of an interval, from 2 molecules."""
-    spreads = [expanded_spread(n) for n in range(2, _TABLE_N + 1)]
-    return [(spread, float(ndtr(-spread))) for spread in spreads]
 
 
 def _plotly() -> str:

@@ -3,8 +3,8 @@
 A cell holds the structures of one molecule that are made of the same elements and that
 the same runs evaluated. All sums of a cell are those of its structures, so every value
 the page computes is exact. Where there are more molecules than the page can carry, some
-share a cell, drawn at random: values stay exact, intervals become those of a bootstrap
-over such blocks, and the page says so.
+share a cell, drawn at random: values stay exact, intervals become those over such blocks,
+and the page says so.
 """
 
 import base64

@@ -1,6 +1,6 @@
 """The report as JSON: what ``mlffbench report --format json`` writes and programs read.
 
-`docs/schema/report-v1.json` is made from these classes; a change of meaning raises
+`docs/schema/report-v2.json` is made from these classes; a change of meaning raises
 `REPORT_VERSION` and writes a new schema beside the old one.
 """
 
@@ -8,9 +8,9 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict
 
-from mlffbench.core.record import MetricValue, RadiusSummary, Record
+from mlffbench.core.record import MetricValue, Outlier, RadiusSummary, Record, Verdict
 
-REPORT_VERSION = 1
+REPORT_VERSION = 2
 """Raised by one whenever the document changes its meaning."""
 
 RowKind = Literal["floor", "prior", "model"]
@@ -77,11 +77,26 @@ class Cell(_Closed):
         error: Force MAE; None where nothing was evaluated.
         gap: The error minus that on the ID control; None on ID splits.
         ratio: The error over that on the ID control.
+        gap_verdict: What the gap says; empty on ID splits.
+        gap_reason: Why the gap cannot be judged; empty where it can.
         difference: The error minus baseline's, paired; None for baseline.
         to_baseline: The error over baseline's, paired.
-        verdict: What the difference says of this mode; empty for baseline.
-        leading: Whether the error is the least of the split, or not significantly
-            different from it on the structures both evaluated; None without an error.
+        verdict: What the comparison with baseline says of this mode; empty for baseline.
+        reason: Why it cannot be judged; empty where it can.
+        p_value: Of that comparison.
+        adjusted_p: The same after Holm, over all verdicts of the board.
+        to_prior: The error over that of the prior the mode follows, paired.
+        prior_verdict: What that says of this mode; empty without a run of the prior.
+        prior_reason: Why it cannot be judged.
+        prior_p_value: Of that comparison.
+        prior_adjusted_p: After Holm.
+        to_zero: The error over that of no forces at all.
+        zero_verdict: What that says; ``worse`` is a model worse than none.
+        outlier: Molecule that carries more than half of the error, if one does.
+        relative_energy_verdict: What the comparison with baseline says of the energies
+            among conformers of one molecule; empty where there is none.
+        leading: Whether the error is the least of the split, or not shown to be worse
+            than it on the structures both evaluated; None without an error.
         worst_molecule: Molecule with the largest force MAE.
         worst_error: That force MAE.
         seconds_per_structure: Wall clock.
@@ -95,9 +110,23 @@ class Cell(_Closed):
     error: MetricValue | None = None
     gap: MetricValue | None = None
     ratio: MetricValue | None = None
+    gap_verdict: Verdict | Literal[""] = ""
+    gap_reason: str = ""
     difference: MetricValue | None = None
     to_baseline: MetricValue | None = None
-    verdict: str = ""
+    verdict: Verdict | Literal[""] = ""
+    reason: str = ""
+    p_value: float | None = None
+    adjusted_p: float | None = None
+    to_prior: MetricValue | None = None
+    prior_verdict: Verdict | Literal[""] = ""
+    prior_reason: str = ""
+    prior_p_value: float | None = None
+    prior_adjusted_p: float | None = None
+    to_zero: MetricValue | None = None
+    zero_verdict: Verdict | Literal[""] = ""
+    outlier: Outlier | None = None
+    relative_energy_verdict: Verdict | Literal[""] = ""
     leading: bool | None = None
     worst_molecule: str = ""
     worst_error: float | None = None
@@ -111,8 +140,8 @@ class Extreme(_Closed):
     Attributes:
         split: Where.
         value: The number, in eV/Å or, for a ratio, without unit.
-        low: Lower end of its 95 % interval.
-        high: Upper end.
+        low: Lower end of its 95 % interval; None where it has none.
+        high: Upper end, likewise.
         molecule: The molecule, where the number belongs to one.
     """
 
@@ -132,6 +161,7 @@ class BoardRow(_Closed):
         model: Model as typed.
         mode: Mode.
         unit: What a refinement sees at once: ``structure``, ``group``, ``split``.
+        prior: Prior that the mode follows; empty where it follows none.
         kind: ``floor`` for no forces at all, ``prior`` for what refinements learn from.
         cells: Split -> numbers.
         largest_gap: Over the OOD splits.
@@ -146,6 +176,7 @@ class BoardRow(_Closed):
     model: str
     mode: str
     unit: str
+    prior: str = ""
     kind: RowKind
     cells: dict[str, Cell]
     largest_gap: Extreme | None = None
@@ -165,6 +196,7 @@ class Board(_Closed):
         half: ``test`` or ``val``.
         summary: The suite in one line.
         sentences: What the board says, in words.
+        n_verdicts: Verdicts on it: of each mode against baseline and against its prior.
         splits: ID first.
         rows: Model by model as they were started, each model's baseline first.
     """
@@ -175,6 +207,7 @@ class Board(_Closed):
     half: str
     summary: str
     sentences: tuple[str, ...]
+    n_verdicts: int = 0
     splits: tuple[BoardSplit, ...]
     rows: tuple[BoardRow, ...]
 

@@ -3,8 +3,8 @@
 from collections.abc import Sequence
 
 from mlffbench.core.record import MetricValue
+from mlffbench.report.effects import effect_of, growth_of
 from mlffbench.report.schema import Board, BoardRow, BoardSplit
-from mlffbench.report.tables.display_units import number
 
 _SHIFTS = {
     "elements": "unseen elements",
@@ -13,10 +13,12 @@ _SHIFTS = {
     "size": "more atoms than trained on",
     "charge": "unseen charges",
 }
+_LEVEL = 0.05
+_SAID = {"better", "worse"}
 
 
 def summarise(board: Board) -> tuple[str, ...]:
-    """Return the sentences of a board: who leads, then one per model.
+    """Return the sentences of a board: who leads, one per model, how many verdicts.
 
     Nothing is said that its numbers do not say: a model without an OOD split, a mode
     without baseline or a difference without interval is named as such.
@@ -24,6 +26,7 @@ def summarise(board: Board) -> tuple[str, ...]:
     told = [_leaders(board)] if len(board.rows) > 1 else []
     for label in dict.fromkeys(row.label for row in board.rows if row.kind != "floor"):
         told.append(_model([row for row in board.rows if row.label == label], board))
+    told.append(_verdicts(board))
     return tuple(sentence for sentence in told if sentence)
 
 
@@ -34,46 +37,42 @@ def shift_in_words(split: BoardSplit) -> str:
     return f"{_SHIFTS.get(split.shift, split.shift.replace('_', ' '))} ({split.name})"
 
 
-def span(value: MetricValue, *, percent: bool = False, low_first: bool = True) -> str:
-    """Return the 95 % interval as ``(95 % 4.2–6.0)``; says so where there is none."""
-    if value.low is None or value.high is None:
-        return "(no interval: one molecule)"
-    ends = (value.low, value.high) if low_first else (value.high, value.low)
-    if percent:
-        return f"(95 % {_percent(ends[0])} to {_percent(ends[1])})"
-    return f"(95 % {number(ends[0])}–{number(ends[1])})"
-
-
 def _leaders(board: Board) -> str:
-    """Say who has the least error on the OOD splits, and who cannot be told apart."""
-    ood = [split for split in board.splits if split.role.startswith("ood")]
-    best: dict[str, int] = {}
+    """Say which model has the least error on the OOD splits, and who may be as good."""
+    ood = [split.name for split in board.splits if split.role.startswith("ood")]
+    won: dict[str, list[BoardRow]] = {}
     shared = 0
     for split in ood:
         there = [
             (error.value, row)
             for row in board.rows
-            if (error := row.cells[split.name].error) is not None
-            and row.cells[split.name].leading
+            if (error := row.cells[split].error) is not None and row.cells[split].leading
         ]
         if not there:
             continue
-        row = min(there, key=lambda pair: pair[0])[1]
-        best[_name(row)] = best.get(_name(row), 0) + 1
-        shared += len(there) > 1
-    if not best:
+        best = min(there, key=lambda pair: pair[0])[1]
+        won.setdefault(best.label, []).append(best)
+        shared += any(row.label != best.label for _, row in there)
+    if not won:
         return ""
-    ranked = sorted(best.items(), key=lambda pair: -pair[1])
-    wins = ", ".join(f"{name} on {count}" for name, count in ranked)
-    tied = (
-        "on each, some others are not significantly worse"
-        if shared == len(ood)
-        else f"on {shared} of them, others are not significantly worse"
-        if shared
-        else "every other is significantly worse there"
-    )
+    ranked = sorted(won.values(), key=lambda rows: -len(rows))
+    wins = ", ".join(f"{_won_with(rows)} on {len(rows)}" for rows in ranked)
     what = "OOD split" if len(ood) == 1 else "OOD splits"
-    return f"Least force error on {len(ood)} {what}: {wins}; {tied}."
+    start = f"Least force error on {len(ood)} {what}: {wins}"
+    if len({row.label for row in board.rows}) == 1:
+        return f"{start}."
+    if not shared:
+        return f"{start}; every other model is worse there."
+    where = "each" if shared == len(ood) else f"{shared} of them"
+    return f"{start}; on {where}, another model is not shown to be worse."
+
+
+def _won_with(rows: Sequence[BoardRow]) -> str:
+    """Return a model with the modes that won."""
+    modes = list(dict.fromkeys(row.mode for row in rows))
+    if modes == ["baseline"]:
+        return rows[0].label
+    return f"{rows[0].label} with {' or '.join(modes)}"
 
 
 def _model(rows: Sequence[BoardRow], board: Board) -> str:
@@ -81,110 +80,102 @@ def _model(rows: Sequence[BoardRow], board: Board) -> str:
     base = next((row for row in rows if row.mode == "baseline"), rows[0])
     splits = {split.name: split for split in board.splits}
     worst = _grows_most(base)
+    ratio = base.cells[worst].ratio if worst else None
+    if worst is None or ratio is None:
+        sentence = (
+            f"{base.label}: no OOD split has a number to compare with its ID control."
+        )
+    else:
+        told = [
+            effect_of(row, worst, _cost(row, base)) for row in rows if row is not base
+        ]
+        grown = growth_of(base, worst, shift_in_words(splits[worst]))
+        sentence = "; ".join([grown, *filter(None, told)]) + "."
+    return " ".join([sentence, *_warnings(rows, base, splits)])
+
+
+def _warnings(
+    rows: Sequence[BoardRow], base: BoardRow, splits: dict[str, BoardSplit]
+) -> list[str]:
+    """Return what a reader must not miss: harm, no forces, one molecule, nothing."""
+    told = []
+    for row in rows:
+        who = base.label if row is base else f"{base.label} {row.mode}"
+        harmed = [
+            name
+            for name, cell in row.cells.items()
+            if cell.verdict == "worse" and splits[name].role.startswith("id")
+        ]
+        if harmed:
+            told.append(f"{row.mode} makes it worse on {_and(harmed)}, an ID control.")
+        energy = _where(row, "relative_energy_verdict")
+        if energy:
+            told.append(f"Relative energies got worse with {row.mode} on {_and(energy)}.")
+        useless = _where(row, "zero_verdict")
+        if useless:
+            told.append(f"On {_and(useless)} {who} is worse than no forces at all.")
+    for name, cell in base.cells.items():
+        if cell.outlier is not None:
+            share = f"{100 * cell.outlier.share:.0f} %"
+            told.append(
+                f"On {name} {cell.outlier.molecule} alone is {share} of the error."
+            )
     missing = [
         name
         for name, split in splits.items()
         if split.role.startswith("ood") and base.cells[name].error is None
     ]
-    if worst is None:
-        return f"{base.label}: no OOD split has a number to compare with its ID control."
-    ratio = base.cells[worst].ratio
-    if ratio is None:  # the split was chosen among those that have one
-        return ""
-    where = shift_in_words(splits[worst])
-    parts = [_growth(base, where, ratio)]
-    told = [
-        _effect(row, row.cells[worst].to_baseline, _cost(row, base))
-        for row in rows
-        if row is not base
-    ]
-    parts += [one for one in told if one]
-    sentence = "; ".join(parts) + "."
-    harmed = [
-        row.mode
-        for row in rows
-        for name, cell in row.cells.items()
-        if cell.verdict == "worse" and splits[name].role.startswith("id")
-    ]
-    if harmed:
-        names = " and ".join(dict.fromkeys(harmed))
-        sentence += f" {names} makes it worse on an ID control."
     if missing:
-        sentence += f" It evaluated nothing on {' and '.join(missing)}."
-    return sentence
+        told.append(f"It evaluated nothing on {_and(missing)}.")
+    return told
+
+
+def _where(row: BoardRow, attribute: str) -> list[str]:
+    """Return the splits where a verdict of a row is ``worse``."""
+    return [n for n, cell in row.cells.items() if getattr(cell, attribute) == "worse"]
+
+
+def _and(names: Sequence[str]) -> str:
+    if len(names) == 1:
+        return names[0]
+    return f"{', '.join(names[:-1])} and {names[-1]}"
 
 
 def _grows_most(row: BoardRow) -> str | None:
     """Return the split of the largest ratio; growth that is significant comes first."""
     there = {name: cell.ratio for name, cell in row.cells.items() if cell.ratio}
-    sure = {n: r for n, r in there.items() if r.low is not None and r.low > 1}
-    found = sure or there
+    sure: dict[str, MetricValue] = {
+        n: r for n, r in there.items() if row.cells[n].gap_verdict == "worse"
+    }
+    judged = {
+        n: r for n, r in there.items() if row.cells[n].gap_verdict != "cannot be judged"
+    }
+    found = sure or judged or there
     return max(found, key=lambda name: found[name].value) if found else None
 
 
-def _growth(row: BoardRow, where: str, ratio: MetricValue) -> str:
-    """Say by how much the error grows; a growth that may be none is said to be that."""
-    mode = "" if row.mode == "baseline" else f" {row.mode}"
-    who = f"On {where} the force error of {row.label}{mode}"
-    unclear = ratio.low is None or ratio.high is None or ratio.low <= 1 <= ratio.high
-    if unclear:
-        return (
-            f"{who} is {number(ratio.value)}× its ID control's {span(ratio)}, "
-            "the largest ratio of all splits and no significant difference"
-        )
-    verb = "grows" if ratio.value > 1 else "changes"
-    return f"{who} {verb} {number(ratio.value)}× {span(ratio)}"
-
-
-def _effect(row: BoardRow, ratio: MetricValue | None, cost: str) -> str:
-    """Say what a mode does to baseline's error."""
-    if ratio is None:
-        return f"{row.mode} has no baseline to compare with"
-    change = ratio.model_copy(
-        update={
-            "value": 1 - ratio.value,
-            "low": None if ratio.high is None else 1 - ratio.high,
-            "high": None if ratio.low is None else 1 - ratio.low,
-        }
-    )
-    if change.value == change.low == change.high == 0:
-        return f"{row.mode} changes nothing{cost}"
-    if change.low is None or change.high is None:
-        return f"{row.mode} changes it by {_percent(-change.value)} {span(change)}"
-    if change.low <= 0 <= change.high:
-        flipped = span(
-            ratio.model_copy(
-                update={"low": -change.high, "high": -change.low, "value": -change.value}
-            ),
-            percent=True,
-        )
-        return f"{row.mode} makes no significant difference {flipped}{cost}"
-    if change.value > 0:
-        ends = f"(95 % {_plain(change.low)}–{_plain(change.high)})"
-        return f"{row.mode} removes {_plain(change.value)} % {ends} of it{cost}"
-    ends = f"(95 % {_plain(change.high)}–{_plain(change.low)})"
-    return f"{row.mode} raises it by {_plain(change.value)} % {ends}{cost}"
-
-
-def _cost(row: BoardRow, base: BoardRow) -> str:
-    """Say how much longer a mode takes than baseline."""
-    ours, theirs = row.seconds_per_structure, base.seconds_per_structure
-    if not ours or not theirs:
+def _verdicts(board: Board) -> str:
+    """Say how many verdicts the board holds and how many stay when all are counted."""
+    if not board.n_verdicts:
         return ""
-    return f" at {number(ours / theirs)}× the time"
+    said, kept, open_ones = 0, 0, 0
+    for row in board.rows:
+        for cell in row.cells.values():
+            for verdict, adjusted in (
+                (cell.verdict, cell.adjusted_p),
+                (cell.prior_verdict, cell.prior_adjusted_p),
+            ):
+                open_ones += verdict == "cannot be judged"
+                said += verdict in _SAID
+                kept += verdict in _SAID and (adjusted or 0) < _LEVEL
+    start = f"This board holds {board.n_verdicts} verdicts of a mode against baseline or "
+    start += f"its prior: {said} better or worse"
+    many = f", of which {kept} stay so after Holm's correction for looking at all"
+    judged = f"; {open_ones} cannot be judged" if open_ones else ""
+    return f"{start}{many if said else ''}{judged}."
 
 
-def _percent(share: float) -> str:
-    """Return a change in percent with its sign, a true minus."""
-    sign = "−" if share < 0 else "+"
-    return f"{sign}{_plain(share)} %"
-
-
-def _plain(share: float) -> str:
-    """Return the size of a share in percent, one decimal below ten."""
-    percent = abs(100 * share)
-    return f"{percent:.0f}" if percent >= 9.5 else f"{percent:.1f}"  # noqa: PLR2004
-
-
-def _name(row: BoardRow) -> str:
-    return row.label if row.mode == "baseline" else f"{row.label} with {row.mode}"
+def _cost(row: BoardRow, base: BoardRow) -> float | None:
+    """Return how many times longer a mode takes than baseline."""
+    ours, theirs = row.seconds_per_structure, base.seconds_per_structure
+    return ours / theirs if ours and theirs else None

@@ -78,16 +78,16 @@ def test_the_error_curve_is_the_mean_of_equal_parts() -> None:
     values = np.arange(40.0)
     errors = values**2
     groups = [f"m{place % 10}" for place in range(40)]
-    curve = error_curve(values[::-1], errors[::-1], groups, seed=0)
+    curve = error_curve(values[::-1], errors[::-1], groups)
     assert len(curve) == 8
     assert [one.error.n for one in curve] == [5] * 8
     assert curve[0].error.value == pytest.approx(np.mean(errors[:5]))
     assert (curve[-1].low, curve[-1].high) == (35, 39)
     assert curve[0].error.low is not None
-    assert error_curve(values[:4], errors[:4], groups[:4], seed=0) == ()
+    assert error_curve(values[:4], errors[:4], groups[:4]) == ()
 
 
 def test_equal_values_stay_in_one_bin() -> None:
     values = np.repeat([0.0, 1.0], [30, 10])
-    curve = error_curve(values, values, [str(i) for i in range(40)], seed=0)
+    curve = error_curve(values, values, [str(i) for i in range(40)])
     assert [(one.low, one.high, one.error.n) for one in curve] == [(0, 0, 30), (1, 1, 10)]

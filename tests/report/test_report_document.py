@@ -95,7 +95,7 @@ def test_the_summary_says_what_the_records_say(
     folders: list[RunFolder], tmp_path: Path
 ) -> None:
     (board,) = told(tmp_path / "runs").boards
-    sentence = board.sentences[-1]
+    sentence, verdicts = board.sentences[-2:]
     row = next(
         row for row in board.rows if row.mode == "baseline" and row.model != "zero"
     )
@@ -103,7 +103,9 @@ def test_the_summary_says_what_the_records_say(
     assert ratio is not None
     assert "unseen elements (ood)" in sentence
     assert f"{number(ratio.value)}×" in sentence
-    assert "(95 % " in sentence
+    assert "(95 % " in sentence or "(molecules " in sentence
+    assert board.n_verdicts == 4
+    assert verdicts.startswith("This board holds 4 verdicts of a mode against baseline")
 
 
 def test_another_split_is_not_compared(folders: list[RunFolder], tmp_path: Path) -> None:

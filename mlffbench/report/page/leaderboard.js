@@ -1,11 +1,12 @@
 // Leaderboard: models × modes, sortable, filtered, recomputed.
 const Leaderboard = (() => {
-  const { element, number, range, name } = Text;
+  const { element, number, range, interval, name } = Text;
   const MEASURES = {
     error: { title: "Error", unit: "meV/Å", factor: 1000, of: (cell) => cell.error },
     gap: { title: "Gap to ID", unit: "meV/Å", factor: 1000, of: (cell) => cell.gap, linear: true },
     ratio: { title: "Ratio to ID", unit: "×", factor: 1, of: (cell) => cell.ratio },
-    baseline: { title: "Against baseline", unit: "×", factor: 1, of: (cell) => cell.to_baseline },
+    baseline: { title: "Against baseline", unit: "×", factor: 1, of: (cell) => cell.to_baseline, verdict: "verdict", reason: "reason", adjusted: "adjusted_p" },
+    prior: { title: "Against its prior", unit: "×", factor: 1, of: (cell) => cell.to_prior, verdict: "prior_verdict", reason: "prior_reason", adjusted: "prior_adjusted_p" },
   };
   let board;
   let state;
@@ -186,17 +187,21 @@ const Leaderboard = (() => {
       if (!why.evaluated && why.skipped) made.append(element("span", { class: "range" }, `${why.skipped} skipped`));
       return made;
     }
-    const sign = state.measure === "ratio" || state.measure === "baseline" ? "×" : "";
+    const sign = measure.unit === "×" ? "×" : "";
     const value = element("span", { class: "value" }, sign + number(found.value * measure.factor));
     made.append(value);
     if (state.measure === "error" && cell.leading) {
       const best = visible().every((other) => !(other.cells[column.split.name].leading && other.cells[column.split.name].error.value < cell.error.value));
-      value.append(element("span", { class: "lead-mark", title: best ? "least error" : "not significantly different from the least" }, best ? "◆" : "◇"));
+      value.append(element("span", { class: "lead-mark", title: best ? "least error" : "not shown to be worse than the least" }, best ? "◆" : "◇"));
     }
-    made.append(element("span", { class: "range" }, range(found.low, found.high, measure.factor)));
-    if (state.measure === "baseline") made.append(element("span", { class: `range ${cell.verdict}` }, cell.verdict));
-    made.append(bar(found, place));
+    made.append(element("span", { class: "range" }, interval(found, measure.factor)));
     made.title = `${found.n} structures, ${found.n_molecules} molecules`;
+    if (measure.verdict) {
+      made.append(element("span", { class: `range ${cell[measure.verdict]}` }, cell[measure.verdict]));
+      if (cell[measure.reason]) made.title += `; ${Text.plain(cell[measure.reason])}`;
+      if (Number.isFinite(cell[measure.adjusted])) made.title += `; p after Holm ${number(cell[measure.adjusted])}`;
+    }
+    made.append(bar(found, place));
     return made;
   }
 
@@ -234,7 +239,7 @@ const Leaderboard = (() => {
     document.getElementById("board-table").replaceChildren(element("table", {},
       element("thead", {}, band, head), element("tbody", {}, ...rows.map((row) => line(row, all, place)))));
     const measure = MEASURES[state.measure];
-    const blocks = board.cells.blocks && state.filtered ? ` Intervals: bootstrap over ${board.cells.blocks} blocks of molecules.` : "";
+    const blocks = board.cells.blocks && state.filtered ? ` Intervals: over ${board.cells.blocks} blocks of molecules.` : "";
     const what = `Force MAE, ${measure.title.toLowerCase()} (${measure.unit}).`;
     const none = state.filtered && !state.n ? " No structure is left: loosen the filter." : "";
     status(state.filtered

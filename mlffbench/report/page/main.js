@@ -23,7 +23,6 @@
   button.addEventListener("click", () => setTheme(root.dataset.theme !== "dark"));
   prefers.addEventListener("change", (event) => setTheme(event.matches));
   setTheme(prefers.matches);
-  Interval.setTable(payload.spreads);
   const pick = document.getElementById("board");
   if (pick) pick.addEventListener("change", () => show(Number(pick.value)));
   show(0);

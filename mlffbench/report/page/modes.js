@@ -41,7 +41,7 @@ const Modes = (() => {
         type: "scatter", mode: "markers", name: label(row.mode), x: found.map((one) => one.value),
         y: there.map((split) => place(split, mode)), error_x: { ...ends(found), color: Figure.colour(mode) },
         marker: { color: Figure.colour(mode), symbol: Figure.symbol(mode), size: 9 },
-        text: there.map((split, i) => `${label(split.name)}, ${label(row.mode)}: ×${number(found[i].value)} [${Text.range(found[i].low, found[i].high)}], ${row.cells[split.name].verdict}`),
+        text: there.map((split, i) => `${label(split.name)}, ${label(row.mode)}: ×${number(found[i].value)} [${Text.interval(found[i])}], ${row.cells[split.name].verdict}`),
         hovertemplate: "%{text}<extra></extra>",
       };
     });
@@ -57,7 +57,7 @@ const Modes = (() => {
     });
     return Figure.make({
       title: "Each mode against baseline", shape: "wide", height: 90 + 52 * splits.length,
-      words: "Force MAE on the same structures; below 1 the mode is better. An interval that crosses 1 is no significant difference. Shaded: ID splits, where a mode should not harm.",
+      words: "Force MAE on the same structures; below 1 the mode is better. An interval that holds 1 is no verdict of better or worse; without an interval it cannot be judged. Shaded: ID splits, where a mode should not harm.",
       data: () => ({ traces: traces(), layout: layout() }),
       csv: () => [["model", "mode", "split", "ratio", "low", "high", "verdict"], ...rows.flatMap((row) => splits.map((split) => {
         const { to_baseline: one, verdict } = row.cells[split.name];
@@ -124,7 +124,7 @@ const Modes = (() => {
       row.label, row.mode, ...ids.map((split) => {
         const { to_baseline: one, verdict } = row.cells[split.name];
         if (!one) return Text.DASH;
-        return element("span", { class: "inline" }, `×${number(one.value)} `, element("span", { class: "range" }, Text.range(one.low, one.high)), element("span", { class: verdict }, verdict));
+        return element("span", { class: "inline" }, `×${number(one.value)} `, element("span", { class: "range" }, Text.interval(one)), element("span", { class: verdict }, verdict));
       }),
     ]);
     return element("div", {}, element("h3", {}, "Do no harm: each mode on the ID controls"), ids.length ? table("Do no harm", ["model", "mode", ...ids.map((split) => Text.plain(split.name, 30))], rows) : "There is no ID split.");

@@ -61,72 +61,11 @@ const Recompute = (() => {
     };
   }
 
-  const add = (values) => values.reduce((sum, x) => sum + x, 0);
-  const mean = (total) => add(total.sums) / add(total.weights);
-
-  function draw(total, stream = 0) {
-    return Statistics.resample(total.sums, total.weights, Statistics.counts(total.sums.length, stream));
-  }
-
-  function metric(value, resampled, n, nMolecules, smallest, lowest) {
-    const ends = Interval.find(value, resampled, smallest, lowest) || { low: null, high: null };
-    return { value, ...ends, n, n_molecules: nMolecules };
-  }
-
-  function ratio(a, b, drawnA, drawnB, n, nMolecules, smallest) {
-    if (!(b > 0)) return null;
-    const found = { value: a / b, low: null, high: null, n, n_molecules: nMolecules };
-    const all = [...drawnA, ...drawnB].every((x) => !(x <= 0));
-    if (smallest < 2 || !(a > 0) || !all) return found;
-    const logs = drawnA.map((x, i) => Math.log(x) - Math.log(drawnB[i]));
-    const ends = Interval.find(Math.log(a / b), logs, smallest);
-    if (ends) { found.low = Math.exp(ends.low); found.high = Math.exp(ends.high); }
-    return found;
-  }
-
-  function compare(a, b, drawnA, drawnB, n, nMolecules, smallest) {
-    const difference = drawnA.map((x, i) => x - drawnB[i]);
-    return {
-      difference: metric(a - b, difference, n, nMolecules, smallest),
-      ratio: ratio(a, b, drawnA, drawnB, n, nMolecules, smallest),
-    };
-  }
-
-  // Two sides that share molecules are resampled together, others independently.
-  function gap(ood, drawnOod, control) {
-    const union = [...new Set([...ood.molecules, ...control.molecules])].sort((x, y) => x - y);
-    const smallest = Math.min(ood.molecules.length, control.molecules.length);
-    const n = ood.n + control.n;
-    const values = [mean(ood), mean(control)];
-    if (union.length === ood.molecules.length + control.molecules.length) {
-      const drawn = draw(control, 1);
-      return compare(...values, drawnOod, drawn, n, union.length, smallest);
-    }
-    const place = new Map(union.map((molecule, i) => [molecule, i]));
-    const drawn = [ood, control].map((side) => {
-      const sums = new Float64Array(union.length);
-      const weights = new Float64Array(union.length);
-      side.molecules.forEach((molecule, i) => {
-        sums[place.get(molecule)] = side.sums[i];
-        weights[place.get(molecule)] = side.weights[i];
-      });
-      return Statistics.resample(sums, weights, Statistics.counts(union.length));
-    });
-    const both = drawn[0].map((x, i) => Number.isFinite(x + drawn[1][i]));
-    const [a, b] = drawn.map((side) => side.filter((_, i) => both[i]));
-    return compare(...values, a, b, n, union.length, smallest);
-  }
+  const nameOf = (board) => (molecule) => board.cells.molecules[molecule] || "one molecule";
 
   function paired(board, cells, chosen, row, other) {
     const [a, b] = [totals(board, cells, chosen, row, [other]), totals(board, cells, chosen, other, [row])];
-    if (!a.n) return null;
-    return compare(mean(a), mean(b), draw(a), draw(b), a.n, a.molecules.length, a.molecules.length);
-  }
-
-  function verdict({ difference }) {
-    if (difference.low === null) return "undecided";
-    if (difference.low <= 0 && difference.high >= 0) return "no difference";
-    return difference.high < 0 ? "better" : "worse";
+    return a.n ? Interval.compare(a, b, true, nameOf(board)) : null;
   }
 
   function worst(board, total) {
@@ -149,22 +88,27 @@ const Recompute = (() => {
     const found = board.rows.map((row, place) => {
       const total = totals(board, cells, chosen, place);
       if (!total.n) return { cell: { evaluated: 0 }, total };
-      const drawn = draw(total);
-      const n = total.molecules.length;
-      const cell = { evaluated: total.n, error: metric(mean(total), drawn, total.n, n, n, 0), ...worst(board, total) };
+      const cell = { evaluated: total.n, error: Interval.metric(total), ...worst(board, total) };
       const control = before[facts.control] && before[facts.control][place].total;
       if (facts.role.startsWith("ood") && control && control.n) {
-        const against = gap(total, drawn, control);
+        const against = Interval.compare(total, control, false, nameOf(board));
         cell.gap = against.difference;
         cell.ratio = against.ratio;
+        cell.gap_verdict = against.verdict;
       }
       if (row.baseline !== null) {
         const against = paired(board, cells, chosen, place, row.baseline);
         if (against) {
           cell.difference = against.difference;
           cell.to_baseline = against.ratio;
-          cell.verdict = verdict(against);
+          cell.verdict = against.verdict;
+          cell.reason = against.reason;
+          cell.p_value = against.p_value;
         }
+      }
+      if (row.prior_row !== null) {
+        const against = paired(board, cells, chosen, place, row.prior_row);
+        if (against) { cell.to_prior = against.ratio; cell.prior_verdict = against.verdict; cell.prior_reason = against.reason; cell.prior_p_value = against.p_value; }
       }
       return { cell, total };
     });
@@ -172,7 +116,7 @@ const Recompute = (() => {
     return { rows: found, n: chosen.reduce((sum, i) => sum + cells.n[i], 0) };
   }
 
-  // Mark the least error, and every row that is not significantly worse.
+  // Mark the least error, and every row that is not shown to be worse.
   function lead(board, cells, chosen, found) {
     const most = Math.max(...found.map(({ total }) => total.n));
     if (!most) return;
@@ -183,7 +127,7 @@ const Recompute = (() => {
     found.forEach(({ cell, total }, place) => {
       if (!total.n) return;
       const against = place === best ? null : paired(board, cells, chosen, place, best);
-      cell.leading = place === best || (against !== null && verdict(against) !== "worse");
+      cell.leading = place === best || (against !== null && against.verdict !== "worse");
     });
   }
 
@@ -220,7 +164,17 @@ const Recompute = (() => {
         largest_gap: largest(cells, "gap"), largest_ratio: largest(cells, "ratio"),
       };
     });
+    adjust(rows);
     return { rows, n };
+  }
+
+  // Holm's adjustment over all verdicts of the board, against baseline and prior alike.
+  function adjust(rows) {
+    const cells = rows.flatMap((row) => Object.values(row.cells));
+    const held = cells.flatMap((cell) => [[cell, "p_value", "adjusted_p"], [cell, "prior_p_value", "prior_adjusted_p"]])
+      .filter(([cell, from]) => cell[from] !== null && cell[from] !== undefined);
+    const found = Statistics.holm(held.map(([cell, from]) => cell[from]));
+    held.forEach(([cell, , to], i) => { cell[to] = found[i]; });
   }
 
   return { compute };

@@ -36,6 +36,14 @@ const Text = (() => {
     return `${number(low * factor)}${join}${number(high * factor)}`;
   }
 
+  // The interval of a number, or the range of its molecules where there is none.
+  function interval(found, scale = 1) {
+    const there = (x) => x !== null && x !== undefined;
+    if (there(found.low) && there(found.high)) return range(found.low, found.high, scale);
+    if (!there(found.lowest) || !there(found.highest)) return "no interval";
+    return `molecules ${range(found.lowest, found.highest, scale)}`;
+  }
+
   // Control and direction characters would change what stands beside them.
   function plain(name, longest = 120) {
     const text = String(name).replace(
@@ -86,5 +94,5 @@ const Text = (() => {
     return element("div", { class: "scroll", tabindex: 0, role: "region", "aria-label": caption }, made);
   }
 
-  return { number, range, plain, label, element, name, select, table, DASH };
+  return { number, range, interval, plain, label, element, name, select, table, DASH };
 })();

@@ -59,7 +59,7 @@ def curve_table(records: Sequence[Record], system: UnitSystem = "meV") -> TextTa
         rows=tuple(rows),
         sections=frozenset(sections),
         notes=(
-            "Intervals: 95 %, bootstrap over test molecules of the mean over draws; "
+            "Intervals: 95 %, over test molecules, of the mean over draws; "
             "± draws: standard deviation over draws of the labels.",
             "ratio: on an OOD split, over the baseline start with as many labels; on an "
             "ID split, over the untouched model: above 1 is forgetting.",

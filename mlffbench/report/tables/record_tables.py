@@ -1,12 +1,13 @@
 """Records -> tables of text: what a person reads and what a spreadsheet takes."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from mlffbench.core.record import RadiusSummary, Record
 from mlffbench.metrics.headlines import Headline, energy_headlines, force_headlines
 from mlffbench.report.tables.display_units import (
     UnitSystem,
+    cosine_with_interval,
     number,
     percent_with_interval,
     ratio_with_interval,
@@ -43,6 +44,7 @@ def force_table(records: Sequence[Record], system: UnitSystem = "meV") -> TextTa
     """
     ordered = _in_order(records)
     paired = any(record.paired for record in ordered)
+    prior = any(record.against_prior for record in ordered)
     radii = any(record.radius for record in ordered)
     first, *others = force_headlines()
     columns = (
@@ -50,13 +52,14 @@ def force_table(records: Sequence[Record], system: UnitSystem = "meV") -> TextTa
         heading(first, system),
         "to ID",
         *(("to baseline", "verdict") if paired else ()),
+        *(("to prior", "verdict of prior") if prior else ()),
         *(("radius Å", "graph changed") if radii else ()),
         *(heading(one, system) for one in others),
         *("skipped", "failed", "ms/str."),
     )
     names = [one.name for one in others]
     rows = tuple(
-        _force_row(record, system, names, paired=paired, radii=radii)
+        _force_row(record, system, names, paired=paired, prior=prior, radii=radii)
         for record in ordered
     )
     return TextTable(
@@ -167,18 +170,28 @@ def heading(one: Headline, system: UnitSystem = "meV") -> str:
     return f"{one.label} {shown_unit(one.card.unit, system).name}"
 
 
+def _other_cell(record: Record, name: str, system: UnitSystem) -> str:
+    value = record.metrics.get(name)
+    if name == "forces_cosine":
+        return cosine_with_interval(value)
+    return with_interval(value, system)
+
+
 def _force_row(
     record: Record,
     system: UnitSystem,
     others: Sequence[str],
     *,
     paired: bool,
+    prior: bool,
     radii: bool,
 ) -> tuple[str, ...]:
     counts, metrics = record.counts, record.metrics
     mae = metrics.get("forces_mae")
     compared = record.paired.get("forces_mae")
     verdict = compared.verdict if compared else "–"
+    its_prior = record.against_prior.get("forces_mae")
+    prior_verdict = its_prior.verdict if its_prior else "–"
     seconds = record.wall_s_per_structure
     return (
         *(record.split, record.model, record.mode),
@@ -186,8 +199,9 @@ def _force_row(
         with_interval(metrics.get("forces_mae"), system),
         ratio_with_interval(record.gap.get("forces_mae")),
         *((ratio_with_interval(compared), verdict) if paired else ()),
+        *((ratio_with_interval(its_prior), prior_verdict) if prior else ()),
         *(_radius_cells(record.radius) if radii else ()),
-        *(with_interval(metrics.get(name), system) for name in others),
+        *(_other_cell(record, name, system) for name in others),
         *(str(counts.skipped), str(counts.failed)),
         "–" if seconds is None else number(1000 * seconds),
     )
@@ -225,6 +239,26 @@ def _where(record: Record) -> str:
     return f"{record.split}, {record.model} {record.mode}"
 
 
+def _warnings(records: Sequence[Record]) -> Iterator[str]:
+    """Yield what decides a number or a verdict and does not show in it."""
+    reasons: dict[str, list[str]] = {}
+    for record in records:
+        if record.outlier is not None:
+            who, share = record.outlier.molecule, 100 * record.outlier.share
+            yield f"{_where(record)}: {who} alone carries {share:.0f} % of the error"
+        zero = record.against_zero.get("forces_mae")
+        if zero is not None and zero.verdict == "worse":
+            yield f"{_where(record)}: worse than no forces at all"
+        for what in (record.paired, record.against_prior):
+            found = what.get("forces_mae")
+            if found is not None and found.reason:
+                names = reasons.setdefault(f"{record.split}, {found.reason}", [])
+                names.append(f"{record.model} {record.mode}")
+    for reason, names in reasons.items():
+        who = ", ".join(dict.fromkeys(names))
+        yield f"cannot be judged on {reason}: {who}"
+
+
 def _notes(records: Sequence[Record]) -> tuple[str, ...]:
     reasons = [
         f"{_where(record)}: {count} of {record.counts.total} structures – {reason}"
@@ -232,7 +266,9 @@ def _notes(records: Sequence[Record]) -> tuple[str, ...]:
         for reason, count in record.counts.reasons.items()
     ]
     return (
-        "Intervals: 95 %, bootstrap over molecules.",
+        "Intervals: 95 %, over molecules; (a to b): the range of the molecules, where "
+        "they are too few for one.",
+        *_warnings(records),
         "n: structures (molecules) behind the force MAE.",
         "to ID: the error over the error on the split's ID control.",
         *reasons,

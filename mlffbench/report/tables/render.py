@@ -60,7 +60,8 @@ def to_csv(records: Sequence[Record]) -> str:
     """Return every number of every record, one line each, in stored units.
 
     ``what`` says which number of a metric a line holds: its ``value``, the ``gap`` to the
-    ID control or the ``paired`` comparison with baseline, as difference or ratio.
+    ID control, the ``paired`` comparison with baseline, or that ``against`` the prior or
+    no forces, as difference or ratio.
     """
     buffer = io.StringIO()
     writer = csv.writer(buffer, lineterminator="\n")
@@ -101,7 +102,12 @@ def _numbers(r: Record) -> Iterator[tuple[str, str, MetricValue, str]]:
     """Yield metric, which number of it, the number, and the verdict if it compares."""
     for name, metric in r.metrics.items():
         yield name, "value", metric, ""
-    for kind, compared in (("gap", r.gap), ("paired", r.paired)):
+    for kind, compared in (
+        ("gap", r.gap),
+        ("paired", r.paired),
+        ("against prior", r.against_prior),
+        ("against zero", r.against_zero),
+    ):
         for name, comparison in compared.items():
             verdict = comparison.verdict
             yield name, f"{kind} difference", comparison.difference, verdict

@@ -95,7 +95,7 @@ def ranking_table(diagnosis: Diagnosis) -> TextTable:
         "explains: reads reference labels, so it cannot warn where there are none; "
         "misleads: a distance that is smaller where errors are larger; no evidence: the "
         "interval of ρ contains 0; unknown: ρ has no interval with a width.",
-        "Intervals: 95 %, bootstrap over molecules.",
+        "Intervals: 95 %, over molecules.",
     )
     columns = (
         *("diagnostic", "needs", "use", "n"),

@@ -159,7 +159,7 @@ def _notes(ordered: Sequence[Record]) -> tuple[str, ...]:
         for why, n in r.counts.reasons.items()
     ]
     return (
-        "Intervals: 95 %, bootstrap over molecules (Clopper-Pearson where all live or "
+        "Intervals: 95 %, over molecules (Clopper-Pearson where all live or "
         "none does); survival.csv has the Kaplan-Meier curve and its own intervals.",
         "n: trajectories (molecules) that were simulated.",
         f"stable ps: mean time in order, at most {number(horizon)}; to failure: of those "

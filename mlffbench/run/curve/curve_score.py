@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from mlffbench.core.errors import StoreError
 from mlffbench.core.record import Counts, MetricValue, Record
-from mlffbench.metrics.bootstrap import estimate, paired
+from mlffbench.metrics.estimates import estimate, paired
 from mlffbench.metrics.interval import find_interval
 from mlffbench.metrics.metric_card import MetricCard
 from mlffbench.metrics.molecules import Molecules
@@ -58,8 +58,8 @@ def read_curve(folder: RunFolder) -> Arrays:
 def score_curve(folder: RunFolder) -> tuple[list[Record], list[Saved]]:
     """Return the records of a curve, one per split, start and number of labels.
 
-    Errors are averaged over the draws before the bootstrap over molecules. A start is
-    compared with baseline at the same number of labels; on an ID control, where the
+    Errors are averaged over the draws, then judged over molecules. A start is compared
+    with baseline at the same number of labels; on an ID control, where the
     question is forgetting, with the untouched model.
 
     Raises:
@@ -236,15 +236,14 @@ def _record(
 ) -> Record:
     split, role = where
     job, samples = manifest["job"], curve.samples(mode, size)
-    seed = job["seed"]
     metrics, compared = {}, {}
-    value = estimate(samples, curve.molecules, card=MAE, seed=seed)
+    value = estimate(samples, curve.molecules, card=MAE)
     if value is not None:
         metrics["forces_mae"] = value
     against = ("baseline", 0) if role.startswith("id") else ("baseline", size)
     if against in curve.errors and (mode, size) != against:
         other = curve.samples(*against)
-        found = paired(samples, other, curve.molecules, card=MAE, seed=seed)
+        found = paired(samples, other, curve.molecules, card=MAE)
         if found is not None:
             compared["forces_mae"] = found
     n, fine = len(curve.weight), int(samples.evaluated.sum())
@@ -260,7 +259,7 @@ def _record(
         control="",
         model=job["model"],
         mode=f"{mode}, {size} labels",
-        seed=seed,
+        seed=job["seed"],
         split_sha256=entry["sha256"],
         status="ok" if metrics else "failed",
         counts=Counts(

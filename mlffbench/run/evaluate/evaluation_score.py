@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from contextlib import nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal, NamedTuple, cast
 
 import numpy as np
@@ -12,15 +12,22 @@ from numpy.typing import NDArray
 from mlffbench.core.errors import DataError
 from mlffbench.core.labels import Labels
 from mlffbench.core.plugins.user_file import told_in_one_sentence
-from mlffbench.core.record import Comparison, Counts, MetricValue, Record
+from mlffbench.core.record import Comparison, Counts, MetricValue, Outlier, Record
 from mlffbench.core.structures import Structures
 from mlffbench.metrics.alignment import ElementShifts
-from mlffbench.metrics.bootstrap import estimate, gap, paired, worst_group
 from mlffbench.metrics.catalog import METRICS
+from mlffbench.metrics.estimates import (
+    decisive_group,
+    estimate,
+    gap,
+    paired,
+    worst_group,
+)
 from mlffbench.metrics.metric_card import MetricCard
 from mlffbench.metrics.molecules import Molecules
 from mlffbench.metrics.pairs import blank
 from mlffbench.metrics.samples import Metric, Samples, checked
+from mlffbench.run.evaluate.beside import ZERO, Beside
 from mlffbench.run.evaluate.chosen_radii import radius_summary
 from mlffbench.run.evaluate.stored import StoredRun, StoredSplit
 from mlffbench.run.folder import RunFolder
@@ -68,11 +75,25 @@ class _Judged:
             )
 
 
+class _Others(NamedTuple):
+    """What a split is compared with; None where there is none.
+
+    Attributes:
+        control: The ID split of the same run.
+        baseline: The same split without refinement.
+        prior: The same split under the prior alone.
+    """
+
+    control: _Judged | None
+    baseline: _Judged | None
+    prior: _Judged | None
+
+
 def score_run(folder: RunFolder) -> Scored:
     """Return the records of a finished run, one per split other than train.
 
-    Beside a run of another mode its baseline is compared on the same structures, when the
-    folder next to it holds one that saw the same structures.
+    Beside a run of another mode its baseline and its prior are compared on the same
+    structures, when the folders next to it hold runs that saw the same structures.
 
     Raises:
         StoreError: The run has not finished, or a file of it is missing or broken.
@@ -82,14 +103,18 @@ def score_run(folder: RunFolder) -> Scored:
     shifts = fit_shifts(run)
     judged = [_judge(split, shifts) for split in run.splits]
     tested = [item for item in judged if item.split.manifest["role"] != "train"]
-    baseline = _baseline_of(run, shifts)
+    beside = Beside.find(run)
+    prior_shifts = fit_shifts(beside.prior_run) if beside.prior_run else None
+    baseline = _by_sha256(beside.baseline, shifts)
+    prior = _by_sha256(beside.prior_run, prior_shifts)
     records = []
     for item in tested:
-        control = _control_of(item, tested)
-        other = baseline.get(str(item.split.manifest["sha256"]))
-        records.append(
-            _record(run, item, control=control, baseline=other, rows=rows, shifts=shifts)
+        sha256 = str(item.split.manifest["sha256"])
+        others = _Others(
+            _control_of(item, tested), baseline.get(sha256), prior.get(sha256)
         )
+        record = _record(run, item, others, rows=rows, shifts=shifts)
+        records.append(record.model_copy(update={"prior": beside.prior}))
     return Scored(records, shifts.to_json() if shifts else None)
 
 
@@ -109,12 +134,12 @@ def compare_runs(
     if not ours.keys() & theirs.keys():
         msg = f"{folder.path} and {other.path} saw no split of the same structures; "
         raise DataError(msg + "compare runs of one suite, with the same limit and seed")
-    seed, rows, found = int(runs[0].manifest["job"]["seed"]), _metric_rows(), []
+    rows, found = _metric_rows(), []
     for sha256 in (key for key in ours if key in theirs):
         pairs = {
             row.name: compared
             for row in rows
-            if (compared := _paired(row, ours[sha256], theirs[sha256], seed))
+            if (compared := _paired(row, ours[sha256], theirs[sha256]))
         }
         found.append((ours[sha256].split.manifest, pairs))
     return found
@@ -172,23 +197,17 @@ def _control_of(item: _Judged, tested: list[_Judged]) -> _Judged | None:
     return controls[0] if controls else None
 
 
-def _baseline_of(run: StoredRun, shifts: ElementShifts | None) -> dict[str, _Judged]:
-    """Return the baseline's splits by their sha256; empty when there is no baseline."""
-    if run.manifest["mode"]["name"] == "baseline":
-        return {}
-    folder = RunFolder(run.folder.path.parent / "baseline")
-    if not (folder.path / "predictions.parquet").exists():
-        return {}
-    splits = StoredRun.read(folder).splits
+def _by_sha256(run: StoredRun | None, shifts: ElementShifts | None) -> dict[str, _Judged]:
+    """Return the splits of a run by their sha256; empty when there is no run."""
+    splits = run.splits if run else ()
     return {str(split.manifest["sha256"]): _judge(split, shifts) for split in splits}
 
 
 def _record(
     run: StoredRun,
     item: _Judged,
+    others: _Others,
     *,
-    control: _Judged | None,
-    baseline: _Judged | None,
     rows: list[_Row],
     shifts: ElementShifts | None,
 ) -> Record:
@@ -197,23 +216,28 @@ def _record(
     metrics: dict[str, MetricValue] = {}
     gaps: dict[str, Comparison] = {}
     pairs: dict[str, Comparison] = {}
-    worst = None
+    priors: dict[str, Comparison] = {}
+    worst, decisive = None, None
     for row in rows:
         samples = item.measure(row)
         for label, part in samples.items():
-            value = estimate(part, item.molecules, card=row.card, seed=seed)
+            value = estimate(part, item.molecules, card=row.card)
             if value is not None:
                 metrics[f"{row.name}[{label}]" if label else row.name] = value
         if "" not in samples:
             continue
-        if control is not None:
-            compared = _gap(row, samples[""], item, control, seed)
+        if others.control is not None:
+            compared = _gap(row, samples[""], item, others.control)
             gaps |= {row.name: compared} if compared else {}
-        if baseline is not None:
-            compared = _paired(row, item, baseline, seed)
+        if others.baseline is not None:
+            compared = _paired(row, item, others.baseline)
             pairs |= {row.name: compared} if compared else {}
+        if others.prior is not None:
+            compared = _paired(row, item, others.prior)
+            priors |= {row.name: compared} if compared else {}
         if row.name == _WORST:
             worst = worst_group(samples[""], item.molecules, card=row.card)
+            decisive = decisive_group(samples[""], item.molecules)
     counts = _count(split)
     return Record(
         suite=run.manifest["job"]["suite"],
@@ -221,7 +245,7 @@ def _record(
         split=split.manifest["name"],
         role=split.manifest["role"],
         shift=split.manifest["shift"],
-        control=control.split.manifest["name"] if control else "",
+        control=others.control.split.manifest["name"] if others.control else "",
         model=run.manifest["job"]["model"],
         mode=run.manifest["mode"]["name"],
         seed=seed,
@@ -231,26 +255,31 @@ def _record(
         metrics=metrics,
         gap=gaps,
         paired=pairs,
+        against_prior=priors,
+        against_zero=_against_zero(run, item, rows),
         worst_group=(worst.group, worst.value) if worst else None,
+        outlier=Outlier(molecule=decisive.group, share=decisive.share)
+        if decisive
+        else None,
         wall_s_per_structure=_seconds(run.manifest, split, counts),
-        radius=radius_summary(run, split, baseline.split if baseline else None),
+        radius=radius_summary(
+            run, split, others.baseline.split if others.baseline else None
+        ),
         provenance=_provenance(run.manifest, split),
         notes=_notes(item, shifts),
     )
 
 
 def _gap(
-    row: _Row, samples: Samples, item: _Judged, control: _Judged, seed: int
+    row: _Row, samples: Samples, item: _Judged, control: _Judged
 ) -> Comparison | None:
     reference = control.measure(row).get("")
     if reference is None:
         return None
-    return gap(
-        samples, item.molecules, reference, control.molecules, card=row.card, seed=seed
-    )
+    return gap(samples, item.molecules, reference, control.molecules, card=row.card)
 
 
-def _paired(row: _Row, item: _Judged, other: _Judged, seed: int) -> Comparison | None:
+def _paired(row: _Row, item: _Judged, other: _Judged) -> Comparison | None:
     """Compare on the structures both evaluated, which some metrics couple."""
     wants = row.card.energies == "aligned"
     ours, theirs = (
@@ -264,7 +293,21 @@ def _paired(row: _Row, item: _Judged, other: _Judged, seed: int) -> Comparison |
     b = item.measure(row, blank(theirs, structures, keep=keep)).get("")
     if a is None or b is None:
         return None
-    return paired(a, b, item.molecules, card=row.card, seed=seed)
+    return paired(a, b, item.molecules, card=row.card)
+
+
+def _against_zero(
+    run: StoredRun, item: _Judged, rows: list[_Row]
+) -> dict[str, Comparison]:
+    """Compare the force error with that of no forces at all; empty for that model."""
+    if run.manifest["job"]["model"] == ZERO:
+        return {}
+    row = next(row for row in rows if row.name == _WORST)
+    still = item.split.prediction
+    nothing = replace(still, forces=torch.zeros_like(still.forces))
+    mine, zero = item.measure(row)[""], item.measure(row, nothing)[""]
+    compared = paired(mine, zero, item.molecules, card=row.card)
+    return {row.name: compared} if compared else {}
 
 
 def _count(split: StoredSplit) -> Counts:

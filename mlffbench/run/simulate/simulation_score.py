@@ -14,7 +14,7 @@ from mlffbench.core.errors import StoreError
 from mlffbench.core.files import write_atomic
 from mlffbench.core.record import Comparison, Counts, MetricValue, Record
 from mlffbench.dynamics.survival import Survival, kaplan_meier
-from mlffbench.metrics.bootstrap import estimate, paired, worst_group
+from mlffbench.metrics.estimates import estimate, paired, worst_group
 from mlffbench.metrics.interval import TAIL
 from mlffbench.metrics.metric_card import MetricCard
 from mlffbench.metrics.molecules import Molecules
@@ -143,7 +143,7 @@ def _record(
     known = {} if baseline is None else _reads(baseline, job)
     for name, read in _reads(rows, job).items():
         samples = _samples(read.values)
-        value = estimate(samples, molecules, card=read.card, seed=job["seed"])
+        value = estimate(samples, molecules, card=read.card)
         if value is not None:
             metrics[name] = _honest(name, value, read.card)
         if name in PAIRED and name in known:
@@ -152,7 +152,6 @@ def _record(
                 _samples(known[name].values),
                 molecules,
                 card=read.card,
-                seed=job["seed"],
             )
             if comparison is not None and not _bounded(name, read, known[name]):
                 compared[name] = comparison
@@ -234,15 +233,16 @@ def _reads(rows: pd.DataFrame, job: Mapping[str, Any]) -> dict[str, _Read]:
 def _honest(name: str, value: MetricValue, card: MetricCard) -> MetricValue:
     """Return a number with an interval that does not collapse where all are alike.
 
-    Where every trajectory lives, or none does, molecules drawn with replacement are all
-    alike too, and a bootstrap has no width. The share then gets the interval of Clopper
+    Where every trajectory lives, or none does, molecules are all alike, and an interval
+    from their spread has no width. The share then gets the interval of Clopper
     and Pearson over molecules, and a stable time that is the whole horizon gets none: it
     is a lower bound.
     """
     n, least = value.n_molecules, TAIL ** (1 / max(value.n_molecules, 1))
     if name == "survival" and n > 1 and value.value in {0.0, 1.0}:
         low, high = (least, 1.0) if value.value else (0.0, 1 - least)
-        return value.model_copy(update={"low": low, "high": high, "standard_error": None})
+        ends = {"low": low, "high": high, "standard_error": None}
+        return value.model_copy(update={**ends, "lowest": None, "highest": None})
     # a mean of equal values may differ from them in its last digit
     if name == "stable_time" and value.value >= card.bounds[1] * (1 - 1e-12):
         return value.model_copy(
