@@ -7,7 +7,13 @@ import typer
 from mlffbench.cli.plan import print_plan
 from mlffbench.cli.report import RUNS, leave_report
 from mlffbench.cli.score import score_and_print
-from mlffbench.cli.shared.console import RunProgress, make_console, print_error, resumable
+from mlffbench.cli.shared.console import (
+    RunProgress,
+    make_console,
+    print_error,
+    print_warning,
+    resumable,
+)
 from mlffbench.cli.shared.options import (
     BatchAtomsOption,
     Device,
@@ -61,6 +67,7 @@ def run(
     """
     from mlffbench.cli.shared.resolving import mode_settings, names, resolve_device
     from mlffbench.run.campaign import Request, prepare, run_campaign
+    from mlffbench.run.evaluate.data_check import check_data
 
     request = Request(
         suite=suite,
@@ -83,6 +90,8 @@ def run(
     if dry_run:
         print_plan(console, campaign)
         return
+    for remark in check_data(campaign.splits):
+        print_warning(remark)
     with resumable(), RunProgress(console) as progress:
         done = run_campaign(campaign, progress)
     for note in done.notes:

@@ -38,6 +38,12 @@ def print_error(text: str) -> None:
     console.print(" ".join(f"error: {text}".split()), style="red", markup=False)
 
 
+def print_warning(text: str) -> None:
+    """Print one sentence that may change what a number means to the error stream."""
+    console = Console(stderr=True, soft_wrap=True, highlight=False, emoji=False)
+    console.print(" ".join(f"warning: {text}".split()), style="yellow", markup=False)
+
+
 @contextmanager
 def resumable() -> Iterator[None]:
     """Turn Ctrl-C into the command that continues, and exit code 1."""

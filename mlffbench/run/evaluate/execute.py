@@ -25,6 +25,7 @@ from mlffbench.run.evaluate.evaluation_job import (
     why_skipped,
 )
 from mlffbench.run.evaluate.predict import Prediction, predict_batch
+from mlffbench.run.evaluate.run_checks import check_run
 from mlffbench.run.folder import Arrays, RunFolder
 from mlffbench.run.provenance import (
     command_line,
@@ -238,7 +239,20 @@ def execute(
             progress.advance(len(batch.rows))
         table, forces, costs = assemble(work.splits, rows, skipped, batches, parts)
         arrays = {"forces": {"forces": forces}, **known}
-        folder.finish(table, arrays, {**manifest, **costs, "finished": _now()})
+        checks = check_run(
+            model=work.model,
+            splits=work.splits,
+            geometries=geometries,
+            table=table,
+            forces=forces,
+            reference=known["reference"],
+            mode=work.refiner.name,
+            device=work.job.device,
+            dtype=work.dtype,
+            seed=work.job.seed,
+        )
+        finished = {**manifest, **costs, "checks": checks, "finished": _now()}
+        folder.finish(table, arrays, finished)
 
 
 def _refiner_of(split: Split, refiner: Refiner) -> Refiner:
