@@ -14,6 +14,7 @@ from mlffbench.core.forcefield import ForceField, HasCard
 from mlffbench.core.model_options import DTYPES, ModelOptions
 from mlffbench.core.registry import Entry, Registry
 from mlffbench.models.catalog import ARGUMENTS, MODELS
+from mlffbench.models.opened_files import watch
 
 FACTORY_FORM = "path/to/model.py:factory"
 _REQUIRED = ("name", "elements", "predict")
@@ -64,6 +65,11 @@ def load_model(spec: str, options: ModelOptions) -> ForceField:
         MissingExtraError: The model needs a package that is not installed.
         ModelError: The model cannot be loaded; the message says why and what to do.
     """
+    with watch(spec):
+        return _load(spec, options)
+
+
+def _load(spec: str, options: ModelOptions) -> ForceField:
     parts = parse_spec(spec)
     if parts.is_file:
         return _load_from_file(Path(parts.name).expanduser(), parts.argument, options)

@@ -14,8 +14,8 @@ import torch
 
 import mlffbench
 from mlffbench.core.card import ModelCard
-from mlffbench.core.files import sha256_of
 from mlffbench.core.forcefield import ForceField, HasWeights
+from mlffbench.run.model_files import file_hashes
 
 _PACKAGES = (
     "torch", "numpy", "scipy", "pandas", "ase", "tblite", "torchani", "mace-torch",
@@ -65,13 +65,6 @@ def peak_memory_mb() -> float:
 def command_line() -> str:
     """Return the command that was typed."""
     return shlex.join([Path(sys.argv[0]).name, *sys.argv[1:]])
-
-
-def file_hashes(spec: str) -> dict[str, str]:
-    """Return the sha256 of every file a model's name points at (its code or weights)."""
-    parts = {spec.partition(":")[2], spec.rpartition(":")[0]}
-    paths = [Path(part) for part in sorted(parts) if part]
-    return {path.name: sha256_of(path) for path in paths if path.is_file()}
 
 
 def model_manifest(spec: str, model: ForceField, card: ModelCard) -> dict[str, Any]:

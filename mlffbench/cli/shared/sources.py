@@ -13,7 +13,7 @@ from mlffbench.datasets.files.open import open_source
 from mlffbench.models.catalog import is_prior
 from mlffbench.models.load import load_model
 from mlffbench.priors.prior_labels import LabelCache, version_of
-from mlffbench.run.provenance import file_hashes
+from mlffbench.run.model_files import file_hashes
 
 
 def structures_of(target: str) -> Structures:

@@ -21,9 +21,9 @@ from mlffbench.refine.ttt import PriorTuning
 from mlffbench.run.evaluate.evaluation_job import BATCH_ATOMS
 from mlffbench.run.evaluate.execute import Progress
 from mlffbench.run.folder import Arrays, RunFolder, write_arrays
+from mlffbench.run.model_files import file_hashes
 from mlffbench.run.provenance import (
     command_line,
-    file_hashes,
     git_state,
     hardware,
     versions,

@@ -27,6 +27,7 @@ from mlffbench.run.evaluate.evaluation_job import (
 from mlffbench.run.evaluate.predict import Prediction, predict_batch
 from mlffbench.run.evaluate.run_checks import check_run
 from mlffbench.run.folder import Arrays, RunFolder
+from mlffbench.run.model_files import say_reused
 from mlffbench.run.provenance import (
     command_line,
     git_state,
@@ -216,6 +217,7 @@ def execute(
     with folder.locked():
         manifest = _manifest(work, rows)
         if folder.is_complete(manifest, overwrite=overwrite):
+            say_reused(work.job.model, work.job.mode, work.model)
             return
         # read everything once before computing anything: bad data is told at once
         geometries = [

@@ -31,9 +31,9 @@ from mlffbench.refine.per_structure import Routed
 from mlffbench.refine.refiner import Fact, LearnsFromTraining, Refiner, Training
 from mlffbench.run.evaluate.execute import Progress
 from mlffbench.run.folder import RunFolder, write_arrays
+from mlffbench.run.model_files import file_hashes
 from mlffbench.run.provenance import (
     command_line,
-    file_hashes,
     git_state,
     hardware,
     versions,
