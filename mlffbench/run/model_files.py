@@ -4,7 +4,8 @@ import ast
 import importlib.metadata
 import logging
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from functools import cache
 from pathlib import Path
 from types import ModuleType
 from urllib.parse import parse_qsl
@@ -104,7 +105,7 @@ def _content(path: Path) -> Iterable[Path]:
 
 def _code(path: Path) -> set[Path]:
     """Return a Python file and the modules beside it that it imports, and they import."""
-    todo, found = [path], set()
+    todo, found = [path], set[Path]()
     while todo and len(found) < MOST_FILES:
         one = todo.pop()
         if one in found or not one.is_file():
@@ -161,7 +162,7 @@ def _hooked(module: ModuleType | None, folder: Path) -> set[Path]:
     hook = _hook_of(module)
     try:
         listed = hook() if callable(hook) else hook or ()
-        paths = [folder / Path(each).expanduser() for each in listed]  # type: ignore[union-attr, arg-type]
+        paths = [folder / Path(each).expanduser() for each in listed]  # type: ignore[union-attr]
     except Exception as error:
         msg = f"{HOOK} of {getattr(module, '__name__', '')} lists no paths: {error}"
         raise ModelError(msg) from error
@@ -176,5 +177,10 @@ def _hooked(module: ModuleType | None, folder: Path) -> set[Path]:
 
 def _versions(package: str) -> dict[str, str]:
     """Return the distributions behind an importable name, with their versions."""
-    names = importlib.metadata.packages_distributions().get(package, ())
+    names = _distributions().get(package, ())
     return {f"package {name}": importlib.metadata.version(name) for name in set(names)}
+
+
+@cache
+def _distributions() -> Mapping[str, Sequence[str]]:
+    return importlib.metadata.packages_distributions()

@@ -123,7 +123,7 @@ CALL = "def files():\n    return [HERE / 'more' / 'late.txt']\n"
 def test_a_hook_of_what_is_not_there_is_one_sentence(home: Path) -> None:
     model = own_model(home, "absent", 'files = ["nowhere.pt"]')
     load_model(model, ModelOptions())
-    with pytest.raises(ModelError, match="depends on .*nowhere.pt, which is not there"):
+    with pytest.raises(ModelError, match=r"depends on .*nowhere\.pt, which is not there"):
         file_hashes(model)
 
 

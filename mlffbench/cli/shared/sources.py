@@ -30,7 +30,7 @@ def structures_of(target: str) -> Structures:
         return Structures.concatenate(batches)
     if not Path(target).suffix:
         DATASETS.entry(target)
-    source = open_source(target)
+    source = open_source(target, forces_required=False)
     if source.index.n_structures == 0:
         msg = f"{target} holds no structure"
         raise DataError(msg)

@@ -27,7 +27,7 @@ _GRID = 2.0**-20
 """Shares of a charge are multiples of this, so that they add up without rounding."""
 
 
-def atoms_of(single: Single) -> Atoms:
+def atoms_of(single: Single) -> Any:
     """Return a structure as ASE's atoms, charge and spin in every place atoms have.
 
     Initial charges and magnetic moments (of high spin) are spread evenly and add up
@@ -36,7 +36,7 @@ def atoms_of(single: Single) -> Atoms:
     charge, multiplicity = single.charge, single.multiplicity
     info = dict.fromkeys(CHARGE_NAMES, charge)
     info |= dict.fromkeys((SPIN, *MULTIPLICITY_NAMES), multiplicity)
-    atoms = Atoms(
+    atoms: Any = Atoms(
         numbers=single.numbers,
         positions=single.positions,
         cell=single.cell,
