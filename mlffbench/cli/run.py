@@ -90,8 +90,14 @@ def run(
     if dry_run:
         print_plan(console, campaign)
         return
-    for remark in check_data(campaign.splits):
-        print_warning(remark)
+    suspicions = check_data(campaign.splits)
+    for suspicion in suspicions:
+        print_warning(suspicion)
+    if any("look like" in suspicion for suspicion in suspicions):
+        print_warning(
+            "correct these files, or state energy_unit and length_unit of their splits "
+            "in the suite; all numbers below are made with the labels as they are"
+        )
     with resumable(), RunProgress(console) as progress:
         done = run_campaign(campaign, progress)
     for note in done.notes:
