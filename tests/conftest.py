@@ -1,5 +1,6 @@
 """Shared by many tests: a small suite of files, a model with closed-form forces."""
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -33,6 +34,14 @@ class Springs:
         forces = -(stretch[..., None] * vector / length[..., None]).sum(1)
         return Labels(energy=energy, forces=forces, source="model:springs")
 '''
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _own_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Keep what tests compute and cache away from the user's own cache."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("MLFFBENCH_CACHE", str(tmp_path_factory.mktemp("cache")))
+        yield
 
 
 @pytest.fixture(autouse=True)

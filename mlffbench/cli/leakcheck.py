@@ -2,7 +2,7 @@
 
 import json
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, NoReturn
 
 import typer
 
@@ -10,9 +10,13 @@ from mlffbench.cli.shared.console import make_console
 from mlffbench.core.errors import DataError, UnknownNameError
 
 if TYPE_CHECKING:
-    from mlffbench.core.split import Split
-    from mlffbench.datasets.molecules.leaks import Molecule, Near, Part
+    from collections.abc import Sequence
 
+    from mlffbench.core.split import Split
+    from mlffbench.datasets.molecules.comparison import Comparison, Molecule, Part
+    from mlffbench.datasets.molecules.leaks import Near
+
+_YAML = {".yaml", ".yml"}
 _WHAT = "A file, a dataset, a suite, or some of its splits, e.g. mini-ood:train."
 
 
@@ -42,44 +46,52 @@ def leakcheck(
         int, typer.Option("--show", min=1, help="Rows of each table at most.")
     ] = 10,
 ) -> None:
-    """Tell which molecules and geometries two sets share; shared ones are no error."""
-    from mlffbench.datasets.molecules.leaks import (
-        molecules,
-        n_structures,
-        near_duplicates,
-        shared_molecules,
-    )
+    """Tell which molecules and geometries two sets share; labels are not needed.
+
+    Exit code 0 says that nothing is shared. It is 1 where a molecule or a nearly equal
+    geometry is, and where molecules cannot be compared.
+    """
+    from mlffbench.datasets.molecules.comparison import compare, count_molecules
+    from mlffbench.datasets.molecules.leaks import n_structures, near_duplicates
 
     first, second = parts_of(train), parts_of(test)
-    shared = shared_molecules(first, second)
+    comparison = compare(first, second)
     near = near_duplicates(first, second, tolerance) if geometries else []
     totals = {
-        "train": (n_structures(first), len(molecules(first))),
-        "test": (n_structures(second), len(molecules(second))),
+        "train": (n_structures(first), count_molecules(first)),
+        "test": (n_structures(second), count_molecules(second)),
     }
     if as_json:
         found = {
             "train": {"name": train, **_as_dict(totals["train"])},
             "test": {"name": test, **_as_dict(totals["test"])},
             "tolerance": tolerance,
-            "shared_molecules": [entry._asdict() for entry in shared],
+            "answer": comparison.answer,
+            "shared_molecules": [entry._asdict() for entry in comparison.shared],
+            "not_comparable": [entry._asdict() for entry in comparison.unclear],
             "near_duplicates": [entry._asdict() for entry in near]
             if geometries
             else None,
         }
         typer.echo(json.dumps(found, indent=1, ensure_ascii=False))
-        return
+        _leave(comparison, near)
     for title, target in (("train", train), ("test", test)):
         n, n_molecules = totals[title]
         counts = f"{_count(n, 'structure')} of {_count(n_molecules, 'molecule')}"
         typer.echo(f"{title}: {target}, {counts}")
-    _print_molecules(shared, show)
+    _print_comparison(comparison, show)
     if geometries:
         _print_near(near, show, tolerance)
+    _leave(comparison, near)
+
+
+def _leave(comparison: "Comparison", near: "list[Near]") -> NoReturn:
+    """End with exit code 0 where nothing is shared."""
+    raise typer.Exit(int(comparison.answer != "not shared" or bool(near)))
 
 
 def parts_of(target: str) -> "list[Part]":
-    """Return the structures that a name or a path means.
+    """Return the structures that a name or a path means; no label is read.
 
     Raises:
         DataError: A file cannot be read or holds nothing.
@@ -88,10 +100,10 @@ def parts_of(target: str) -> "list[Part]":
     import numpy as np
 
     from mlffbench.datasets.files.open import open_source
-    from mlffbench.datasets.molecules.leaks import Part
+    from mlffbench.datasets.molecules.comparison import Part
 
     name, _, chosen = target.partition(":")
-    splits = None if Path(target).is_file() else _splits(name)
+    splits = None if _is_data(target) else _splits(name)
     if splits is not None:
         names = {split.name for split in splits}
         if chosen and chosen not in names:
@@ -101,11 +113,27 @@ def parts_of(target: str) -> "list[Part]":
             for split in splits
             if chosen in {"", split.name}
         ]
-    source = open_source(target)
+    source = open_source(target, forces_required=False)
     if source.index.n_structures == 0:
         msg = f"{target} holds no structure"
         raise DataError(msg)
     return [Part(source, np.arange(source.index.n_structures))]
+
+
+def _is_data(target: str) -> bool:
+    """Return whether a path is a data file or describes one, and is no suite."""
+    path = Path(target)
+    if not path.is_file():
+        return False
+    if path.suffix not in _YAML:
+        return True
+    import yaml
+
+    try:
+        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError, yaml.YAMLError):
+        return False  # the reader of suites says what is wrong
+    return isinstance(content, dict) and not {"splits", "dataset"} & content.keys()
 
 
 def _splits(name: str) -> "tuple[Split, ...] | None":
@@ -116,7 +144,7 @@ def _splits(name: str) -> "tuple[Split, ...] | None":
     from mlffbench.run.suite import load_suite
     from mlffbench.run.suite_splits import load_splits
 
-    if name in suite_rows() or Path(name).suffix in {".yaml", ".yml"}:
+    if name in suite_rows() or Path(name).suffix in _YAML:
         return load_splits(*load_suite(name))
     if name in DATASETS.names():
         return registered_splits(name)
@@ -127,14 +155,28 @@ def _splits(name: str) -> "tuple[Split, ...] | None":
     return None
 
 
-def _print_molecules(shared: "list[Molecule]", show: int) -> None:
+def _print_comparison(comparison: "Comparison", show: int) -> None:
+    if comparison.shared:
+        _print_molecules(
+            comparison.shared,
+            f"{_count(len(comparison.shared), 'molecule')} in both:",
+            show,
+        )
+    if comparison.unclear:
+        n = _count(len(comparison.unclear), "composition")
+        title = (
+            f"not comparable: {n} in both, and no SMILES or bonds to tell molecules by:"
+        )
+        _print_molecules(comparison.unclear, title, show)
+    if comparison.answer == "not shared":
+        typer.echo("no molecule is in both")
+
+
+def _print_molecules(shared: "Sequence[Molecule]", title: str, show: int) -> None:
     from rich.table import Table
     from rich.text import Text
 
-    if not shared:
-        typer.echo("no molecule is in both")
-        return
-    typer.echo(f"{_count(len(shared), 'molecule')} in both:")
+    typer.echo(title)
     table = Table(box=None)
     for column in ("molecule", "known by", "structures in train", "in test"):
         table.add_column(column, overflow="fold")

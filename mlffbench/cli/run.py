@@ -12,6 +12,12 @@ from mlffbench.cli.shared.console import make_console, print_warnings, resumable
 from mlffbench.cli.shared.endings import end, tell_left_out, tell_where
 from mlffbench.cli.shared.progress import ProgressBar
 
+CORRECT = (
+    "correct these files, or state energy_unit and length_unit of their splits in the "
+    "suite; all numbers below are made with the labels as they are"
+)
+"""What to do about labels that look like other ones."""
+
 
 @spread
 def run(
@@ -30,6 +36,7 @@ def run(
     Stopped or killed, the same command goes on where it was.
     """
     request = request_of(asked, share, kept, diagnose=diagnose)
+    from mlffbench.run.evaluate.data_check import check_data
     from mlffbench.run.loop import run_campaign
     from mlffbench.run.request import resolve
 
@@ -39,6 +46,10 @@ def run(
     if dry_run:
         print_plan(console, campaign)
         return
+    suspicions = check_data(campaign.splits)
+    if any("look like" in suspicion for suspicion in suspicions):
+        suspicions = (*suspicions, CORRECT)
+    print_warnings(suspicions)
     with resumable(), ProgressBar(console) as progress:
         done = run_campaign(campaign, progress)
     tell_left_out(console, done.notes)

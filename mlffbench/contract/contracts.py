@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import torch
 
-from mlffbench.contract import promises
+from mlffbench.contract import promises, response
 from mlffbench.contract.trial import Finding, Status, Trial, in_words
 from mlffbench.core.card import ALL_ELEMENTS, elements
 from mlffbench.core.forcefield import ForceField
@@ -63,6 +63,10 @@ RULES = (
     _Rule("gradient", "forces are minus the gradient of the energy", promises.gradient),
     _Rule("one-atom", "a single atom gets one energy and one force, or is a failure",
           promises.one_atom, ("shapes",)),
+    _Rule("charge", "the energy depends on the charge",
+          response.charge),
+    _Rule("spin", "the energy depends on the spin",
+          response.spin),
     _Rule("cutoff", "with_cutoff at the cutoff in use reproduces the predictions, and "
           "leaves the model alone", promises.cutoff),
     _Rule("clone", "a clone predicts the same and shares no parameter", promises.clone),

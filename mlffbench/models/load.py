@@ -17,6 +17,7 @@ from mlffbench.core.plugins.user_file import (
 )
 from mlffbench.models.catalog import ARGUMENTS, MODELS
 from mlffbench.models.model_spec import parse_spec
+from mlffbench.models.opened_files import watch
 
 FACTORY_FORM = "path/to/model.py:factory"
 _REQUIRED = ("name", "elements", "predict")
@@ -34,6 +35,11 @@ def load_model(spec: str, options: ModelOptions) -> ForceField:
         MissingExtraError: The model needs a package that is not installed.
         ModelError: The model cannot be loaded; the message says why and what to do.
     """
+    with watch(spec):
+        return _load(spec, options)
+
+
+def _load(spec: str, options: ModelOptions) -> ForceField:
     parts = parse_spec(spec)
     file = parse_user_file(spec)
     if file is not None:

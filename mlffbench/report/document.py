@@ -18,7 +18,7 @@ from mlffbench.report.simulations_part import Further, find_further
 from mlffbench.report.tables.display_units import UnitSystem
 from mlffbench.report.tables.record_tables import energy_table, force_table, radius_table
 from mlffbench.report.tables.render import to_csv, to_markdown, worst_markdown
-from mlffbench.run.folder import RunFolder
+from mlffbench.run.folder import RunFolder, remarks_of
 
 if TYPE_CHECKING:
     from mlffbench.report.structure_errors import Measured
@@ -72,7 +72,9 @@ def compose(folders: Sequence[Path], form: Form, system: UnitSystem = "meV") -> 
         if not kept.runs:
             continue
         board = make_board(kept, measured)
-        boards.append(board.model_copy(update={"sentences": summarise(board)}))
+        remarks = remarks_of([run.folder for run in kept.runs])
+        told = (*(f"Warning: {remark}." for remark in remarks), *summarise(board))
+        boards.append(board.model_copy(update={"sentences": told}))
         usable.append(kept)
         everything.append(measured)
     runs = dict.fromkeys(run.told for group in usable for run in group.runs)

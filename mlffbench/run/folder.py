@@ -211,6 +211,16 @@ def find_runs(folders: list[Path]) -> list[RunFolder]:
     return sorted(runs, key=lambda run: str(run.read_manifest().get("started", "")))
 
 
+def remarks_of(folders: Sequence[RunFolder]) -> list[str]:
+    """Return what the checks of some runs found wrong, each sentence once.
+
+    Raises:
+        StoreError: A ``run.json`` is missing or broken.
+    """
+    checks = [folder.read_manifest().get("checks") or {} for folder in folders]
+    return list(dict.fromkeys(text for one in checks for text in one.get("remarks", ())))
+
+
 def find_others(folders: Sequence[Path], manifest_name: str) -> list[RunFolder]:
     """Return every simulation (`SIMULATION`) or curve (`CURVE`) under some folders."""
     found = {path.parent for folder in folders for path in folder.rglob(manifest_name)}

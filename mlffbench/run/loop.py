@@ -14,6 +14,7 @@ from mlffbench.models.load import load_model
 from mlffbench.run.diagnose.diagnosis_job import diagnose_runs
 from mlffbench.run.folder import RunFolder
 from mlffbench.run.manifest import begin, finish, is_finished, manifest_of
+from mlffbench.run.model_files import say_reused
 from mlffbench.run.request import AnyRequest, Campaign, Request
 from mlffbench.run.work import AnyJob, Progress, Silent, Work
 
@@ -64,7 +65,8 @@ def run_campaign(campaign: Campaign[Any], progress: Progress | None = None) -> D
                 folder = campaign.folder(job)
                 try:
                     work = campaign.kind.work(job, model)
-                    carry_out(work, folder, request, watcher)
+                    if carry_out(work, folder, request, watcher):
+                        say_reused(name, job.label, model)
                 except CapabilityError as error:
                     lacking.append(f"{job.label}: {error}")
                 except BenchError as error:
@@ -80,7 +82,7 @@ def run_campaign(campaign: Campaign[Any], progress: Progress | None = None) -> D
 
 def carry_out(
     work: Work[Any], folder: RunFolder, request: AnyRequest, progress: Progress
-) -> None:
+) -> bool:
     """Compute what is missing of a job and write its folder.
 
     Killed at any moment, the same call goes on where it was and ends with the same
@@ -92,6 +94,9 @@ def carry_out(
         request: Says where it computes, and whether other results are replaced.
         progress: Told of everything that is finished.
 
+    Returns:
+        Whether all of it was there already.
+
     Raises:
         CapabilityError: The model lacks what the job needs.
         StoreError: The folder cannot be written, or holds another run.
@@ -101,10 +106,11 @@ def carry_out(
     with folder.locked():
         manifest = manifest_of(work.decides(), work.about(), device=request.device)
         if is_finished(folder, manifest, overwrite=request.overwrite):
-            return
+            return True
         inputs = work.read()
         begin(folder, manifest)
         finish(folder, manifest, work.compute(inputs, folder, progress))
+    return False
 
 
 def _diagnose(

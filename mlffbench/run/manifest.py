@@ -113,6 +113,11 @@ def _first_difference(stored: Mapping[str, Any], manifest: Mapping[str, Any]) ->
         if not (isinstance(old, dict) and isinstance(new, dict)):
             return f"{part} differ"
         for key in sorted({*old, *new}):
-            if old.get(key) != new.get(key):
-                return f"{part}, {key}: {old.get(key)} there, {new.get(key)} now"
+            before, after = old.get(key), new.get(key)
+            if isinstance(before, dict) and isinstance(after, dict) and before != after:
+                names = {*before, *after}
+                one = min(n for n in names if before.get(n) != after.get(n))
+                return f"{part}, {key}: {one} is another"
+            if before != after:
+                return f"{part}, {key}: {before} there, {after} now"
     return "nothing that is stored tells which"

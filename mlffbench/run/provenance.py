@@ -17,9 +17,9 @@ from mlffbench.core.card import ModelCard
 from mlffbench.core.files import sha256_of
 from mlffbench.core.forcefield import ForceField, HasWeights
 from mlffbench.core.plugins.plugin_source import source_of
-from mlffbench.core.registry import Registry
-from mlffbench.models.catalog import MODELS
+from mlffbench.core.plugins.user_file import parse_user_file
 from mlffbench.refine.catalog import REFINERS
+from mlffbench.run.model_files import file_hashes
 
 _PACKAGES = (
     "torch", "numpy", "scipy", "pandas", "ase", "tblite", "torchani", "mace-torch",
@@ -71,25 +71,13 @@ def command_line() -> str:
     return shlex.join([Path(sys.argv[0]).name, *sys.argv[1:]])
 
 
-def file_hashes(spec: str, registry: Registry = MODELS) -> dict[str, str]:
-    """Return the sha256 of every file that a name points at: its code or weights.
-
-    Args:
-        spec: A model or a mode as typed.
-        registry: Its catalogue; of a row that another package adds, the module behind it.
-    """
-    parts = {spec.partition(":")[2], spec.rpartition(":")[0]}
-    paths = [Path(part).expanduser() for part in sorted(parts) if part]
-    row = registry.rows().get(spec.partition(":")[0])
-    module = source_of(row.target.partition(":")[0]) if row and row.package else None
-    paths += [module] if module else []
-    return {path.name: sha256_of(path) for path in paths if path.is_file()}
-
-
 def mode_files(spec: str) -> dict[str, dict[str, str]]:
     """Return the files of a mode that is not ours as a part of ``run.json``."""
-    files = file_hashes(spec, REFINERS)
-    return {"files": files} if files else {}
+    file, row = parse_user_file(spec), REFINERS.rows().get(spec)
+    path = file.path if file else None
+    if row is not None and row.package:
+        path = source_of(row.target.partition(":")[0])
+    return {"files": {path.name: sha256_of(path)}} if path else {}
 
 
 def model_manifest(spec: str, model: ForceField, card: ModelCard) -> dict[str, Any]:

@@ -29,7 +29,8 @@ def print_warnings(texts: Iterable[str]) -> None:
     """Print what a user should know before anything runs, to the error stream."""
     console = Console(stderr=True, soft_wrap=True, highlight=False, emoji=False)
     for text in texts:
-        console.print(f"warning: {text}", style="yellow", markup=False)
+        line = " ".join(f"warning: {text}".split())
+        console.print(line, style="yellow", markup=False)
 
 
 def print_error(text: str) -> None:

@@ -14,7 +14,7 @@ from mlffbench.datasets.registered import registered_splits
 from mlffbench.models.catalog import is_prior
 from mlffbench.models.load import load_model
 from mlffbench.priors.prior_labels import LabelCache, version_of
-from mlffbench.run.provenance import file_hashes
+from mlffbench.run.model_files import file_hashes
 
 
 def structures_of(target: str) -> Structures:
@@ -31,7 +31,7 @@ def structures_of(target: str) -> Structures:
         return Structures.concatenate(batches)
     if not Path(target).suffix:
         DATASETS.entry(target)
-    source = open_source(target)
+    source = open_source(target, forces_required=False)
     if source.index.n_structures == 0:
         msg = f"{target} holds no structure"
         raise DataError(msg)

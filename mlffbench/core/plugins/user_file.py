@@ -127,13 +127,22 @@ def _is_of_a_user(filename: str) -> bool:
     return not (path.is_relative_to(_OURS) or path.is_relative_to(_STANDARD))
 
 
+def loaded(path: Path) -> ModuleType | None:
+    """Return a user's file as the module it was loaded as, None where it was not."""
+    return sys.modules.get(_module_name(path.resolve()))
+
+
+def _module_name(path: Path) -> str:
+    return f"mlffbench_user_{path.stem}_{crc32(str(path).encode()):08x}"
+
+
 @cache
 def _execute(path: Path, stamp: tuple[int, int]) -> ModuleType:  # noqa: ARG001 - the key
     """Return a file as a module, one and the same until the file changes.
 
     A model and a refinement in one file must be of the same classes.
     """
-    name = f"mlffbench_user_{path.stem}_{crc32(str(path).encode()):08x}"
+    name = _module_name(path)
     folder = str(path.parent)
     if folder not in sys.path:
         sys.path.append(folder)

@@ -1,13 +1,12 @@
 """Leaks between files: molecules and geometries of train under another name.
 
-`check_splits` compares names, which differ between files. Here a molecule is its
-canonical SMILES, and a geometry the sorted distances between its atoms.
+`check_splits` compares names, which differ between files. Here molecules are compared by
+SMILES or connectivity, and geometries by the sorted distances between their atoms.
 """
 
 import hashlib
-from collections import defaultdict
+import logging
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -18,43 +17,15 @@ from mlffbench.core.card import SYMBOLS
 from mlffbench.core.errors import DataError
 from mlffbench.core.split import Rows, Source, Split
 from mlffbench.core.structures import Structures
+from mlffbench.datasets.molecules.comparison import Part, compare
 from mlffbench.datasets.molecules.fingerprints import fingerprints
-from mlffbench.datasets.molecules.smiles import canonical_smiles
 
 TOLERANCE = 0.02
 """Å: geometries that differ by less are near duplicates, unless told otherwise."""
+_LOG = logging.getLogger(__name__)
 _CHUNK = 2_000
 _MOST_VALUES = 20_000_000
 """Distances compared at a time."""
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Part:
-    """Some rows of a source.
-
-    Attributes:
-        source: The source.
-        rows: Shape (n_structures,), which of its rows.
-    """
-
-    source: Source
-    rows: Rows
-
-
-class Molecule(NamedTuple):
-    """A molecule in both sets.
-
-    Attributes:
-        name: Canonical SMILES, else the molecule key.
-        known_by: ``"canonical SMILES"`` or ``"name"``.
-        in_first: Structures in the first set.
-        in_second: Structures in the second set.
-    """
-
-    name: str
-    known_by: str
-    in_first: int
-    in_second: int
 
 
 class Near(NamedTuple):
@@ -74,33 +45,6 @@ class Near(NamedTuple):
 def n_structures(parts: Sequence[Part]) -> int:
     """Return how many structures a set holds."""
     return sum(len(part.rows) for part in parts)
-
-
-def molecules(parts: Sequence[Part]) -> dict[tuple[str, str], int]:
-    """Return (how it is known, name) of every molecule -> its number of structures."""
-    counts: dict[tuple[str, str], int] = defaultdict(int)
-    for part in parts:
-        index = part.source.index
-        records, numbers = np.unique(index.record[part.rows], return_counts=True)
-        for record, number in zip(records.tolist(), numbers.tolist(), strict=True):
-            canonical = canonical_smiles(index.smiles[record])
-            kind = "canonical SMILES" if canonical else "name"
-            counts[kind, canonical or index.groups[record]] += number
-    return dict(counts)
-
-
-def shared_molecules(first: Sequence[Part], second: Sequence[Part]) -> list[Molecule]:
-    """Return the molecules of both sets, those with most structures first.
-
-    A molecule is its canonical SMILES where one is known and rdkit is installed, else its
-    name in the file; like is compared with like.
-    """
-    one, two = molecules(first), molecules(second)
-    both = [
-        Molecule(name, kind, one[kind, name], two[kind, name])
-        for kind, name in one.keys() & two.keys()
-    ]
-    return sorted(both, key=lambda entry: (-entry.in_second, entry.name))
 
 
 def near_duplicates(
@@ -234,24 +178,17 @@ _OFF_THE_DECIMALS = 0.2718
 """Moves the edges of rounding off the short decimals that files are full of."""
 
 
-class _Molecule(NamedTuple):
-    """What two records are compared by: canonical SMILES or names, never one by other."""
-
-    kind: str
-    name: str
-
-
 def check_leaks(splits: Sequence[Split]) -> None:
     """Check that nothing of train is in a val or test split under another name.
 
-    A molecule is its canonical SMILES where one is known and rdkit is installed, else
-    its group name; like is compared with like. A geometry is composition, charge,
-    multiplicity, cell, and the sorted distances between atoms rounded to `RESOLUTION`:
-    renumbered, moved, turned and mirrored copies are found. These are copies, not near
-    duplicates: a distance that moved (by 1e-6 Å in a file of few digits, say) can fall
-    to the other side of a rounding edge, so single copies can be missed, a whole copied
-    file cannot; periodic atoms wrapped anew are not recognised. With more than
-    `MOST_STRUCTURES` structures geometries are not compared.
+    Molecules are compared as `mlffbench.datasets.molecules.comparison` says; where they
+    are not comparable, near duplicates are looked for, and that is said. A geometry is
+    composition, charge, multiplicity, cell, and the sorted distances between atoms
+    rounded to `RESOLUTION`: renumbered, moved, turned and mirrored copies are found.
+    These are copies, not near duplicates: a distance that moved (by 1e-6 Å in a file of
+    few digits, say) can fall to the other side of a rounding edge, so single copies can
+    be missed, a whole copied file cannot; periodic atoms wrapped anew are not recognised.
+    With more than `MOST_STRUCTURES` structures geometries are not compared.
 
     Args:
         splits: All splits of a suite.
@@ -269,33 +206,49 @@ def check_leaks(splits: Sequence[Split]) -> None:
 
 
 def _check_molecules(train: Sequence[Split], others: Sequence[Split]) -> None:
-    trained = {key: name for split in train for key, name in _molecules(split).items()}
+    trained = [Part(split.source, split.rows) for split in train]
     for split in others:
         if split.shares_molecules:
             continue
-        molecules = _molecules(split)
-        shared = sorted(molecules.keys() & trained.keys())
-        if shared:
-            one = shared[0]
-            known = f", both {one.name}" if one.kind == "smiles" else ""
+        own = [Part(split.source, split.rows)]
+        comparison = compare(trained, own)
+        if comparison.shared:
+            one = comparison.shared[0]
+            known = f", both {one.name}" if one.known_by == "canonical SMILES" else ""
+            if one.known_by == "connectivity":
+                known = f", the same by the bonds between their atoms ({one.name})"
             msg = (
-                f"{len(shared)} molecules of split {split.name!r} are in train, e.g. "
-                f"{molecules[one]!r}, there {trained[one]!r}{known}; remove them from "
-                "one or, if that is meant, say why in shares_molecules"
+                f"{len(comparison.shared)} molecules of split {split.name!r} are in "
+                f"train, e.g. {one.second!r}, there {one.first!r}{known}; remove them "
+                "from one or, if that is meant, say why in shares_molecules"
             )
             raise DataError(msg)
+        if comparison.unclear:
+            _check_unclear(trained, own, split.name, len(comparison.unclear))
 
 
-def _molecules(split: Split) -> dict[_Molecule, str]:
-    """Return the molecules of a split -> their group names."""
-    index = split.source.index
-    found: dict[_Molecule, str] = {}
-    for record in np.unique(index.record[split.rows]).tolist():
-        group, smiles = index.groups[record], index.smiles[record]
-        canonical = canonical_smiles(smiles)
-        kind = "smiles" if canonical else "group"
-        found.setdefault(_Molecule(kind, canonical or group), group)
-    return found
+def _check_unclear(
+    trained: Sequence[Part], own: Sequence[Part], name: str, n_unclear: int
+) -> None:
+    """Compare geometries where molecules cannot be; say that nothing else was.
+
+    Raises:
+        DataError: A geometry is nearly one of train.
+    """
+    near = near_duplicates(trained, own)
+    if near:
+        msg = (
+            f"{len(near)} structures of split {name!r} are nearly those of train, e.g. "
+            f"{near[0].second!r} {near[0].first!r} ({near[0].distance:.3f} Å); remove "
+            "them from one of the two"
+        )
+        raise DataError(msg)
+    _LOG.warning(
+        "%d compositions of split %r are in train too, and their molecules are not "
+        "comparable without SMILES (or rdkit): only geometries were compared",
+        n_unclear,
+        name,
+    )
 
 
 def _check_geometries(train: Sequence[Split], others: Sequence[Split]) -> None:

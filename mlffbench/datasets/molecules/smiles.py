@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 from mlffbench.core.card import SYMBOLS
 from mlffbench.core.errors import DataError, MissingExtraError
 
-_ATOM_MAP = re.compile(r":\d+\]")
+ATOM_MAP = re.compile(r":\d+\]")
 
 
 def has_rdkit() -> bool:
@@ -50,7 +50,7 @@ def _canonical(smiles: str) -> str:
 
     with rdBase.BlockLogs():
         # without their maps, hydrogens are taken into the heavy atoms on parsing
-        molecule: Chem.Mol | None = Chem.MolFromSmiles(_ATOM_MAP.sub("]", smiles))
+        molecule: Chem.Mol | None = Chem.MolFromSmiles(ATOM_MAP.sub("]", smiles))
         return "" if molecule is None else str(Chem.MolToSmiles(molecule))
 
 

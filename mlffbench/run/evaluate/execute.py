@@ -28,6 +28,7 @@ from mlffbench.run.evaluate.evaluation_job import (
     why_skipped,
 )
 from mlffbench.run.evaluate.predict import Prediction, predict_batch
+from mlffbench.run.evaluate.run_checks import check_run
 from mlffbench.run.folder import Arrays, RunFolder, run_folder
 from mlffbench.run.provenance import peak_memory_mb
 from mlffbench.run.suite import Suite
@@ -210,8 +211,20 @@ class EvaluationWork(RefinedWork):
             progress.advance(len(batch.rows))
         table, forces, costs = assemble(self.splits, rows, skipped, batches, parts)
         arrays = {"forces": {"forces": forces}, **inputs.stored}
+        checks = check_run(
+            model=self.model,
+            splits=self.splits,
+            geometries=inputs.geometries,
+            table=table,
+            forces=forces,
+            reference=inputs.stored["reference"],
+            mode=self.refiner.name,
+            device=self.job.device,
+            dtype=self.dtype,
+            seed=self.job.seed,
+        )
         folder.write_predictions(table, arrays)
-        return costs
+        return {**costs, "checks": checks}
 
     @cached_property
     def rows(self) -> list[Rows]:

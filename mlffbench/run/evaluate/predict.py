@@ -13,6 +13,7 @@ from mlffbench.core.labels import Labels
 from mlffbench.core.plugins.user_file import in_words
 from mlffbench.core.structures import Structures
 from mlffbench.refine.refiner import Fact, Refined, Refiner
+from mlffbench.run.evaluate.batch_check import retry_alone
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -71,6 +72,7 @@ def predict_batch(
         reason = f"{refiner.name} failed: {in_words(error)}"
         refined = Refined(model=_Refusing(reason))
     labels = predict_each(refined.model, shown)
+    labels = retry_alone(lambda one: predict_each(refined.model, one), shown, labels)
     _synchronize(shown)
     wall_s = time.perf_counter() - start
     failures = dict(labels.failures)

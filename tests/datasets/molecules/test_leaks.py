@@ -17,7 +17,7 @@ from mlffbench.core.split import Shift, Source, Split
 from mlffbench.core.structures import Structures
 from mlffbench.datasets.files.extxyz import ExtxyzFile
 from mlffbench.datasets.files.spice_layout import SpiceFile
-from mlffbench.datasets.molecules import leaks
+from mlffbench.datasets.molecules import comparison, leaks
 from mlffbench.datasets.molecules.leaks import check_leaks
 from mlffbench.datasets.sets.mini.splits import splits
 
@@ -107,7 +107,6 @@ def test_a_copied_file_under_another_name(tmp_path: Path) -> None:
         ("OCCN", "NCCO", True),
         ("CCO", "COC", False),
         ("CC(=O)O", "CC(=O)[O-]", False),
-        ("not a SMILES", "neither is this", False),
     ],
 )
 def test_spellings(tmp_path: Path, one: str, other: str, *, same: bool) -> None:
@@ -127,10 +126,27 @@ def test_spellings(tmp_path: Path, one: str, other: str, *, same: bool) -> None:
     return None
 
 
-def test_a_smiles_is_not_compared_with_a_name(tmp_path: Path) -> None:
-    train = write_frames(tmp_path / "a.xyz", "smiles=O group=O")
-    test = write_frames(tmp_path / "b.xyz", "group=O", stretch=1.05)
+@pytest.mark.parametrize("known", ["smiles=O group=a", "smiles='no SMILES' group=a", ""])
+def test_what_has_no_smiles_is_compared_by_its_bonds(tmp_path: Path, known: str) -> None:
+    pytest.importorskip("rdkit")
+    train = write_frames(tmp_path / "a.xyz", known)
+    test = write_frames(tmp_path / "b.xyz", "group=b", stretch=1.05)
+    with pytest.raises(DataError, match="the same by the bonds between their atoms"):
+        check_leaks([split_of(train, "train"), split_of(test, "id_test")])
+    check_leaks([split_of(train, "train"), split_of(test, "id_test", shares="hotter")])
+
+
+def test_what_is_not_comparable_is_said(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(comparison, "MOST_ATOMS", 1)  # as if nothing could be derived
+    train = write_frames(tmp_path / "a.xyz", "smiles=O group=a")
+    test = write_frames(tmp_path / "b.xyz", "group=b", stretch=1.05)
     check_leaks([split_of(train, "train"), split_of(test, "id_test")])
+    assert "not comparable without SMILES" in caplog.text
+    near = write_frames(tmp_path / "c.xyz", "group=b", stretch=1.002)
+    with pytest.raises(DataError, match=r"are nearly those of train, e\.g\. 'c/0' 'a/0'"):
+        check_leaks([split_of(train, "train"), split_of(near, "id_test")])
 
 
 def test_without_rdkit_names_are_compared(
@@ -207,7 +223,7 @@ def test_too_many_structures_are_not_compared(
 ) -> None:
     train = write_frames(tmp_path / "a.xyz", "group=a")
     copy = write_frames(tmp_path / "b.xyz", "group=b")
-    pair = [split_of(train, "train"), split_of(copy, "id_test")]
+    pair = [split_of(train, "train"), split_of(copy, "id_test", shares="hotter")]
     monkeypatch.setattr(leaks, "MOST_STRUCTURES", 1)
     check_leaks(pair)
     monkeypatch.setattr(leaks, "MOST_STRUCTURES", 2)

@@ -12,7 +12,13 @@ from small_files import write_spice
 
 from mlffbench.core.split import Source
 from mlffbench.datasets.files.open import open_source
-from mlffbench.datasets.molecules.leaks import Part, near_duplicates, shared_molecules
+from mlffbench.datasets.molecules import comparison
+from mlffbench.datasets.molecules.comparison import Part, compare, count_molecules
+from mlffbench.datasets.molecules.leaks import near_duplicates
+from mlffbench.datasets.molecules.skeleton import (
+    skeleton_of_geometry,
+    skeleton_of_smiles,
+)
 
 
 def frames(path: Path, *all_atoms: Atoms, **info: str) -> Path:
@@ -96,19 +102,66 @@ def test_the_distance_is_the_one_that_is_stated(
     assert "two/4" not in found  # no methane in the first set
 
 
-def test_shared_molecules_by_name_and_by_smiles(
-    two_sets: tuple[list[Part], list[Part]], tmp_path: Path
+def shared(first: Path, second: Path) -> list[tuple[str, str, int, int]]:
+    found = compare(part(open_source(first)), part(open_source(second)))
+    assert found.answer == ("shared" if found.shared else "not shared")
+    return [entry[:4] for entry in found.shared]
+
+
+def test_isomers_of_one_formula_are_two_molecules(
+    two_sets: tuple[list[Part], list[Part]],
 ) -> None:
-    found = shared_molecules(*two_sets)
-    assert [(m.name, m.known_by, m.in_first, m.in_second) for m in found] == [
-        ("C2H6O", "name", 4, 4)
-    ]
+    found = compare(*two_sets)
+    assert [entry[:4] for entry in found.shared] == [("C2H6O", "connectivity", 4, 3)]
+    assert [count_molecules(parts) for parts in two_sets] == [3, 3]
+
+
+def test_smiles_against_smiles(tmp_path: Path) -> None:
     other = frames(tmp_path / "w.xyz", molecule("H2O"), smiles="[H]O[H]")
     spice = write_spice(tmp_path / "a.hdf5")
-    found = shared_molecules(part(open_source(spice)), part(open_source(other)))
-    assert [(m.name, m.known_by, m.in_first, m.in_second) for m in found] == [
-        ("O", "canonical SMILES", 4, 1)
-    ]
+    assert shared(spice, other) == [("O", "canonical SMILES", 4, 1)]
+
+
+def test_smiles_against_rattled_copies_without(tmp_path: Path) -> None:
+    known = frames(tmp_path / "k.xyz", molecule("CH3CH2OH"), smiles="CCO")
+    rattled = [moved(shaken("CH3CH2OH", seed, 0.06), seed) for seed in range(3)]
+    other = frames(tmp_path / "o.xyz", *rattled, shaken("CH3OCH3", 2))
+    assert shared(known, other) == [("CCO", "connectivity", 1, 3)]
+    assert shared(other, known) == [("CCO", "connectivity", 3, 1)]
+    ether = frames(tmp_path / "e.xyz", shaken("CH3OCH3", 2))
+    assert shared(known, ether) == []
+
+
+def test_a_given_name_is_a_molecule(tmp_path: Path) -> None:
+    one = frames(tmp_path / "one.xyz", molecule("H2O"), group="mine")
+    two = frames(tmp_path / "two.xyz", molecule("CH4"), group="mine")
+    assert shared(one, two) == [("mine", "name", 1, 1)]
+
+
+def test_what_nobody_can_tell_is_not_comparable(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    one = frames(tmp_path / "one.xyz", molecule("CH3CH2OH"))
+    two = frames(tmp_path / "two.xyz", molecule("CH3OCH3"), molecule("CH4"))
+    monkeypatch.setattr(comparison, "MOST_ATOMS", 1)  # as if nothing could be derived
+    found = compare(part(open_source(one)), part(open_source(two)))
+    assert found.answer == "not comparable"
+    assert [entry[:4] for entry in found.unclear] == [("C2H6O", "composition", 1, 1)]
+
+
+def test_skeletons_of_smiles_and_geometry_agree() -> None:
+    for name, smiles in (
+        ("CH3CH2OH", "CCO"),
+        ("C6H6", "c1ccccc1"),
+        ("CH3COOH", "CC(=O)O"),
+        ("CH3NO2", "C[N+](=O)[O-]"),
+        ("HCN", "C#N"),
+        ("CH3SiH3", "C[SiH3]"),
+        ("C2H6SO", "CS(=O)C"),
+    ):
+        atoms = molecule(name)
+        derived = skeleton_of_geometry(atoms.numbers, atoms.positions)
+        assert derived == skeleton_of_smiles(smiles), name
 
 
 def test_charges_are_kept_apart(tmp_path: Path) -> None:

@@ -1,3 +1,5 @@
+import re
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -98,10 +100,91 @@ def test_charge_and_spin_reach_tblite() -> None:
 def test_a_charge_fixed_by_the_user_stays() -> None:
     model: Any = load_model("ase:ase_calculators:Picky?charge=5", ModelOptions())
     model.predict(of(molecule("H2O"), charge=[-1], multiplicity=[1]))
-    assert model._calculator.seen == (5, {"charge": -1, "spin": 1})
+    charge, info = model._calculator.seen
+    assert (charge, info["charge"], info["spin"]) == (5, -1, 1)
     model = load_model("ase:ase_calculators:Picky", ModelOptions())
     model.predict(of(molecule("H2O"), charge=[-1], multiplicity=[3]))
-    assert model._calculator.seen == (-1, {"charge": -1, "spin": 3})
+    charge, info = model._calculator.seen
+    assert (charge, info["charge"], info["spin"]) == (-1, -1, 3)
+
+
+STATES = [(0, 1), (-1, 1), (2, 3), (0, 2)]
+WAYS = [
+    "InfoKeys", "TotalKeys", "MultKeys", "MultiplicityKeys", "Initial", "Constructor",
+    "Setters", "Parameters", "SpinParameter", "UnpairedParameter", "Duck", "DUCK",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_charge_and_spin_arrive_every_way(way: str) -> None:
+    model = load_model(f"ase:ase_calculators:{way}", ModelOptions())
+    batch = of(
+        *[molecule("CH3CH2OH")] * len(STATES),
+        charge=[charge for charge, _ in STATES],
+        multiplicity=[multiplicity for _, multiplicity in STATES],
+    )
+    expected = [100.0 * charge + multiplicity for charge, multiplicity in STATES]
+    assert model.predict(batch).energy.tolist() == expected
+
+
+def test_reset_does_not_undo_what_the_user_gave() -> None:
+    model = load_model("ase:ase_calculators:Constructor?charge=-1", ModelOptions())
+    labels = model.predict(of(*[molecule("H2O")] * 2, multiplicity=[1, 3]))
+    assert labels.energy.tolist() == [-99.0, -97.0]
+
+
+SHAPES = {
+    "energy=one": "",
+    "energy=one-one": "",
+    "energy=tensor&forces=tensor": "",
+    "forces=batch": "",
+    "energy=atoms": r"the energy has shape \(3,\), expected one number",
+    "energy=complex": "returned complex128 values",
+    "forces=flat": r"the forces have shape \(9,\), expected \(3, 3\)",
+    "forces=first": r"the forces have shape \(1, 3\), expected \(3, 3\)",
+    "forces=number": r"the forces have shape \(\), expected \(3, 3\)",
+}
+
+
+@pytest.mark.parametrize("shape", sorted(SHAPES))
+def test_shapes_are_understood_or_refused(shape: str) -> None:
+    model = load_model(f"ase:ase_calculators:Shaped?{shape}", ModelOptions())
+    labels = model.predict(of(molecule("H2O")))
+    if SHAPES[shape]:
+        assert re.search(SHAPES[shape], labels.failures[0])
+        assert labels.forces.isnan().all()
+        return
+    assert labels.energy.tolist() == [2.5]
+    assert labels.forces.flatten().tolist() == list(range(9))
+
+
+def test_a_calculator_cannot_change_the_process(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    model = load_model("ase:ase_calculators:Restless", ModelOptions())
+    labels = model.predict(of(molecule("H2O"), molecule("HF"), molecule("NH3")))
+    assert labels.failures == {1: "SystemExit: 3"}
+    assert Path.cwd() == tmp_path
+    assert torch.get_default_dtype() == torch.float32
+    assert torch.is_grad_enabled()
+
+
+def test_a_calculator_of_the_current_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("sys.path", list(sys.path))
+    monkeypatch.chdir(tmp_path)
+    text = "from ase.calculators.lj import LennardJones\nclass Own(LennardJones): pass\n"
+    (tmp_path / "calculator_of_this_folder.py").write_text(text)
+    model = load_model("ase:calculator_of_this_folder:Own?rc=4", ModelOptions())
+    assert model.predict(of(molecule("CH4"))).failures == {}
+
+
+def test_a_function_that_says_what_it_returns() -> None:
+    spec = "ase:ase_calculators:annotated?stiffness=4.0"
+    model: Any = load_model(spec, ModelOptions())
+    assert model._calculator.parameters.stiffness == 4.0
 
 
 def test_results_do_not_depend_on_what_came_before(
@@ -151,9 +234,11 @@ BAD = {
     "ase:ase.calculators.lj:LennardJoness": "has no 'LennardJoness'",
     "ase:ase.calculators.lj:LennardJones?sigma": "cannot read 'sigma'",
     "ase:ase.calculators.lj:LennardJones?rc=x": "cannot be made with .*'rc': 'x'",
-    "ase:ase_calculators:refuse": "OSError: no licence",
-    "ase:ase_calculators:other": "makes a int, which is no ASE calculator",
-    "ase:ase_calculators:NUMBER": "TypeError: 'int' object is not callable",
+    "ase:ase_calculators:refuse": "is a function that is no .* it was not called",
+    "ase:ase_calculators:other": "is a function that is no ASE calculator",
+    "ase:ase_calculators:NUMBER": "is a int that is no ASE calculator",
+    "ase:os:system?command=true": "it was not called",
+    "ase:ase_calculators:FreeEnergy": "gives no energy, only free_energy, forces",
 }
 
 
