@@ -171,6 +171,8 @@ class MaceForceField:
 
     def _features(self, structures: Structures, trunk: Mapping[str, Tensor]) -> Tensor:
         """Return invariant node features of all layers with the autograd graph."""
+        from e3nn import o3
+
         require_supported(structures, self.card, self.name)
         here = structures.to(device=self._device)
         features = self._run(here, trunk, compute_force=False)["node_feats"]
@@ -178,7 +180,7 @@ class MaceForceField:
         scalars: list[Tensor] = []
         start = 0
         for product in parts.products:
-            irreps = product.linear.irreps_out
+            irreps = o3.Irreps(str(product.linear.irreps_out))
             scalars += [
                 features[:, start + columns.start : start + columns.stop]
                 for columns, (_, irrep) in zip(irreps.slices(), irreps, strict=True)
