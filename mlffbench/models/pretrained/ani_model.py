@@ -35,7 +35,7 @@ class AniParts:
         numbers: Atomic number of each element, in the networks' order.
     """
 
-    aev_computer: nn.Module
+    aev_computer: Any
     ensemble: Ensemble
     self_energies: Tensor
     numbers: tuple[int, ...]
