@@ -18,7 +18,9 @@ class Ensemble:
     """Mean of several networks per element; a layer is a stack of matrices.
 
     Args:
-        weights: Per element and layer, shape (n_networks, n_inputs, n_outputs).
+        weights: Per element and layer, shape (n_networks, n_inputs, n_outputs); the first
+            layer sees the same input in every network, so its matrices stand side by
+            side, shape (n_inputs, n_networks · n_outputs): one wide product.
         biases: Per element and layer, shape (n_networks, 1, n_outputs).
     """
 
@@ -27,20 +29,16 @@ class Ensemble:
     ) -> None:
         self._weights = [list(layers) for layers in weights]
         self._biases = [list(layers) for layers in biases]
-        # The first layer sees the same input in every network: one wide product.
-        self._wide = [
-            layers[0].permute(1, 0, 2).flatten(1).contiguous() for layers in self._weights
-        ]
 
     @property
     def n_inputs(self) -> int:
         """Length of an atomic environment vector."""
-        return self._wide[0].shape[0]
+        return self._weights[0][0].shape[0]
 
     @property
     def n_features(self) -> int:
         """Length of what `features` returns for an atom."""
-        n_networks = self._weights[0][0].shape[0]
+        n_networks = self._biases[0][0].shape[0]
         widest = max(layers[-1].shape[1] for layers in self._weights)
         return n_networks * widest + len(self._weights)
 
@@ -136,8 +134,8 @@ class Ensemble:
     def _hidden(self, element: int, vectors: Tensor) -> Tensor:
         """Return the last hidden layer before its activation, (n_networks, n, width)."""
         weights, biases = self._weights[element], self._biases[element]
-        n_networks, _, width = weights[0].shape
-        hidden = torch.addmm(biases[0].flatten(), vectors, self._wide[element])
+        n_networks, _, width = biases[0].shape
+        hidden = torch.addmm(biases[0].flatten(), vectors, weights[0])
         hidden = hidden.view(-1, n_networks, width).transpose(0, 1)
         for weight, bias in zip(weights[1:-1], biases[1:-1], strict=True):
             hidden = torch.baddbmm(bias, nn.functional.celu(hidden, CELU_ALPHA), weight)
@@ -155,7 +153,9 @@ def stack_networks(networks: Sequence[Sequence[nn.Sequential]]) -> Ensemble:
     for members in zip(*networks, strict=True):
         layers = [[m for m in net if isinstance(m, nn.Linear)] for net in members]
         stacks = list(zip(*layers, strict=True))
-        weights.append([torch.stack([m.weight.detach().T for m in s]) for s in stacks])
+        first, *others = [torch.stack([m.weight.detach().T for m in s]) for s in stacks]
+        wide = first.permute(1, 0, 2).flatten(1).contiguous()
+        weights.append([wide, *others])
         biases.append(
             [torch.stack([m.bias.detach() for m in s])[:, None] for s in stacks]
         )
