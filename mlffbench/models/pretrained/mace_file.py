@@ -122,7 +122,7 @@ def rebuild(opened: nn.Module, path: Path) -> nn.Module:
 
 
 def _check_is_archive(path: Path) -> None:
-    """Refuse what is no file, and TorchScript, which holds programs and no network.
+    """Refuse what is no file or cut short, and TorchScript, which holds no network.
 
     Raises:
         ModelError: It is one of these.
@@ -132,8 +132,11 @@ def _check_is_archive(path: Path) -> None:
         raise ModelError(msg)
     if not zipfile.is_zipfile(path):
         return  # files of before PyTorch 1.6; torch says what else is wrong
-    with zipfile.ZipFile(path) as archive:
-        script = any(name.endswith("/constants.pkl") for name in archive.namelist())
+    try:
+        with zipfile.ZipFile(path) as archive:
+            script = any(name.endswith("/constants.pkl") for name in archive.namelist())
+    except zipfile.BadZipFile as error:
+        raise _unreadable(path, error) from error
     if script:
         msg = (
             f"{path} is a TorchScript export (for LAMMPS, or compiled), out of which no "
