@@ -191,8 +191,8 @@ def test_layers_of_cuequivariance_give_the_same_numbers(
     plain = load_model(f"mace:{path}", DOUBLE)
     fast: Any = load_model(f"mace:{path}?backend=cueq", DOUBLE)
     expected, found = plain.predict(batch), fast.predict(batch)
-    torch.testing.assert_close(found.energy, expected.energy, atol=1e-8, rtol=0)
-    torch.testing.assert_close(found.forces, expected.forces, atol=1e-8, rtol=0)
+    torch.testing.assert_close(found.energy, expected.energy, atol=1e-6, rtol=0)
+    torch.testing.assert_close(found.forces, expected.forces, atol=1e-6, rtol=0)
 
 
 def test_mace_spice_ships_and_keeps_every_promise() -> None:
