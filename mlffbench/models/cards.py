@@ -96,6 +96,37 @@ ANI_1X = ModelCard(
     source="inside torchani 2.2.4 (ensemble of 8 networks)",
 )
 
+ANI_1CCX = ModelCard(
+    elements=elements("H C N O"),
+    level_of_theory="CCSD(T)*/CBS",
+    training_sets=("ANI-1x (5M conformers)", "ANI-1ccx (500k conformers)"),
+    licence="MIT (torchani)",
+    citation="Smith et al., Nat. Commun. 10, 2903 (2019)",
+    cutoff=5.2,
+    dtype="float64",
+    source="inside torchani 1.2 (ensemble of 8 networks)",
+)
+
+ANI_2X = ModelCard(
+    elements=elements("H C N O F S Cl"),
+    level_of_theory="wB97X/6-31G(d)",
+    training_sets=("ANI-2x (8.9M conformers)",),
+    licence="MIT (ani-model-zoo)",
+    citation="Devereux et al., J. Chem. Theory Comput. 16, 4192 (2020)",
+    cutoff=5.1,
+    dtype="float64",
+    source="github.com/aiqm/ani-model-zoo, resources (ensemble of 8 networks)",
+)
+
+ANI = ModelCard(
+    elements=ALL_ELEMENTS,
+    level_of_theory="as the folder was trained",
+    licence="as the folder",
+    citation="Smith et al., Chem. Sci. 8, 3192 (2017)",
+    dtype="float64",
+    source="a folder of yours; its own elements and cutoff count",
+)
+
 _OFF_CITATION = "Kovács et al., J. Am. Chem. Soc. 147, 17598 (2025), arXiv:2312.15211"
 
 
@@ -116,6 +147,20 @@ MACE_OFF23_SMALL = _mace_off("small", 4.5)
 MACE_OFF23_MEDIUM = _mace_off("medium", 5.0)
 MACE_OFF23_LARGE = _mace_off("large", 5.0)
 
+MACE_SPICE = ModelCard(
+    elements=elements("H Li C N O F Na Mg P S Cl K Ca Br I"),
+    periodic=True,
+    level_of_theory="wB97M-D3(BJ)/def2-TZVPPD",
+    training_sets=("SPICE 1",),
+    licence="MIT (openmm-ml)",
+    citation="Eastman et al., Sci. Data 10, 11 (2023); weights: OpenMM-ML, 2022; "
+    "network: Batatia et al., NeurIPS 2022, arXiv:2206.07697",
+    cutoff=4.5,
+    source="ships in the package; github.com/openmm/openmm-ml fb5eb676, "
+    "examples/mace/MACE_SPICE.model",
+)
+"""Which molecules of SPICE 1 it was trained on was not published."""
+
 MACE_MP_0 = ModelCard(
     elements=frozenset({*range(1, 84), *range(89, 95)}),
     periodic=True,
@@ -134,6 +179,16 @@ MACE = ModelCard(
     licence="as the file",
     citation="Batatia et al., NeurIPS 2022, arXiv:2206.07697",
     source="a file of yours; its own elements and cutoff count",
+)
+
+MATGL = ModelCard(
+    elements=ALL_ELEMENTS,
+    periodic=True,
+    level_of_theory="as the folder was trained",
+    licence="as the folder",
+    citation="Simeon, De Fabritiis, NeurIPS 2023, arXiv:2306.06482; "
+    "Ko et al., npj Comput. Mater. 11, 253 (2025)",
+    source="a folder of yours; its own elements and cutoff count",
 )
 
 ASE = ModelCard(

@@ -9,7 +9,9 @@ _MACE = ("mace", "e3nn")
 _ANI = ("torchani", "pkg_resources")
 
 ARGUMENTS = {
-    "mace": "mace:PATH[?head=NAME]",
+    "mace": "mace:PATH[?head=NAME&backend=cueq]",
+    "ani": "ani:FOLDER",
+    "matgl": "matgl:FOLDER",
     "checkpoint": "checkpoint:PATH",
     "attached": "attached:PATH",
     "sgdml": "sgdml:PATH",
@@ -35,6 +37,13 @@ MODELS = Registry(
             extra="ani",
             requires=_ANI,
             card=cards.ANI_1X,
+        ),
+        "ani": Entry(
+            "mlffbench.models.pretrained.ani:load_folder",
+            "ANI-2x, ANI-1ccx or another folder of the ANI model zoo: ani:FOLDER",
+            extra="ani",
+            requires=_ANI,
+            card=cards.ANI,
         ),
         "gfn2-xtb": Entry(
             "mlffbench.models.physics.xtb:load_gfn2",
@@ -78,6 +87,13 @@ MODELS = Registry(
             card=cards.SGDML,
             prior=True,
         ),
+        "mace-spice": Entry(
+            "mlffbench.models.pretrained.mace:load_spice",
+            "a small MACE trained on SPICE 1 by OpenMM-ML; ships in the package",
+            extra="mace",
+            requires=_MACE,
+            card=cards.MACE_SPICE,
+        ),
         "mace-off23-small": Entry(
             "mlffbench.models.pretrained.mace:load_off23_small",
             "MACE-OFF23 small, organic molecules",
@@ -112,6 +128,11 @@ MODELS = Registry(
             extra="mace",
             requires=_MACE,
             card=cards.MACE,
+        ),
+        "matgl": Entry(
+            "mlffbench.models.pretrained.matgl_file:load",
+            "a TensorNet that matgl saved: matgl:FOLDER",
+            card=cards.MATGL,
         ),
         "mini-mace": Entry(
             f"{_TWOHEADED}:mini_mace",

@@ -1,183 +1,44 @@
-"""ANI-1x: the ensemble whose weights travel inside torchani 2.2.4."""
+"""The ANI family: ANI-1x inside torchani, and folders of the ANI model zoo."""
 
-import copy
+import hashlib
+import struct
 import warnings
-from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from types import ModuleType
-from typing import Any, NamedTuple, Self
 
 import torch
-from torch import Tensor
 
-from mlffbench.core.assembly import predict_rest, refusals, require_supported
+from mlffbench.core.card import SYMBOLS, ModelCard
 from mlffbench.core.errors import ModelError
-from mlffbench.core.forcefield import CutoffScope
-from mlffbench.core.labels import Labels
 from mlffbench.core.model_options import ModelOptions
 from mlffbench.core.plugins.install import install_line
-from mlffbench.core.structures import Structures
-from mlffbench.core.units import HARTREE
-from mlffbench.models.cards import ANI_1X
-from mlffbench.models.pretrained.ani_ensemble import Ensemble, stack_networks
+from mlffbench.models import cards
+from mlffbench.models.pretrained.ani_ensemble import stack_networks
+from mlffbench.models.pretrained.ani_model import AniForceField, AniParts
 
-N_NETWORKS = 8
-MAX_PADDED_PAIRS = {"cpu": 25_000, "cuda": 1_000_000}
-"""Atom pairs computed at once, padding included: on a CPU what stays in its caches (200
-molecules of 10 atoms; ten times as many take twice as long), elsewhere some 0.1 GB."""
-RADIAL_CUTOFF, ANGULAR_CUTOFF = 5.2, 3.5
-"""Radii of the radial and of the angular terms, in Å."""
-PADDING = -1
-"""torchani's species of an atom that is not there."""
-_FOLDER = "resources/ani-1x_8x"
-_CONSTANTS = "rHCNO-5.2R_16-3.5A_a4-8.params"
-
-
-class _Padded(NamedTuple):
-    """Structures side by side: shapes (n, n_max) and (n, n_max, 3)."""
-
-    atoms: Tensor
-    species: Tensor
-    positions: Tensor
-
-
-class AniForceField:
-    """ANI-1x, batched by padding; the networks run on the real atoms only.
-
-    Args:
-        aev_computer: torchani's module that turns positions into atomic environments.
-        ensemble: The networks of all elements.
-        self_energies: Shape (4,), float64, in hartree: one per element.
-        device: Where to compute.
-        dtype: Floating-point type to compute in.
-
-    Attributes:
-        cutoff: Radius of the radial terms, in Å; that of the angular terms is 3.5 Å or,
-            where it is less, the same.
-        cutoff_scope: Always ``"graph+envelope"``: torchani lists neighbours up to where
-            its cosine envelope vanishes, so the two move together.
-    """
-
-    name = "ani-1x"
-    elements = ANI_1X.elements
-    card = ANI_1X
-    cutoff_scope: CutoffScope = "graph+envelope"
-
-    def __init__(
-        self,
-        aev_computer: torch.nn.Module,
-        ensemble: Ensemble,
-        self_energies: Tensor,
-        *,
-        device: torch.device,
-        dtype: torch.dtype,
-    ) -> None:
-        self._aev_computer: Any = aev_computer.to(device=device, dtype=dtype)
-        self.cutoff = RADIAL_CUTOFF
-        self._ensemble = ensemble.to(device=device, dtype=dtype)
-        self._self_energies = self_energies.to(device=device)
-        self._device, self._dtype = device, dtype
-        species = torch.full((max(self.elements) + 1,), PADDING)
-        species[sorted(self.elements)] = torch.arange(len(self.elements))
-        self._species = species.to(device)
-
-    def predict(self, structures: Structures) -> Labels:
-        """Return float64 energies in eV and forces in eV/Å."""
-        refused = refusals(structures, self.card)
-        return predict_rest(structures, refused, self._compute)
-
-    def with_cutoff(self, cutoff: float) -> Self:
-        """Return the same networks on environments of another radius in Å.
-
-        Both envelopes end there, the angular one only where it would reach farther. The
-        symmetry functions stay where they are.
-
-        Raises:
-            ModelError: The radius is not positive, or above the trained one, beyond which
-                the networks never saw a neighbour.
-        """
-        if not 0 < cutoff <= RADIAL_CUTOFF:
-            msg = (
-                f"'ani-1x' cannot use a cutoff of {cutoff:g} Å: it must be above 0, and "
-                f"beyond the trained {RADIAL_CUTOFF:g} Å its networks never saw a "
-                "neighbour"
-            )
-            raise ModelError(msg)
-        twin = copy.copy(self)
-        twin.cutoff = float(cutoff)
-        twin._aev_computer = copy.copy(self._aev_computer)
-        twin._aev_computer.Rcr = twin.cutoff
-        twin._aev_computer.Rca = min(ANGULAR_CUTOFF, twin.cutoff)
-        return twin
-
-    def embed(self, structures: Structures) -> Tensor:
-        """Return atomic environment vectors, shape (n_atoms, 384), dimensionless.
-
-        Raises:
-            ModelError: A structure has elements or a cell that ANI-1x does not know.
-        """
-        require_supported(structures, self.card, self.name)
-        vectors = torch.zeros(
-            (structures.n_atoms, self._ensemble.n_inputs), dtype=self._dtype
-        ).to(self._device)
-        for padded in self._padded(structures):
-            real = padded.species != PADDING
-            vectors[padded.atoms[real]] = self._environments(padded)[real]
-        return vectors.to(structures.positions.device)
-
-    def _compute(self, structures: Structures) -> Labels:
-        shape = (structures.n_atoms, 3)
-        forces = torch.zeros(shape, dtype=torch.float64, device=self._device)
-        atomic = torch.zeros(structures.n_atoms, dtype=torch.float64, device=self._device)
-        for padded in self._padded(structures):
-            padded.positions.requires_grad_()
-            vectors = self._environments(padded).flatten(0, 1)
-            interaction = self._ensemble(padded.species.flatten(), vectors)
-            (gradient,) = torch.autograd.grad(interaction.sum(), padded.positions)
-            real = padded.species != PADDING
-            atoms, interaction = padded.atoms[real], interaction.detach()[real.flatten()]
-            forces[atoms] = -gradient[real].double()
-            atomic[atoms] = (
-                interaction.double() + self._self_energies[padded.species[real]]
-            )
-        energy = forces.new_zeros(structures.n_systems)
-        energy.index_add_(0, structures.system.to(self._device), atomic)
-        device = structures.positions.device
-        return Labels(
-            energy=(energy * HARTREE).to(device),
-            forces=(forces * HARTREE).to(device),
-            source="model:ani-1x, total energies",
-        )
-
-    def _environments(self, padded: _Padded) -> Tensor:
-        """Return environment vectors, shape (n, n_max, 384); zeros for padding."""
-        environments: Tensor = self._aev_computer((padded.species, padded.positions))[1]
-        return environments
-
-    def _padded(self, structures: Structures) -> Iterator[_Padded]:
-        """Yield all structures, those of similar size together, within bounded memory."""
-        sizes = structures.sizes.cpu()
-        starts = torch.cumsum(sizes, 0) - sizes
-        order = torch.argsort(sizes, stable=True).tolist()
-        species = self._species[structures.numbers.to(self._device)]
-        positions = structures.positions.detach().to(self._device, self._dtype)
-        most = MAX_PADDED_PAIRS.get(self._device.type, MAX_PADDED_PAIRS["cuda"])
-        first = 0
-        for stop in range(1, len(order) + 1):
-            fits = (stop + 1 - first) * int(sizes[order[stop % len(order)]]) ** 2 <= most
-            if stop < len(order) and fits:
-                continue
-            chunk = torch.tensor(order[first:stop])
-            first = stop
-            column = torch.arange(int(sizes[chunk].max()))
-            missing = (column >= sizes[chunk, None]).to(self._device)
-            atoms = (starts[chunk, None] + column).clamp(max=structures.n_atoms - 1)
-            atoms = atoms.to(self._device)
-            yield _Padded(
-                atoms=atoms,
-                species=species[atoms].masked_fill(missing, PADDING),
-                positions=positions[atoms].masked_fill(missing[:, :, None], 0.0),
-            )
+KNOWN = {
+    "e7505e2a05321fbee07f3e815f5461effa91865c59e9e6787708c16f19a8199e": (
+        "ani-1x",
+        cards.ANI_1X,
+    ),
+    "2f192680a13d22e7cffc1fa17ae73ca0ba5c639d53d4d190f4a0e64a1e88d33a": (
+        "ani-1ccx",
+        cards.ANI_1CCX,
+    ),
+    "f417959bbf3ef285adf5e879d77cbfb98c18e1a0dc062ba35c8280685d0f98a3": (
+        "ani-2x",
+        cards.ANI_2X,
+    ),
+}
+"""Checksum of a folder -> what it is; see `checksum`."""
+_INSIDE_TORCHANI = "resources/ani-1x_8x"
+_SELF_ENERGIES = "sae_linfit.dat"
+_FILES = {".params", ".nnf", ".wparam", ".bparam"}
+_FORM = (
+    "expected a folder of the ANI model zoo: one *.params file, sae_linfit.dat, and "
+    "train0, train1 … with a folder networks each"
+)
 
 
 def load(options: ModelOptions) -> AniForceField:
@@ -186,24 +47,107 @@ def load(options: ModelOptions) -> AniForceField:
     Raises:
         ModelError: The installed torchani carries no ANI-1x weights.
     """
-    device, dtype = options.torch_device(), options.torch_dtype(ANI_1X)
-    torchani = _import_torchani()
-    folder = Path(str(torchani.__file__)).parent / _FOLDER
+    folder = Path(str(_import_torchani().__file__)).parent / _INSIDE_TORCHANI
     if not (folder / "train0" / "networks").is_dir():
         msg = f"the installed torchani carries no ANI-1x weights in {folder}; "
         raise ModelError(msg + f"run: {install_line('ani')} (torchani 2.2.4)")
-    constants = torchani.neurochem.Constants(str(folder / _CONSTANTS))
-    networks = torchani.neurochem.load_model_ensemble(
-        constants.species, str(folder / "train"), N_NETWORKS
-    )
-    shifter = torchani.neurochem.load_sae(str(folder / "sae_linfit.dat"))
-    return AniForceField(
-        torchani.AEVComputer(**constants),
-        stack_networks([list(network.values()) for network in networks]),
-        shifter.self_energies.double(),
-        device=device,
-        dtype=dtype,
-    )
+    return _load(folder, "ani-1x", cards.ANI_1X, options)
+
+
+def load_folder(options: ModelOptions) -> AniForceField:
+    """Return the ensemble of a folder in NeuroChem's layout: ``ani:FOLDER``.
+
+    ANI-1x, ANI-1ccx and ANI-2x are recognised by their content.
+
+    Raises:
+        ModelError: The folder is not there, or not of that layout.
+    """
+    folder = Path(options.argument).expanduser()
+    if not folder.is_dir():
+        msg = f"there is no folder {folder}; {_FORM}"
+        raise ModelError(msg)
+    name, card = f"ani:{folder.name}", cards.ANI
+    found = KNOWN.get(checksum(folder))
+    if found is not None:
+        name, card = found
+    return _load(folder, name, replace(card, source=str(folder)), options)
+
+
+def checksum(folder: Path) -> str:
+    """Return one sha256 over the names and contents of a folder's files."""
+    digest = hashlib.sha256()
+    for path in sorted(folder.rglob("*")):
+        if path.suffix in _FILES or path.name == _SELF_ENERGIES:
+            digest.update(path.relative_to(folder).as_posix().encode())
+            digest.update(path.read_bytes())
+    return digest.hexdigest()
+
+
+def _load(
+    folder: Path, name: str, card: ModelCard, options: ModelOptions
+) -> AniForceField:
+    device, dtype = options.torch_device(), options.torch_dtype(card)
+    parts = _read(folder)
+    model = AniForceField(name, parts, card, device=device, dtype=dtype)
+    model.weights_sha256 = checksum(folder)
+    return model
+
+
+def _read(folder: Path) -> AniParts:
+    """Return the networks of a folder.
+
+    Raises:
+        ModelError: A file is missing or damaged.
+    """
+    torchani = _import_torchani()
+    from lark.exceptions import LarkError
+
+    constants_files = sorted(folder.glob("*.params"))
+    n_networks = 0
+    while (folder / f"train{n_networks}" / "networks").is_dir():
+        n_networks += 1
+    if len(constants_files) != 1 or n_networks == 0:
+        msg = (
+            f"{folder} holds {len(constants_files)} *.params files and {n_networks} "
+            f"networks; {_FORM}"
+        )
+        raise ModelError(msg)
+    neurochem = torchani.neurochem
+    try:
+        constants = neurochem.Constants(str(constants_files[0]))
+        shifter = neurochem.load_sae(str(folder / _SELF_ENERGIES))
+        networks = neurochem.load_model_ensemble(
+            constants.species, str(folder / "train"), n_networks
+        )
+        ensemble = stack_networks([list(network.values()) for network in networks])
+        numbers = tuple(SYMBOLS.index(symbol) for symbol in constants.species)
+        parts = AniParts(
+            aev_computer=torchani.AEVComputer(**constants),
+            ensemble=ensemble,
+            self_energies=shifter.self_energies.double(),
+            numbers=numbers,
+        )
+    except (
+        OSError,
+        AttributeError,
+        ValueError,
+        IndexError,
+        NotImplementedError,
+        RuntimeError,
+        struct.error,
+        LarkError,
+    ) as error:
+        lines = str(error).strip().splitlines() or [type(error).__name__]
+        msg = f"{folder} cannot be read as a folder of ANI networks ({lines[0][:200]}); "
+        raise ModelError(msg + "unpack the download again") from error
+    if not torch.isfinite(parts.self_energies).all() or len(numbers) != len(
+        parts.self_energies
+    ):
+        msg = f"{folder / _SELF_ENERGIES} has {len(parts.self_energies)} energies for "
+        raise ModelError(
+            msg + f"{len(numbers)} elements; expected one finite number each"
+        )
+    return parts
 
 
 def _import_torchani() -> ModuleType:

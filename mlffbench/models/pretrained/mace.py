@@ -1,4 +1,4 @@
-"""MACE: MACE-OFF23, MACE-MP-0 and any model file of the user's."""
+"""MACE: MACE-SPICE, MACE-OFF23, MACE-MP-0 and any model file of the user's."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -11,9 +11,14 @@ from mlffbench.core.errors import ModelError
 from mlffbench.core.files import sha256_of
 from mlffbench.core.model_options import ModelOptions
 from mlffbench.models import cards
+from mlffbench.models.pretrained.mace_backend import with_backend
 from mlffbench.models.pretrained.mace_file import open_network, open_trusted
 from mlffbench.models.pretrained.mace_model import MaceForceField
+from mlffbench.models.pretrained.mace_store import open_stored
 from mlffbench.models.weights import Weights, fetch
+
+SPICE = Path(__file__).parent / "shipped" / "mace-spice.json"
+"""Made by mace_store of MACE_SPICE.model, see its card."""
 
 _OFF = "https://github.com/ACEsuit/mace-off/raw/main/mace_off23"
 _MP = "https://github.com/ACEsuit/mace-mp/releases/download/mace_mp_0"
@@ -64,22 +69,38 @@ def load_mp_0(options: ModelOptions) -> MaceForceField:
 
 
 def load_file(options: ModelOptions) -> MaceForceField:
-    """Return the model of a file: ``options.argument`` is ``PATH[?head=NAME]``.
+    """Return the model of a file: ``PATH[?head=NAME&backend=NAME]`` in the options.
 
     Raises:
         ModelError: The file cannot be opened safely, or the argument makes no sense.
     """
     given, _, query = options.argument.partition("?")
     settings = dict(parse_qsl(query, keep_blank_values=True))
-    if unknown := settings.keys() - {"head"}:
-        msg = f"mace:PATH knows ?head=NAME only, not {', '.join(sorted(unknown))}"
+    if unknown := settings.keys() - {"head", "backend"}:
+        msg = f"mace:PATH knows ?head=NAME&backend=NAME, not {', '.join(sorted(unknown))}"
         raise ModelError(msg)
     path = Path(given).expanduser()
-    network = open_trusted(path) if options.trust else open_network(path)
+    network = _open(path, trust=options.trust)
+    backend = settings.get("backend", "")
+    network = with_backend(network, backend, options.torch_device())
     card = replace(cards.MACE, source=str(path))
     model = _wrap(f"mace:{path.name}", network, card, options, settings.get("head", ""))
     model.weights_sha256 = sha256_of(path)
     return model
+
+
+def load_spice(options: ModelOptions) -> MaceForceField:
+    """Return the MACE that OpenMM-ML trained on SPICE 1; it ships in the package."""
+    network = open_stored(SPICE)
+    model = _wrap("mace-spice", network, cards.MACE_SPICE, options, head="")
+    model.weights_sha256 = sha256_of(SPICE.with_suffix(".safetensors"))
+    return model
+
+
+def _open(path: Path, *, trust: bool) -> nn.Module:
+    if path.suffix == ".json":
+        return open_stored(path)
+    return open_trusted(path) if trust else open_network(path)
 
 
 def _load_published(

@@ -7,11 +7,10 @@ attributes and nothing else. The hyper-parameters are read off the shells, the n
 built anew by the installed mace, and the tensors are copied into it.
 """
 
-import contextlib
-import io
 import pickle
-import re
 import warnings
+import zipfile
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -20,18 +19,23 @@ import torch
 from torch import Tensor, nn
 
 from mlffbench.core.errors import ModelError
+from mlffbench.models.pretrained.mace_network import (
+    ACTIVATIONS,
+    build,
+    describe,
+    import_mace,
+    is_of_today,
+)
 
 NETWORK = "ScaleShiftMACE"
 """The one kind of network that is rebuilt; MACE-OFF23 and MACE-MP-0 are of this kind."""
 INERT = ("mace.", "e3nn.", "torch.nn.", "torch.fx.", "opt_einsum_fx.")
 """Packages whose classes a file may name; none of them is run."""
-ACTIVATIONS = ("silu", "elu", "relu", "gelu", "softplus")
-"""Functions that are taken for what they are."""
-CONSTANTS = re.compile(r"\._compiled_main|\.graph_opt|_zeroed$")
-"""Names of tensors that building the network computes and older files may lack."""
 NUMBERS = [type(np.dtype(name)) for name in ("float32", "float64", "int32", "int64")]
 """Types of the numpy numbers a file may hold."""
+WANTED = "expected the .model file of a whole network, which mace_run_train writes"
 _UNREADABLE = (pickle.UnpicklingError, RuntimeError, EOFError, ValueError, KeyError)
+_EXPORT = "LAMMPS_MLIAP_MACE"
 
 
 class _Shell(nn.Module):
@@ -41,15 +45,6 @@ class _Shell(nn.Module):
         super().__init__()
 
 
-def import_mace() -> Any:
-    """Return ``mace.modules``, imported before e3nn, which fails the other way round."""
-    with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):
-        # TorchScript is deprecated, cuequivariance is absent: of no use to a user.
-        warnings.simplefilter("ignore")
-        import mace.modules
-    return mace.modules
-
-
 def open_network(path: Path) -> nn.Module:
     """Return the network of a MACE model file, on the CPU, without running the file.
 
@@ -57,39 +52,41 @@ def open_network(path: Path) -> nn.Module:
         ModelError: The file cannot be read, names something else than parts of a MACE
             network, or holds a network that cannot be rebuilt.
     """
-    modules = import_mace()
-    _check_exists(path)
-    return _rebuild(modules, _open_inert(path), path)
+    return rebuild(open_inert(path), path)
 
 
 def open_trusted(path: Path) -> nn.Module:
     """Return the network of a MACE model file, on the CPU, running whatever is in it.
 
+    A network of a layout that the installed mace no longer runs is built anew.
+
     Raises:
         ModelError: The file cannot be read, or holds no MACE network.
     """
     modules = import_mace()
-    _check_exists(path)
+    _check_is_archive(path)
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # TorchScript is deprecated
             network = torch.load(path, map_location="cpu", weights_only=False)
     except (*_UNREADABLE, AttributeError, ImportError) as error:
         raise _unreadable(path, error) from error
+    _check_is_whole(network, path)
     if not isinstance(network, modules.MACE):
         msg = f"{path} holds a {type(network).__name__}, expected a MACE network"
         raise ModelError(msg)
     opened: nn.Module = network
-    return opened
+    return opened if is_of_today(opened) else rebuild(opened, path)
 
 
-def _check_exists(path: Path) -> None:
-    if not path.is_file():
-        msg = f"there is no MACE model file {path}; expected mace:PATH"
-        raise ModelError(msg)
+def open_inert(path: Path) -> nn.Module:
+    """Return the attributes and tensors of a file's network, and nothing that runs.
 
-
-def _open_inert(path: Path) -> nn.Module:
+    Raises:
+        ModelError: The file cannot be read, or holds something else.
+    """
+    import_mace()
+    _check_is_archive(path)
     try:
         names = torch.serialization.get_unsafe_globals_in_checkpoint(path)
         stand_ins: list[Any] = [(_stand_in(name, path), name) for name in names]
@@ -98,6 +95,7 @@ def _open_inert(path: Path) -> nn.Module:
             content = torch.load(path, map_location="cpu", weights_only=True)
     except _UNREADABLE as error:
         raise _unreadable(path, error) from error
+    _check_is_whole(content, path)
     kind = type(content).__name__
     if not isinstance(content, _Shell) or kind != NETWORK:
         msg = (
@@ -106,6 +104,66 @@ def _open_inert(path: Path) -> nn.Module:
         )
         raise ModelError(msg)
     return content
+
+
+def rebuild(opened: nn.Module, path: Path) -> nn.Module:
+    """Return a real network with the hyper-parameters and tensors of what was opened.
+
+    Raises:
+        ModelError: The installed mace cannot build it.
+    """
+    try:
+        return build(describe(opened), opened.state_dict())
+    except ModelError as error:
+        msg = f"the network in {path} cannot be rebuilt with the installed mace ({error})"
+        if isinstance(opened, _Shell):
+            msg += "; if you trust the file, load it with --trust"
+        raise ModelError(msg) from error
+
+
+def _check_is_archive(path: Path) -> None:
+    """Refuse what is no file or cut short, and TorchScript, which holds no network.
+
+    Raises:
+        ModelError: It is one of these.
+    """
+    if not path.is_file():
+        msg = f"there is no MACE model file {path}; expected mace:PATH"
+        raise ModelError(msg)
+    if not zipfile.is_zipfile(path):
+        return  # files of before PyTorch 1.6; torch says what else is wrong
+    try:
+        with zipfile.ZipFile(path) as archive:
+            script = any(name.endswith("/constants.pkl") for name in archive.namelist())
+    except zipfile.BadZipFile as error:
+        raise _unreadable(path, error) from error
+    if script:
+        msg = (
+            f"{path} is a TorchScript export (for LAMMPS, or compiled), out of which no "
+            f"network can be taken; {WANTED}"
+        )
+        raise ModelError(msg)
+
+
+def _check_is_whole(content: object, path: Path) -> None:
+    """Refuse tensors without a network, and networks inside something for LAMMPS.
+
+    Raises:
+        ModelError: It is one of these.
+    """
+    if type(content).__name__ == _EXPORT:
+        msg = f"{path} is an export for LAMMPS (ML-IAP), made for its edge forces only; "
+        raise ModelError(msg + WANTED)
+    if not isinstance(content, Mapping):
+        return
+    if content and all(isinstance(value, Tensor) for value in content.values()):
+        msg = f"{path} is a state dict: tensors without the network they belong to; "
+        raise ModelError(msg + WANTED)
+    if "model" in content and "optimizer" in content:
+        msg = f"{path} is a checkpoint of a training that goes on, without its network; "
+        raise ModelError(msg + WANTED)
+    msg = f"{path} holds a {type(content).__name__} of other things than a network; "
+    raise ModelError(msg + WANTED)
 
 
 def _stand_in(name: str, path: Path) -> Any:
@@ -135,43 +193,6 @@ def _stand_in(name: str, path: Path) -> Any:
     raise ModelError(msg)
 
 
-def _rebuild(modules: Any, shell: nn.Module, path: Path) -> nn.Module:
-    """Return a real network with the hyper-parameters and tensors of a shell."""
-    from mace.tools.compile import disable_e3nn_codegen
-    from mace.tools.scripts_utils import extract_config_mace_model
-
-    state: dict[str, Tensor] = shell.state_dict()
-    dtype = next(entry.dtype for entry in state.values() if entry.is_floating_point())
-    default = torch.get_default_dtype()
-    try:
-        config = extract_config_mace_model(shell)
-        for role in ("interaction_cls", "interaction_cls_first", "readout_cls"):
-            config[role] = getattr(modules.blocks, config[role].__name__)
-        torch.set_default_dtype(dtype)
-        # Building draws random weights, and TorchScript only costs time here.
-        with warnings.catch_warnings(), torch.random.fork_rng([]), disable_e3nn_codegen():
-            warnings.simplefilter("ignore")
-            network: nn.Module = modules.ScaleShiftMACE(**config)
-        keys = network.load_state_dict(state, strict=False)
-    except (AttributeError, TypeError, KeyError, ValueError, RuntimeError) as error:
-        raise _unknown_network(path, str(error)) from error
-    finally:
-        torch.set_default_dtype(default)
-    missing = [key for key in keys.missing_keys if not CONSTANTS.search(key)]
-    strange = [key for key in keys.unexpected_keys if not CONSTANTS.search(key)]
-    if missing or strange:
-        raise _unknown_network(path, f"missing {missing}, unexpected {strange}")
-    return network
-
-
 def _unreadable(path: Path, error: Exception) -> ModelError:
     lines = str(error).strip().splitlines() or [type(error).__name__]
     return ModelError(f"{path} is not a readable MACE model file: {lines[0][:200]}")
-
-
-def _unknown_network(path: Path, why: str) -> ModelError:
-    lines = why.strip().splitlines() or ["no reason given"]
-    return ModelError(
-        f"the network in {path} cannot be rebuilt with the installed mace "
-        f"({lines[0][:200]}); if you trust the file, load it with --trust"
-    )

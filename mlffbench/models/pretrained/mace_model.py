@@ -17,9 +17,23 @@ from mlffbench.core.forcefield import CutoffScope
 from mlffbench.core.graph import radius_graph
 from mlffbench.core.labels import Labels
 from mlffbench.core.structures import Structures
+from mlffbench.models.pretrained.mace_inputs import (
+    charges_of,
+    inputs_of,
+    spin_refusals,
+    values_of,
+)
 
-_TRUNK = ("node_embedding.", "radial_embedding.", "interactions.", "products.")
+_TRUNK = (
+    "node_embedding.",
+    "joint_embedding.",
+    "radial_embedding.",
+    "interactions.",
+    "products.",
+)
 """Parts of a network that its node features depend on; the readouts come after."""
+_CONSTANT = "embedding_readout"
+"""Part of a network that reads an energy off element, charge and spin."""
 _ENVELOPE = "radial_embedding.cutoff_fn.r_max"
 """Where the polynomial envelope of a network ends; its Bessel basis has a radius of its
 own."""
@@ -58,16 +72,19 @@ class MaceForceField:
         dtype: torch.dtype,
     ) -> None:
         parts: Any = network
-        if hasattr(network, "joint_embedding"):
-            msg = f"{name!r} wants further inputs ({', '.join(parts.embedding_specs)})"
-            raise ModelError(msg + ", which mlffbench does not pass on")
+        self._specs = inputs_of(network, name)
         self.name = name
         self.weights_sha256 = ""
         numbers: list[int] = parts.atomic_numbers.tolist()
         self.elements = frozenset(numbers)
         # A cutoff kept in float32 is 4.3000002 Å.
         self.trained_cutoff = self.cutoff = round(float(parts.r_max), 6)
-        self.card = replace(card, elements=self.elements, cutoff=self.cutoff)
+        self.card = replace(
+            card,
+            elements=self.elements,
+            cutoff=self.cutoff,
+            charges=charges_of(self._specs),
+        )
         self._head = _find_head(list(getattr(network, "heads", [])), head, name)
         energies: Tensor = parts.atomic_energies_fn.atomic_energies.reshape(
             -1, len(numbers)
@@ -131,7 +148,8 @@ class MaceForceField:
     def predict(self, structures: Structures) -> Labels:
         """Return float64 total energies in eV and forces in eV/Å."""
         refused = refusals(structures, self.card)
-        return predict_rest(structures, refused, self._compute)
+        refused = {**spin_refusals(self._specs, structures), **refused}
+        return predict_rest(structures, dict(sorted(refused.items())), self._compute)
 
     def embed(self, structures: Structures) -> Tensor:
         """Return invariant node features of all layers, shape (n_atoms, n_features).
@@ -159,9 +177,15 @@ class MaceForceField:
         Raises:
             ModelError: A structure is outside what the network can treat.
         """
-        require_supported(structures, self.card, self.name)
+        self._require(structures)
         with _steady_bits():
             return self._labels(structures, self._trunk, training=True)
+
+    def _require(self, structures: Structures) -> None:
+        require_supported(structures, self.card, self.name)
+        for index, reason in spin_refusals(self._specs, structures).items():
+            msg = f"{self.name!r} cannot treat {structures.ids[index]!r}: {reason}"
+            raise ModelError(msg)
 
     def _compute(self, structures: Structures) -> Labels:
         with _steady_bits():
@@ -171,14 +195,16 @@ class MaceForceField:
 
     def _features(self, structures: Structures, trunk: Mapping[str, Tensor]) -> Tensor:
         """Return invariant node features of all layers with the autograd graph."""
-        require_supported(structures, self.card, self.name)
+        from e3nn import o3
+
+        self._require(structures)
         here = structures.to(device=self._device)
         features = self._run(here, trunk, compute_force=False)["node_feats"]
         parts: Any = self._network
         scalars: list[Tensor] = []
         start = 0
         for product in parts.products:
-            irreps = product.linear.irreps_out
+            irreps = o3.Irreps(str(product.linear.irreps_out))
             scalars += [
                 features[:, start + columns.start : start + columns.stop]
                 for columns, (_, irrep) in zip(irreps.slices(), irreps, strict=True)
@@ -196,6 +222,8 @@ class MaceForceField:
             # Total energies are thousands of eV: isolated atoms are added in float64.
             atomic = self._atomic_energies[self._place[here.numbers]]
             bonding = outputs["node_energy"] - atomic.to(self._dtype).double()
+            if _CONSTANT in outputs:  # of element, charge and spin alone
+                bonding = bonding + outputs[_CONSTANT][:, self._head].double()
             energy = atomic.new_zeros(here.n_systems)
             energy = energy.index_add(0, here.system, atomic + bonding)
             device = structures.positions.device
@@ -218,8 +246,21 @@ class MaceForceField:
         if self.cutoff_scope == "graph+envelope" and self.cutoff < self.trained_cutoff:
             radius = torch.tensor(self.cutoff, dtype=self._dtype, device=self._device)
             values[_ENVELOPE] = radius
-        outputs: dict[str, Tensor] = functional_call(self._network, values, inputs, flags)
-        return outputs
+        kept: list[Tensor] = []
+        parts: Any = self._network
+        hook = None
+        if hasattr(parts, _CONSTANT):  # MACE leaves it out of the energies of atoms
+            hook = parts.embedding_readout.register_forward_hook(
+                lambda _module, _inputs, output: kept.append(output)
+            )
+        try:
+            outputs: dict[str, Tensor] = functional_call(
+                self._network, values, inputs, flags
+            )
+        finally:
+            if hook is not None:
+                hook.remove()
+        return {**outputs, _CONSTANT: kept[0]} if kept else outputs
 
     def _inputs(self, structures: Structures) -> dict[str, Tensor]:
         """Return what MACE's forward takes; all of it fresh, for forward changes it."""
@@ -240,6 +281,7 @@ class MaceForceField:
             "batch": system,
             "ptr": torch.cat([stops.new_zeros(1), stops]),
             "head": torch.full_like(structures.charge, self._head),
+            **values_of(self._specs, structures, self._dtype),
         }
 
 

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from mlffbench.core.errors import MissingExtraError
-from mlffbench.models.pretrained.mace_file import import_mace
+from mlffbench.models.pretrained.mace_network import import_mace
 from mlffbench.models.twoheaded.architecture import Architecture, MaceShape
 from mlffbench.models.twoheaded.backbone import Atomwise, Backbone
 

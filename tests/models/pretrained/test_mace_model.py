@@ -20,8 +20,9 @@ from mlffbench.core.model_options import ModelOptions
 from mlffbench.core.structures import Structures
 from mlffbench.models.load import load_model
 from mlffbench.models.pretrained import mace as published
-from mlffbench.models.pretrained.mace_file import import_mace, open_network, open_trusted
+from mlffbench.models.pretrained.mace_file import open_network, open_trusted
 from mlffbench.models.pretrained.mace_model import MaceForceField
+from mlffbench.models.pretrained.mace_network import import_mace
 from mlffbench.models.weights import CACHE_VARIABLE
 
 pytest.importorskip("mace")
@@ -322,7 +323,7 @@ def test_heads(build: Build, tmp_path: Path) -> None:
         load_model(f"mace:{path}", options)
     with pytest.raises(ModelError, match="no head 'reff'; it has: prior, ref"):
         load_model(f"mace:{path}?head=reff", options)
-    with pytest.raises(ModelError, match=r"knows \?head=NAME only, not dtype"):
+    with pytest.raises(ModelError, match=r"knows \?head=NAME&backend=NAME, not dtype"):
         load_model(f"mace:{path}?dtype=float64", options)
     atoms = molecule("CH3CH2OH")
     found = {}
@@ -436,11 +437,9 @@ def test_files_that_are_no_models(tmp_path: Path) -> None:
     with pytest.raises(ModelError, match="not a readable MACE model file"):
         load_model(f"mace:{text}", ModelOptions(trust=True))
     state = save(nn.Linear(2, 2).state_dict(), tmp_path / "state.model")
-    with pytest.raises(
-        ModelError, match=r"holds a (Ordered)?[dD]ict, expected a ScaleShift"
-    ):
+    with pytest.raises(ModelError, match=r"is a state dict: tensors without the network"):
         load_model(f"mace:{state}", ModelOptions())
-    with pytest.raises(ModelError, match="expected a MACE network"):
+    with pytest.raises(ModelError, match="is a state dict"):
         load_model(f"mace:{state}", ModelOptions(trust=True))
     layer = save(nn.Linear(2, 2), tmp_path / "layer.model")
     with pytest.raises(ModelError, match="holds a Linear, expected a ScaleShiftMACE"):

@@ -17,8 +17,8 @@ from mlffbench.core.labels import Labels
 from mlffbench.core.model_options import ModelOptions
 from mlffbench.core.structures import Structures
 from mlffbench.models.load import load_model
-from mlffbench.models.pretrained.mace_file import import_mace
 from mlffbench.models.pretrained.mace_model import MaceForceField
+from mlffbench.models.pretrained.mace_network import import_mace
 from mlffbench.refine import prior_head
 from mlffbench.refine.per_structure import Routed
 from mlffbench.refine.ttt import PriorTuning
