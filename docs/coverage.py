@@ -24,9 +24,9 @@ import pandas as pd
 from numpy.typing import NDArray
 from scipy.special import ndtr, ndtri, stdtrit
 
-from mlffbench.metrics.interval import expanded_spread
-from mlffbench.metrics.resampling import draw_counts
-from mlffbench.metrics.spread import (
+from mlffbench.metrics.intervals.interval import expanded_spread
+from mlffbench.metrics.intervals.resampling import draw_counts
+from mlffbench.metrics.intervals.spread import (
     FEWEST,
     Spread,
     difference_ends,
@@ -153,7 +153,7 @@ def resampled(sums: Floats, stream: int = 0, power: int = 1) -> Floats:
 
 
 def expanded(value: Floats, drawn: Floats, n: int) -> Ends:
-    """Return the interval used until now (`mlffbench.metrics.interval`), set by set."""
+    """Return the percentile interval of the bootstrap, set by set."""
     spread = expanded_spread(n)
     level = float(ndtr(-spread))
     if level < max(1 / RESAMPLES, float(n) ** -n):

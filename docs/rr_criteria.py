@@ -24,8 +24,8 @@ from mlffbench.core.spectrum import Spectra, SpectralReference, spectra
 from mlffbench.core.split import Split
 from mlffbench.core.structures import Structures
 from mlffbench.diagnostics.cutoff_errors import errors_by_cutoff
+from mlffbench.metrics.intervals.share import share
 from mlffbench.metrics.molecules import Molecules
-from mlffbench.metrics.share import share
 from mlffbench.models.cutoffs import candidates_of, radii_of
 from mlffbench.models.load import load_model
 from mlffbench.refine.prior_head import PriorLabels

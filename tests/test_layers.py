@@ -40,6 +40,7 @@ ROOMS = {
     },
     "models": {"physics": 1, "pretrained": 1, "twoheaded": 2},
     "refine": {"radius": 1},
+    "metrics": {"intervals": 1},
     "diagnostics": {"distances": 1},
     "report": {"tables": 1},
     "run": {"evaluate": 1, "diagnose": 2, "simulate": 2, "curve": 2},

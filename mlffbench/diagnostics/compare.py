@@ -11,7 +11,7 @@ from scipy.stats import wasserstein_distance
 from mlffbench.core.record import MetricValue
 from mlffbench.diagnostics.diagnosis import Contrast, CurveBin, Summary
 from mlffbench.diagnostics.diagnostic import Floats, Measured
-from mlffbench.metrics.estimates import estimate
+from mlffbench.metrics.intervals.estimates import estimate
 from mlffbench.metrics.metric_card import MetricCard
 from mlffbench.metrics.molecules import Molecules
 from mlffbench.metrics.samples import Samples

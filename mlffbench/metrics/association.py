@@ -1,6 +1,6 @@
 """Association: does one number warn of another? AUROC and Spearman's ρ over molecules.
 
-Molecules are resampled with all their structures, as in `mlffbench.metrics.resampling`. A
+Molecules are resampled with all their structures (`metrics.intervals.resampling`). A
 structure drawn twice counts twice: every resample is an exact weighted statistic, ties
 included. Structures with a value that is not finite take no part.
 """
@@ -13,9 +13,9 @@ from numpy.typing import NDArray
 
 from mlffbench.core.errors import DataError
 from mlffbench.core.record import MetricValue
-from mlffbench.metrics.interval import find_interval
+from mlffbench.metrics.intervals.interval import find_interval
+from mlffbench.metrics.intervals.resampling import N_RESAMPLES, draw_counts
 from mlffbench.metrics.molecules import Molecules
-from mlffbench.metrics.resampling import N_RESAMPLES, draw_counts
 
 Floats = NDArray[np.float64]
 Statistic = Callable[[Floats], Floats]

@@ -8,8 +8,8 @@ import numpy as np
 
 from mlffbench.core.record import MetricValue, Record
 from mlffbench.metrics.catalog import METRICS
-from mlffbench.metrics.estimates import paired
-from mlffbench.metrics.holm import adjust
+from mlffbench.metrics.intervals.estimates import paired
+from mlffbench.metrics.intervals.holm import adjust
 from mlffbench.metrics.metric_card import MetricCard
 from mlffbench.metrics.molecules import Molecules
 from mlffbench.metrics.samples import Samples

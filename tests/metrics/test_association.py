@@ -6,8 +6,8 @@ from scipy.stats import mannwhitneyu, spearmanr
 
 from mlffbench.core.errors import DataError
 from mlffbench.metrics.association import auroc, spearman
+from mlffbench.metrics.intervals.resampling import draw_counts
 from mlffbench.metrics.molecules import Molecules
-from mlffbench.metrics.resampling import draw_counts
 
 numbers = st.lists(st.integers(-5, 5), min_size=4, max_size=30)
 

@@ -11,8 +11,8 @@ import pytest
 from scipy.stats import t
 from small_runs import run_small
 
-from mlffbench.metrics.estimates import estimate, gap, paired
-from mlffbench.metrics.holm import adjust
+from mlffbench.metrics.intervals.estimates import estimate, gap, paired
+from mlffbench.metrics.intervals.holm import adjust
 from mlffbench.metrics.metric_card import MetricCard
 from mlffbench.metrics.molecules import Molecules
 from mlffbench.metrics.samples import Samples

@@ -9,11 +9,11 @@ from numpy.typing import NDArray
 
 from mlffbench.core.errors import StoreError
 from mlffbench.core.record import Counts, MetricValue, Record
-from mlffbench.metrics.estimates import estimate, paired
-from mlffbench.metrics.interval import find_interval
+from mlffbench.metrics.intervals.estimates import estimate, paired
+from mlffbench.metrics.intervals.interval import find_interval
+from mlffbench.metrics.intervals.resampling import draw_counts, resample
 from mlffbench.metrics.metric_card import MetricCard
 from mlffbench.metrics.molecules import Molecules
-from mlffbench.metrics.resampling import draw_counts, resample
 from mlffbench.metrics.samples import Samples
 from mlffbench.run.folder import Arrays, RunFolder, read_arrays
 

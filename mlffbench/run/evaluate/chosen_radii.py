@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 from mlffbench.core.errors import StoreError
 from mlffbench.core.record import RadiusSummary
 from mlffbench.metrics.catalog import METRICS
+from mlffbench.metrics.intervals.share import share
 from mlffbench.metrics.molecules import Molecules
-from mlffbench.metrics.share import share
 from mlffbench.run.evaluate.stored import StoredRun, StoredSplit
 from mlffbench.run.folder import read_arrays, write_arrays
 

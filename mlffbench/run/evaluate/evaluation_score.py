@@ -16,7 +16,7 @@ from mlffbench.core.record import Comparison, Counts, MetricValue, Outlier, Reco
 from mlffbench.core.structures import Structures
 from mlffbench.metrics.alignment import ElementShifts
 from mlffbench.metrics.catalog import METRICS
-from mlffbench.metrics.estimates import (
+from mlffbench.metrics.intervals.estimates import (
     decisive_group,
     estimate,
     gap,

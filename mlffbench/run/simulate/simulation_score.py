@@ -14,8 +14,8 @@ from mlffbench.core.errors import StoreError
 from mlffbench.core.files import write_atomic
 from mlffbench.core.record import Comparison, Counts, MetricValue, Record
 from mlffbench.dynamics.survival import Survival, kaplan_meier
-from mlffbench.metrics.estimates import estimate, paired, worst_group
-from mlffbench.metrics.interval import TAIL
+from mlffbench.metrics.intervals.estimates import estimate, paired, worst_group
+from mlffbench.metrics.intervals.interval import TAIL
 from mlffbench.metrics.metric_card import MetricCard
 from mlffbench.metrics.molecules import Molecules
 from mlffbench.metrics.samples import Samples

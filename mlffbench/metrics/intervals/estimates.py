@@ -2,8 +2,8 @@
 
 Atoms of one structure and frames of one molecule are not independent, molecules are; so
 molecules are what is counted. Molecules without an evaluated structure take no part.
-`mlffbench.metrics.spread` says which interval and how well it covers. Nothing is drawn at
-random, and the order of structures is of no consequence.
+`metrics.intervals.spread` says which interval and how well it covers. Nothing is drawn
+at random, and the order of structures is of no consequence.
 """
 
 import math
@@ -13,10 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mlffbench.core.record import Comparison, MetricValue
-from mlffbench.metrics.metric_card import MetricCard
-from mlffbench.metrics.molecules import Molecules, Totals, sum_molecules
-from mlffbench.metrics.samples import Samples
-from mlffbench.metrics.spread import (
+from mlffbench.metrics.intervals.spread import (
     FEWEST,
     Spread,
     difference_ends,
@@ -25,7 +22,10 @@ from mlffbench.metrics.spread import (
     spread_of_mean,
     spread_of_pair,
 )
-from mlffbench.metrics.verdict import HALF, Decisive, heaviest, judge
+from mlffbench.metrics.intervals.verdict import HALF, Decisive, heaviest, judge
+from mlffbench.metrics.metric_card import MetricCard
+from mlffbench.metrics.molecules import Molecules, Totals, sum_molecules
+from mlffbench.metrics.samples import Samples
 
 Floats = NDArray[np.float64]
 Ends = tuple[float, float]

@@ -26,7 +26,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import stdtr, stdtrit
 
-from mlffbench.metrics.interval import TAIL
+from mlffbench.metrics.intervals.interval import TAIL
 
 Floats = NDArray[np.float64]
 Rows = NDArray[np.int64]

@@ -7,8 +7,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mlffbench.core.record import Verdict
+from mlffbench.metrics.intervals.spread import FEWEST, Spread
 from mlffbench.metrics.metric_card import MetricCard
-from mlffbench.metrics.spread import FEWEST, Spread
 
 Floats = NDArray[np.float64]
 Sides = tuple[tuple[tuple[str, ...], Floats], tuple[tuple[str, ...], Floats]]

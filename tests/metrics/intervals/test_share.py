@@ -1,9 +1,9 @@
 import numpy as np
 import pytest
 
-from mlffbench.metrics.interval import expanded_spread
+from mlffbench.metrics.intervals.interval import expanded_spread
+from mlffbench.metrics.intervals.share import share
 from mlffbench.metrics.molecules import Molecules
-from mlffbench.metrics.share import share
 
 NAN = float("nan")
 

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from scipy.stats import norm, t, ttest_1samp
 
-from mlffbench.metrics.interval import expanded_spread, find_interval
-from mlffbench.metrics.resampling import draw_counts, resample
+from mlffbench.metrics.intervals.interval import expanded_spread, find_interval
+from mlffbench.metrics.intervals.resampling import draw_counts, resample
 
 TABLE = {
     # n: normal plain, normal ours, lognormal plain, lognormal ours

@@ -6,9 +6,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mlffbench.core.record import MetricValue
-from mlffbench.metrics.interval import find_interval
+from mlffbench.metrics.intervals.interval import find_interval
+from mlffbench.metrics.intervals.resampling import draw_counts, resample
 from mlffbench.metrics.molecules import Molecules
-from mlffbench.metrics.resampling import draw_counts, resample
 
 
 def share(

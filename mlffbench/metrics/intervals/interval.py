@@ -1,7 +1,7 @@
 """Interval: the percentile interval of a number that has no formula, only resamples.
 
 It serves shares, AUROC, rank correlations and labels saved. Means and their comparisons
-have the intervals of `mlffbench.metrics.spread`, which cover skewed errors better.
+have the intervals of `metrics.intervals.spread`, which cover skewed errors better.
 
 The plain percentile interval of the bootstrap is too narrow for few molecules: its
 spread carries 1/n where a variance needs 1/(n − 1), and its quantiles are normal where

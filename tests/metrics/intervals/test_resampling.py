@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from mlffbench.metrics.resampling import draw_counts, resample
+from mlffbench.metrics.intervals.resampling import draw_counts, resample
 
 
 def test_counts_are_multinomial_and_read_only():

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from metric_batches import molecules, samples
 
 from mlffbench.core.errors import DataError
-from mlffbench.metrics.estimates import (
+from mlffbench.metrics.intervals.estimates import (
     decisive_group,
     estimate,
     gap,

@@ -1,0 +1,1 @@
+"""How sure a number is: intervals over molecules, comparisons and verdicts."""
