@@ -12,7 +12,8 @@ from importlib import resources
 from pathlib import Path
 from typing import NamedTuple
 
-from mlffbench.core.split import Index, Role, Shift, ShiftKind, Split
+from mlffbench.core.roles import Role, ShiftKind
+from mlffbench.core.split import Index, Shift, Split
 from mlffbench.datasets.files.spice_layout import SpiceFile
 
 LEVEL_OF_THEORY = "wB97M-D3(BJ)/def2-TZVPPD"
