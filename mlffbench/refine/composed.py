@@ -11,7 +11,8 @@ from mlffbench.refine.per_structure import Routed
 from mlffbench.refine.radius.criteria import Criterion
 from mlffbench.refine.radius.radius import RadiusRefinement
 from mlffbench.refine.refiner import Fact, Refined, Training, Unit
-from mlffbench.refine.ttt import PriorTuning, mean_offsets
+from mlffbench.refine.ttt import Gate, PriorTuning
+from mlffbench.refine.units import mean_offsets
 
 
 class TunedRadius:
@@ -22,7 +23,8 @@ class TunedRadius:
     Args:
         prior: Name of the prior of both.
         unit: What is adapted together; a radius is chosen per structure.
-        steps: Gradient steps per unit.
+        gate: Whether only units with a prior loss above that of training are adapted.
+        steps: Gradient steps per unit at most.
         learning_rate: Of the first step; None is the rate of the model's prior head.
         criterion: What chooses a radius; None as in `RadiusRefinement`.
         envelope: What becomes of the radial envelope; None as in `RadiusRefinement`.
@@ -37,6 +39,7 @@ class TunedRadius:
         *,
         prior: str = DEFAULT_PRIOR,
         unit: Unit = "group",
+        gate: Gate = "training",
         steps: int = 50,
         learning_rate: float | None = None,
         criterion: Criterion | None = None,
@@ -45,7 +48,11 @@ class TunedRadius:
         n_radii: int = 10,
     ) -> None:
         self._tuning = PriorTuning(
-            prior=prior, unit=unit, steps=steps, learning_rate=learning_rate
+            prior=prior,
+            unit=unit,
+            gate=gate,
+            steps=steps,
+            learning_rate=learning_rate,
         )
         self._radius = RadiusRefinement(
             criterion=criterion,
@@ -63,7 +70,8 @@ class TunedRadius:
         self._radius.check(model)
 
     def learn(self, model: ForceField, training: Training) -> None:
-        """Find out what the training graphs look like."""
+        """Find out what training graphs look like, and how well the prior head does."""
+        self._tuning.learn(model, training)
         self._radius.learn(model, training)
 
     def settings(self, model: ForceField) -> Mapping[str, Fact]:

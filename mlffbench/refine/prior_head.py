@@ -8,7 +8,7 @@ from mlffbench.core.labels import Labels
 from mlffbench.core.model_options import ModelOptions
 from mlffbench.core.structures import Structures
 from mlffbench.models.load import load_model
-from mlffbench.priors.prior_labels import LabelCache, label
+from mlffbench.priors.prior_labels import LabelCache, label, version_of
 
 
 def has_prior_head(model: object) -> bool:
@@ -57,8 +57,17 @@ class PriorLabels:
         self.name = name
         self._prior: ForceField | None = None
 
+    @property
+    def version(self) -> str:
+        """The prior's name and what its numbers depend on beside it."""
+        return f"{self.name} {version_of(self._loaded())}"
+
     def of(self, structures: Structures) -> Labels:
         """Return labels of structures; those that have none are in ``failures``."""
+        prior = self._loaded()
+        return label(structures, prior, LabelCache.of(prior))
+
+    def _loaded(self) -> ForceField:
         if self._prior is None:
             self._prior = load_model(self.name, ModelOptions())
-        return label(structures, self._prior, LabelCache.of(self._prior))
+        return self._prior

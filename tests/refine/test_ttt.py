@@ -74,12 +74,15 @@ def batch() -> Structures:
     )
 
 
+def plain(**settings: object) -> PriorTuning:
+    """Return test-time training that adapts every unit for all steps."""
+    return PriorTuning(gate="off", careful=False, **settings)  # type: ignore[arg-type]
+
+
 def test_the_prior_loss_falls_and_the_model_given_stays(prior: Springs) -> None:
     base, structures = model(), batch()
     before = {name: value.clone() for name, value in base.state().items()}
-    refined = PriorTuning(steps=30, learning_rate=3e-3, unit="split").refine(
-        base, structures
-    )
+    refined = plain(steps=30, learning_rate=3e-3, unit="split").refine(base, structures)
     (losses,) = refined.trace.values()
     assert len(losses) == 30
     assert losses[-1] < 0.9 * losses[0]
@@ -92,7 +95,7 @@ def test_the_prior_loss_falls_and_the_model_given_stays(prior: Springs) -> None:
 
 def test_only_the_representation_moves(prior: Springs) -> None:
     base = model()
-    refined = PriorTuning(steps=3, weight_decay=0.1).refine(base, batch())
+    refined = plain(steps=3, weight_decay=0.1).refine(base, batch())
     assert isinstance(refined.model, Routed)
     adapted = refined.model._models["H2O/0"]
     assert isinstance(adapted, TwoHeaded)
@@ -105,7 +108,7 @@ def test_only_the_representation_moves(prior: Springs) -> None:
 
 @pytest.mark.parametrize("unit", ["group", "structure"])
 def test_a_unit_does_not_depend_on_its_companions(prior: Springs, unit: str) -> None:
-    tuning = PriorTuning(steps=3, unit=unit)  # type: ignore[arg-type]
+    tuning = plain(steps=3, unit=unit)
     structures = batch()
     together = tuning.refine(model(), structures).model.predict(structures).forces
     alone = structures.select([2, 3])
@@ -116,7 +119,7 @@ def test_a_unit_does_not_depend_on_its_companions(prior: Springs, unit: str) -> 
 
 def test_the_same_seed_gives_the_same_bytes(prior: Springs) -> None:
     def predict(seed: int) -> torch.Tensor:
-        tuning = PriorTuning(steps=4, batch=2, seed=seed, unit="split")
+        tuning = plain(steps=4, batch=2, seed=seed, unit="split")
         structures = batch()
         return tuning.refine(model(), structures).model.predict(structures).forces
 
@@ -127,7 +130,7 @@ def test_the_same_seed_gives_the_same_bytes(prior: Springs) -> None:
 def test_what_the_prior_cannot_compute_keeps_the_baseline(prior: Springs) -> None:
     prior.refused = ("CH4/2",)
     base, structures = model(), batch()
-    refined = PriorTuning(steps=3, unit="split").refine(base, structures)
+    refined = plain(steps=3, unit="split").refine(base, structures)
     assert [facts["adapted"] for facts in refined.facts] == [
         True,
         True,
@@ -145,7 +148,7 @@ def test_what_the_prior_cannot_compute_keeps_the_baseline(prior: Springs) -> Non
 
 def test_a_diverged_unit_keeps_the_baseline_and_says_so(prior: Springs) -> None:
     base, structures = model(), batch()
-    tuning = PriorTuning(steps=50, optimizer="sgd", learning_rate=1e30)
+    tuning = plain(steps=50, optimizer="sgd", learning_rate=1e30)
     refined = tuning.refine(base, structures)
     assert {facts["not_adapted_because"] for facts in refined.facts} == {
         "the adaptation diverged"
@@ -161,7 +164,17 @@ def test_a_model_without_prior_head_gets_one_sentence() -> None:
 
 @pytest.mark.parametrize(
     "settings",
-    [{"steps": 0}, {"unit": "molecule"}, {"optimizer": "lbfgs"}, {"anchor": -1}],
+    [
+        {"steps": 0},
+        {"unit": "molecule"},
+        {"optimizer": "lbfgs"},
+        {"anchor": -1},
+        {"gate": "open"},
+        {"start": 1.0},
+        {"start": 0.9, "stop": 0.95},
+        {"stop": 0.0},
+        {"learning_rate": 0.0},
+    ],
 )
 def test_illegal_settings_are_one_sentence(settings: dict[str, object]) -> None:
     with pytest.raises(BenchError, match="ttt: "):
@@ -171,7 +184,7 @@ def test_illegal_settings_are_one_sentence(settings: dict[str, object]) -> None:
 @pytest.mark.parametrize("unit", ["group", "split"])
 def test_a_molecule_keeps_its_mean_energy(prior: Springs, unit: str) -> None:
     base, structures = model(), batch()
-    tuning = PriorTuning(steps=10, learning_rate=3e-3, unit=unit)  # type: ignore[arg-type]
+    tuning = plain(steps=10, learning_rate=3e-3, unit=unit)
     refined = tuning.refine(base, structures).model.predict(structures).energy
     change = refined - base.predict(structures).energy
     assert change.abs().max() > 1e-5
