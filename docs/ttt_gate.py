@@ -17,6 +17,7 @@ import csv
 import hashlib
 import math
 import os
+import statistics
 import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -38,9 +39,13 @@ from mlffbench.training.automatic_head import HeadSettings, fit_head, sample_of,
 from mlffbench.training.trunk import as_trunk
 
 HERE = Path(__file__).parent
-STEPS, CLIP = 50, 10.0
-MOLECULES, CONFORMERS = 6, 3
-KINDS = {"full": 1.0, "careful": 1.0}
+CLIP = 10.0
+MOLECULES = 4
+SPENT = {"mace-spice": (30, 1)}
+"""Steps and conformers of a molecule, fewer where molecules are large."""
+KINDS = {"careful": 1.0}
+LOW = 0.6
+"""A curve ends at this share of the median loss of training, below which no rule goes."""
 LEVELS = 400
 PRIOR = "gfn2-xtb"
 OPTIONS = ModelOptions(dtype="float32")
@@ -74,8 +79,9 @@ def main() -> None:
         if (case.name,) not in levels.done("model"):
             levels.add(list(levels_of(case, labels)))
         done = curves.done("model", "split", "unit", "kind")
+        low = LOW * levels.median(case.name)
         for split, (structures, truth) in case.splits.items():
-            for unit in units_of(structures):
+            for unit in units_of(structures, SPENT.get(case.name, (50, 2))[1]):
                 mine = structures.select(unit)
                 key = (case.name, split, mine.group[0])
                 todo = [kind for kind in KINDS if (*key, kind) not in done]
@@ -86,7 +92,8 @@ def main() -> None:
                 for kind in todo:
                     head = dict(zip(("model", "split", "unit"), key, strict=True))
                     start = time.perf_counter()
-                    points = list(walk(case.model, mine, targets, true, kind))
+                    steps = SPENT.get(case.name, (50, 2))[0]
+                    points = list(walk(case.model, mine, targets, true, kind, steps, low))
                     wall = round(time.perf_counter() - start, 2)
                     curves.add([{**head, "kind": kind, **p, "wall": wall} for p in points])
             print(time.strftime("%H:%M:%S"), case.name, split, flush=True)
@@ -105,6 +112,12 @@ class Table:
             if new:
                 writer.writeheader()
             writer.writerows(rows)
+
+    def median(self, model: str) -> float:
+        with self.path.open(newline="") as file:
+            rows = [row for row in csv.DictReader(file) if row["model"] == model]
+        held = [row for row in rows if row["part"] == "held_out"] or rows
+        return statistics.median(float(row["loss"]) for row in held)
 
     def done(self, *columns: str) -> set[tuple[str, ...]]:
         if not self.path.exists():
@@ -246,13 +259,13 @@ def fit(base: Any, structures: Structures, truth: Tensor) -> Any:
     )
 
 
-def units_of(structures: Structures) -> list[list[int]]:
+def units_of(structures: Structures, conformers: int) -> list[list[int]]:
     """Return the molecules in sha256 order, at most so many, of so many conformers."""
     members: dict[str, list[int]] = {}
     for place, group in enumerate(structures.group):
         members.setdefault(group, []).append(place)
     names = sorted(members, key=digest)[:MOLECULES]
-    return [members[name][:CONFORMERS] for name in names]
+    return [members[name][:conformers] for name in names]
 
 
 def levels_of(case: Case, labels: PriorLabels) -> Iterator[dict[str, Any]]:
@@ -282,7 +295,7 @@ def levels_of(case: Case, labels: PriorLabels) -> Iterator[dict[str, Any]]:
 
 
 def walk(model: Any, structures: Structures, targets: Tensor, truth: Tensor,
-         kind: str) -> Iterator[dict[str, Any]]:
+         kind: str, steps: int, low: float) -> Iterator[dict[str, Any]]:
     """Yield where the model stands before every step, and after the last."""
     here = structures.to(dtype=torch.float32)
     wanted = targets.to(torch.float32)
@@ -291,16 +304,19 @@ def walk(model: Any, structures: Structures, targets: Tensor, truth: Tensor,
     rate = getattr(model, "prior_learning_rate", 1e-3) * KINDS[kind]
     optimizer = torch.optim.AdamW(parameters, lr=rate, weight_decay=0.0)
     before = model.predict(here).forces.double()
-    best, saved, factor = math.inf, None, 1.0
-    for step in range(STEPS + 1):
+    best, saved, factor, back = math.inf, None, 1.0, 0
+    for step in range(steps + 1):
         error = twin.forward(here, "prior").forces - wanted
         loss = torch.linalg.vector_norm(error, dim=1).mean()
         value = float(loss.detach())
         if kind == "careful" and saved and not value <= best:
             factor /= 2
             put(parameters, optimizer, saved)
+            back += 1
+            if back > 1:  # its momentum may point uphill
+                optimizer = torch.optim.AdamW(parameters, lr=rate, weight_decay=0.0)
         else:
-            best = value
+            best, back = value, 0
             found = twin.predict(here).forces.double()
             yield {
                 "step": step, "prior_loss": round(value, 5), "factor": factor,
@@ -311,7 +327,7 @@ def walk(model: Any, structures: Structures, targets: Tensor, truth: Tensor,
                 "prior_mae": round(float((targets - truth).abs().mean()), 5),
                 "n_atoms": structures.n_atoms, "n": structures.n_systems,
             }
-            if not math.isfinite(value) or factor < 1 / 300:
+            if not math.isfinite(value) or factor < 1 / 300 or value < low:
                 return
             gradients = torch.autograd.grad(loss, parameters, allow_unused=True)
             for parameter, gradient in zip(parameters, gradients, strict=True):
@@ -320,7 +336,7 @@ def walk(model: Any, structures: Structures, targets: Tensor, truth: Tensor,
             saved = ([p.detach().clone() for p in parameters],
                      copy.deepcopy(optimizer.state_dict()))
         for group in optimizer.param_groups:
-            group["lr"] = rate * factor * 0.5 * (1 + math.cos(math.pi * step / STEPS))
+            group["lr"] = rate * factor * 0.5 * (1 + math.cos(math.pi * step / steps))
         optimizer.step()
 
 

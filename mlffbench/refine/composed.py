@@ -8,6 +8,7 @@ from mlffbench.core.structures import Structures
 from mlffbench.models.catalog import DEFAULT_PRIOR
 from mlffbench.models.cutoffs import Envelope
 from mlffbench.refine.per_structure import Routed
+from mlffbench.refine.prior_head import Wish
 from mlffbench.refine.radius.criteria import Criterion
 from mlffbench.refine.radius.radius import RadiusRefinement
 from mlffbench.refine.refiner import Fact, Refined, Training, Unit
@@ -63,6 +64,11 @@ class TunedRadius:
         )
         self.unit: Unit = unit
         self.sees = self._tuning.sees
+        self.prior, self.no_head_because = prior, ""
+
+    def wants_head(self, model: ForceField) -> Wish:
+        """Return that a model cannot do without a prior head."""
+        return self._tuning.wants_head(model)
 
     def check(self, model: ForceField) -> None:
         """Raise CapabilityError when either refinement lacks what it needs."""

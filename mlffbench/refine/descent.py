@@ -131,6 +131,7 @@ class _Walk:
         self._pass: deque[float] = deque(maxlen=self._n_batches)
         self._last_pass = math.inf
         self._best = math.inf
+        self._n_back = 0
         self._kept: tuple[list[Tensor], dict[str, Any]] | None = None
 
     def must_go_back(self, total: float) -> bool:
@@ -138,9 +139,15 @@ class _Walk:
         return self._kept is not None and not total <= self._best
 
     def go_back(self) -> None:
-        """Return to the last place that was better, with half the rate from now on."""
+        """Return to the last place that was better, with half the rate from now on.
+
+        A second time in a row the optimiser forgets its momentum, which may point uphill.
+        """
         self.factor /= 2
         self._put_back()
+        self._n_back += 1
+        if self._n_back > 1:
+            self._optimizer = _optimizer(self.plan, self.parameters)
 
     def reached(self, loss: float, stop: float) -> bool:
         """Return whether the mean loss of the last pass is as low as wanted."""
@@ -165,7 +172,7 @@ class _Walk:
             parameter.grad = gradient
         nn.utils.clip_grad_norm_(self.parameters, _CLIP)
         if self.plan.careful and self._whole:
-            self._best = float(total.detach())
+            self._best, self._n_back = float(total.detach()), 0
             places = [parameter.detach().clone() for parameter in self.parameters]
             self._kept = places, copy.deepcopy(self._optimizer.state_dict())
         return True

@@ -1,15 +1,18 @@
-"""PriorLevel: how well a prior head reproduces the prior where nothing is new.
+"""PriorLevel: how far models are from a prior where nothing is new.
 
-The loss is the mean over atoms of the norm of the prior head's force error, in eV/Å. On
-molecules like those of training it is what the head reaches; below that, adapting would
-fit the prior's own errors. No reference label takes part.
+Two distances of force fields, each the mean over atoms of the norm of the difference, in
+eV/Å: the *loss*, of the prior head from the prior, and the *gap*, of the model itself
+from the prior. Both are known without a reference label. On molecules like those of
+training the loss is what the head reaches; below that, adapting would fit the prior's own
+errors. And where the gap is no larger than there, the model is as right as ever, and a
+high loss is the head's own fault.
 """
 
 import hashlib
 import itertools
 import json
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol, Self, cast, runtime_checkable
@@ -25,8 +28,8 @@ from mlffbench.core.sampling import in_turn
 from mlffbench.core.structures import Structures
 from mlffbench.priors.prior_labels import cache_folder
 from mlffbench.refine.prior_head import PriorLabels
-from mlffbench.refine.refiner import Training
-from mlffbench.refine.units import units_of
+from mlffbench.refine.refiner import Training, Unit
+from mlffbench.refine.units import rows_of, units_of
 
 N_STRUCTURES = 200
 """Training geometries looked at, at most."""
@@ -37,58 +40,66 @@ CHUNK_ATOMS = 600
 
 
 @runtime_checkable
-class HasHeldOutLosses(Protocol):
-    """A model that remembers its prior loss on training molecules it was not fitted to.
+class HasHeldOutLevels(Protocol):
+    """A model that remembers training molecules its prior head was not fitted to.
 
     Attributes:
-        held_out_losses: Molecule -> prior loss in eV/Å; empty when it does not know.
+        held_out_levels: Molecule -> loss and gap in eV/Å; empty when it does not know.
     """
 
-    held_out_losses: Mapping[str, float]
+    held_out_levels: Mapping[str, tuple[float, float]]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PriorLevel:
-    """The prior losses of training molecules.
+    """Losses and gaps of training molecules.
 
     Attributes:
         losses: One per molecule, in eV/Å.
-        origin: Whose losses these are, in words.
+        gaps: One per molecule, in eV/Å.
+        origin: Whose they are, in words.
     """
 
     losses: tuple[float, ...]
+    gaps: tuple[float, ...]
     origin: str
 
     @classmethod
-    def of(cls, losses: Sequence[float], origin: str) -> Self:
-        """Return the level of some losses.
+    def of(cls, pairs: Iterable[tuple[float, float]], origin: str) -> Self:
+        """Return the level of some losses and gaps.
 
         Raises:
             DataError: There are fewer than `LEAST`.
         """
-        finite = tuple(loss for loss in losses if math.isfinite(loss) and loss > 0)
-        if len(finite) < LEAST:
+        known = [pair for pair in pairs if all(0 < one < math.inf for one in pair)]
+        if len(known) < LEAST:
             msg = (
-                f"ttt needs the prior loss of at least {LEAST} training geometries to "
-                f"know when to adapt, and {origin} gave {len(finite)}; name a suite with "
+                f"the prior loss of at least {LEAST} training geometries is needed to "
+                f"know when to adapt, and {origin} gave {len(known)}; name a suite with "
                 "more of them, or set ttt.gate=off"
             )
             raise DataError(msg)
-        return cls(losses=finite, origin=origin)
+        losses, gaps = zip(*known, strict=True)
+        return cls(losses=losses, gaps=gaps, origin=origin)
 
-    def quantile(self, share: float) -> float:
-        """Return the loss that a new molecule like these stays below, in eV/Å.
+    def loss_at(self, share: float) -> float:
+        """Return the loss in eV/Å that a share of new molecules stays below."""
+        return _bound(self.losses, share)
 
-        Logarithms of losses are near to normal; the bound is the one-sided prediction
-        interval of a normal variable, which is wider the fewer losses are known.
+    def gap_at(self, share: float) -> float:
+        """Return the gap in eV/Å that a share of new molecules stays below."""
+        return _bound(self.gaps, share)
 
-        Args:
-            share: How often it stays below, e.g. 0.95.
-        """
-        logs = torch.tensor(self.losses, dtype=torch.float64).log()
-        n = len(logs)
-        width = float(stats.t.ppf(share, n - 1)) * math.sqrt(1 + 1 / n)
-        return math.exp(float(logs.mean()) + width * float(logs.std()))
+
+def _bound(values: Sequence[float], share: float) -> float:
+    """Return the one-sided prediction bound of one more value like some.
+
+    Logarithms are taken for normal; the fewer there are, the wider the bound.
+    """
+    logs = torch.tensor(values, dtype=torch.float64).log()
+    n = len(logs)
+    width = float(stats.t.ppf(share, n - 1)) * math.sqrt(1 + 1 / n)
+    return math.exp(float(logs.mean()) + width * float(logs.std()))
 
 
 def level_of(model: ForceField, training: Training, labels: PriorLabels) -> PriorLevel:
@@ -106,24 +117,24 @@ def level_of(model: ForceField, training: Training, labels: PriorLabels) -> Prio
         DataError: There are too few training geometries.
         StoreError: The result cannot be kept.
     """
-    if isinstance(model, HasHeldOutLosses) and model.held_out_losses:
-        known = model.held_out_losses
+    if isinstance(model, HasHeldOutLevels) and model.held_out_levels:
+        known = model.held_out_levels
         origin = f"{len(known)} training molecules that the head was not fitted to"
-        return PriorLevel.of(list(known.values()), origin)
+        return PriorLevel.of(known.values(), origin)
     file = _file(model, training, labels)
-    losses = _read(file)
-    if losses is None:
-        losses = molecule_losses(model, training.read(), labels)
+    pairs = _read(file)
+    if pairs is None:
+        pairs = molecule_levels(model, training.read(), labels)
         if file is not None:
             make_folder(file.parent)
-            write_atomic(file, json.dumps(losses).encode())
-    return PriorLevel.of(list(losses.values()), f"{len(losses)} of {training.name}")
+            write_atomic(file, json.dumps(pairs).encode())
+    return PriorLevel.of(pairs.values(), f"{len(pairs)} of {training.name}")
 
 
-def molecule_losses(
+def molecule_levels(
     model: ForceField, structures: Structures, labels: PriorLabels
-) -> dict[str, float]:
-    """Return the prior loss of some molecules; of structures where molecules are few.
+) -> dict[str, tuple[float, float]]:
+    """Return loss and gap of some molecules; of structures where molecules are few.
 
     Args:
         model: With a prior head.
@@ -132,20 +143,21 @@ def molecule_losses(
     """
     places = in_turn(structures.group, structures.ids)[:N_STRUCTURES]
     chosen = structures.select(sorted(places))
-    targets = labels.of(chosen)
+    targets = labels.of(chosen).forces
     sizes = chosen.sizes.tolist()
-    found: list[Tensor] = []
+    heads, models = [], []
     for start, stop in _chunks(sizes):
         here = chosen.select(range(start, stop))
-        found.append(cast("HasPriorHead", model).predict_prior(here).forces.cpu())
-    errors = atom_errors(torch.cat(found), targets.forces)
-    unit = "group" if len(set(chosen.group)) >= LEAST else "structure"
-    pieces = torch.split(errors, sizes)
-    means = {
-        name: float(torch.cat([pieces[place] for place in members]).nanmean())
-        for name, members in units_of(chosen, unit).items()
-    }
-    return {name: loss for name, loss in means.items() if math.isfinite(loss)}
+        heads.append(cast("HasPriorHead", model).predict_prior(here).forces)
+        models.append(model.predict(here).forces)
+    unit: Unit = "group" if len(set(chosen.group)) >= LEAST else "structure"
+    found = [atom_errors(torch.cat(forces), targets) for forces in (heads, models)]
+    means: dict[str, tuple[float, float]] = {}
+    for name, members in units_of(chosen, unit).items():
+        loss, gap = (float(rows_of(one, chosen, members).nanmean()) for one in found)
+        if math.isfinite(loss) and math.isfinite(gap):
+            means[name] = loss, gap
+    return means
 
 
 def atom_errors(forces: Tensor, targets: Tensor) -> Tensor:
@@ -176,10 +188,12 @@ def _file(model: ForceField, training: Training, labels: PriorLabels) -> Path | 
     return cache_folder("prior-levels") / f"{name}.json"
 
 
-def _read(file: Path | None) -> dict[str, float] | None:
+def _read(file: Path | None) -> dict[str, tuple[float, float]] | None:
     """Return what was kept; a file that is missing or damaged is computed again."""
+    if file is None:
+        return None
     try:
-        found = json.loads(file.read_text("utf-8")) if file else None
-        return {str(name): float(loss) for name, loss in found.items()} if found else None
+        found = json.loads(file.read_text("utf-8")).items()
+        return {str(name): (float(loss), float(gap)) for name, (loss, gap) in found}
     except (OSError, ValueError, TypeError, AttributeError):
         return None

@@ -6,8 +6,9 @@ the prior on the test geometries; then the reference's head predicts. No referen
 takes part.
 
 Where the prior's head reproduces the prior as well as on training molecules there is
-nothing to repair, and following it further would fit the prior's own errors. So a unit is
-adapted only while its prior loss is above that level (docs/pretrained.md).
+nothing to repair, and following it further would fit the prior's own errors; nor is there
+where the model is no further from the prior than on those. Such a unit is left alone, and
+another one is adapted until its prior loss is down to that level (docs/pretrained.md).
 """
 
 import math
@@ -24,9 +25,15 @@ from mlffbench.core.structures import Structures
 from mlffbench.models.catalog import DEFAULT_PRIOR
 from mlffbench.refine.descent import Descent, Optimizer
 from mlffbench.refine.per_structure import Routed
-from mlffbench.refine.prior_head import PriorLabels, require_prior_head
+from mlffbench.refine.prior_head import (
+    PriorLabels,
+    Wish,
+    origin_of,
+    require_prior_head,
+)
 from mlffbench.refine.prior_level import PriorLevel, atom_errors, level_of
 from mlffbench.refine.refiner import Fact, Refined, Training, Unit
+from mlffbench.refine.unit_gate import UnitGate
 from mlffbench.refine.units import mean_offsets, rows_of, units_of
 
 Gate = Literal["training", "off"]
@@ -54,12 +61,13 @@ class PriorTuning:
     Args:
         prior: Name of the prior, or of any model taken for one.
         unit: What is adapted together: ``group``, ``split`` or ``structure``.
-        gate: ``training``: a unit is adapted only if its prior loss is above that of
-            training molecules, and until it is down there; ``off``: every unit, all
-            steps.
+        gate: ``training``: a unit is adapted only if its prior loss and its gap (how far
+            the model is from the prior) are above those of training molecules, and until
+            the loss is down there; ``off``: every unit, all steps.
         start: Share of new molecules like those of training whose prior loss stays
             below the one from which on a unit is adapted.
-        stop: The same for the loss at which adapting ends.
+        start_gap: The same for the gap.
+        stop: The same for the prior loss at which adapting ends.
         careful: Take back a step that does not lower the prior loss and halve the rate.
         steps: Gradient steps per unit at most.
         optimizer: ``adam`` or ``sgd`` (the paper's, with momentum 0.9).
@@ -79,8 +87,9 @@ class PriorTuning:
         prior: str = DEFAULT_PRIOR,
         unit: Unit = "group",
         gate: Gate = "training",
-        start: float = 0.99,
-        stop: float = 0.5,
+        start: float = 0.95,
+        start_gap: float = 0.8,
+        stop: float = 0.8,
         careful: bool = True,
         steps: int = 50,
         optimizer: Optimizer = "adam",
@@ -102,11 +111,15 @@ class PriorTuning:
         if steps < 1 or batch < 1 or anchor < 0 or wrong_rate:
             msg = "ttt: steps and batch must be at least 1, learning_rate above 0 and "
             raise BenchError(msg + "anchor not below 0")
-        if not 0 < stop <= start < 1:
-            msg = f"ttt: start {start:g} and stop {stop:g} are shares of molecules: "
-            raise BenchError(msg + "expected 0 < stop <= start < 1")
+        if not (0 < stop <= start < 1 and 0 < start_gap < 1):
+            msg = (
+                f"ttt: start {start:g}, start_gap {start_gap:g} and stop {stop:g} are "
+                "shares of molecules: expected all between 0 and 1, stop at most start"
+            )
+            raise BenchError(msg)
         self.unit = unit
-        self.gate, self.start, self.stop, self.careful = gate, start, stop, careful
+        self.gate, self.start, self.start_gap = gate, start, start_gap
+        self.stop, self.careful = stop, careful
         self.steps = steps
         self.prior = prior
         self.optimizer = optimizer
@@ -121,6 +134,11 @@ class PriorTuning:
         )
         self._labels = PriorLabels(prior)
         self._level: PriorLevel | None = None
+        self.no_head_because = ""
+
+    def wants_head(self, model: ForceField) -> Wish:  # noqa: ARG002 - every model
+        """Return that a model cannot do without a prior head."""
+        return "must"
 
     def check(self, model: ForceField) -> None:
         """Raise CapabilityError when the model has no prior head, or an untrained one."""
@@ -140,12 +158,15 @@ class PriorTuning:
         level = self._level
         return {
             "prior": self.prior,
+            "prior_head": origin_of(model),
             "unit": self.unit,
             "gate": self.gate,
             "start": self.start,
             "stop": self.stop,
-            "start_loss": round(level.quantile(self.start), 6) if level else None,
-            "stop_loss": round(level.quantile(self.stop), 6) if level else None,
+            "start_gap": self.start_gap,
+            "most_loss": round(level.loss_at(self.start), 6) if level else None,
+            "most_gap": round(level.gap_at(self.start_gap), 6) if level else None,
+            "stop_loss": round(level.loss_at(self.stop), 6) if level else None,
             "level": level.origin if level else None,
             "careful": self.careful,
             "steps": self.steps,
@@ -167,18 +188,13 @@ class PriorTuning:
             CapabilityError: The gate is on and no training geometries were shown.
         """
         labels = self._labels.of(structures)
-        threshold = self._loss_at(self.start, model)
-        known = cast("HasPriorHead", model).predict_prior(structures).forces
-        errors = atom_errors(known, labels.forces)
+        gate = self._gate(model, structures, labels.forces)
         models: dict[str, ForceField] = {}
         facts: list[dict[str, Fact]] = [{} for _ in structures.ids]
         trace: dict[str, Sequence[float]] = {}
         for key, members in units_of(structures, self.unit).items():
             usable = [place for place in members if place not in labels.failures]
-            adapted, before = _Adapted(None, "", []), math.nan
-            if usable:
-                before = float(rows_of(errors, structures, usable).mean())
-                adapted = _Adapted(None, _why_not(before, threshold), [])
+            adapted = _Adapted(None, gate.why_not(usable) if gate else "", [])
             if usable and not adapted.reason:
                 targets = rows_of(labels.forces, structures, usable)
                 adapted = self.adapt(model, structures.select(usable), targets, key)
@@ -188,10 +204,9 @@ class PriorTuning:
                 facts[place] = {
                     "adapted": not reason,
                     "not_adapted_because": reason,
-                    "prior_loss_before": before if math.isfinite(before) else None,
                     "prior_loss_lowest": _lowest(adapted.losses),
-                    "prior_loss_start": threshold if threshold else None,
                     "steps": len(adapted.losses),
+                    **(gate.facts(usable) if gate else {}),
                 }
                 if adapted.model is not None and not reason:
                     models[structures.ids[place]] = adapted.model
@@ -217,7 +232,8 @@ class PriorTuning:
         # the capability was checked before the run
         twin = cast("HasPriorHead", model).clone()
         losses: list[float] = []
-        stop = self._loss_at(self.stop, model)
+        gated = self.gate == "training"
+        stop = self._known_level(model).loss_at(self.stop) if gated else 0.0
         for loss in self.descend(twin, structures, targets, key, stop):
             losses.append(loss)
             if not math.isfinite(loss) and not self.careful:
@@ -263,17 +279,30 @@ class PriorTuning:
         """Return what is added to the prior loss: the anchor to the untouched weights."""
         return self.anchor * _distance(parameters, origin) if self.anchor else 0.0
 
-    def _loss_at(self, share: float, model: ForceField) -> float:
-        """Return the prior loss of a share of training molecules; 0 without a gate."""
+    def _gate(
+        self, model: ForceField, structures: Structures, targets: Tensor
+    ) -> UnitGate | None:
+        """Return what decides which units are adapted; None adapts all."""
         if self.gate == "off":
-            return 0.0
+            return None
+        level = self._known_level(model)
+        head = cast("HasPriorHead", model).predict_prior(structures).forces
+        return UnitGate(
+            structures=structures,
+            losses=atom_errors(head, targets),
+            gaps=atom_errors(model.predict(structures).forces, targets),
+            most_loss=level.loss_at(self.start),
+            most_gap=level.gap_at(self.start_gap),
+        )
+
+    def _known_level(self, model: ForceField) -> PriorLevel:
         if self._level is None:
             msg = (
                 f"no training geometries were shown to the refinement of {model.name!r}, "
                 "so its gate has no level to compare with; set ttt.gate=off"
             )
             raise CapabilityError(msg)
-        return self._level.quantile(share)
+        return self._level
 
     def _rate(self, model: object) -> float:
         if self.learning_rate is not None:
@@ -281,18 +310,6 @@ class PriorTuning:
         if isinstance(model, HasLearningRate):
             return model.prior_learning_rate
         return DEFAULT_RATE
-
-
-def _why_not(loss: float, threshold: float) -> str:
-    """Return why a unit is left alone, empty when it is not."""
-    if not math.isfinite(loss):
-        return "the prior head has no forces of it" if threshold else ""
-    if loss > threshold:
-        return ""
-    return (
-        f"prior loss {loss:.3f} eV/Å, as on training molecules (up to {threshold:.3f}): "
-        "nothing to repair"
-    )
 
 
 def _lowest(losses: Sequence[float]) -> float | None:

@@ -139,15 +139,15 @@ class AttachedPriorHead:
         return cls(trunk, baseline, centre=features.mean(0), spread=spread, seed=seed)
 
     @property
-    def held_out_losses(self) -> dict[str, float]:
-        """Molecule -> prior loss in eV/Å of those that stopped the fit, where known."""
-        known = self.facts.get("held_out_losses")
+    def held_out_levels(self) -> dict[str, tuple[float, float]]:
+        """Molecule -> loss and gap in eV/Å of those that stopped the fit, where known."""
+        known = self.facts.get("held_out_levels")
         if not isinstance(known, dict):
             return {}
         return {
-            name: float(loss)
-            for name, loss in known.items()
-            if isinstance(loss, int | float)
+            name: (float(pair[0]), float(pair[1]))  # type: ignore[arg-type]  # as written
+            for name, pair in known.items()
+            if isinstance(pair, list)
         }
 
     @property

@@ -2,13 +2,14 @@
 
 import hashlib
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Protocol, cast
 
 import torch
 from pydantic import JsonValue
+from torch import Tensor
 
 from mlffbench.core.assembly import predict_rest, refusals
 from mlffbench.core.errors import DataError
@@ -179,7 +180,7 @@ def _fit_and_save(
 
     head = fit_head(trunk, sample, settings, advance)
     progress.advance(settings.epochs - len(rows))  # it stopped early
-    losses = held_out_losses(head, sample.held_out)
+    levels = held_out_levels(head, sample.held_out)
     n_fitted, n_held = sample.fitted.n_structures, sample.held_out.n_structures
     best = min(row["held_out"] for row in rows)
     facts: dict[str, JsonValue] = {
@@ -193,7 +194,9 @@ def _fit_and_save(
         "n_fitted": n_fitted,
         "n_held_out": n_held,
         "held_out_forces_mae_mev_per_angstrom": round(1000 * best, 3),
-        "held_out_losses": {name: round(loss, 6) for name, loss in losses.items()},
+        "held_out_levels": {
+            name: [round(one, 6) for one in pair] for name, pair in levels.items()
+        },
         "epochs": len(rows),
         "wall_s": round(time.perf_counter() - started, 1),
     }
@@ -280,21 +283,29 @@ def fit_head(
     return model
 
 
-def held_out_losses(head: AttachedPriorHead, held_out: Examples) -> dict[str, float]:
-    """Return the mean norm of the prior head's force error by molecule, in eV/Å.
+def held_out_levels(
+    head: AttachedPriorHead, held_out: Examples
+) -> dict[str, tuple[float, float]]:
+    """Return how far head and model are from the prior by molecule, in eV/Å.
 
-    By structure where there are too few molecules to tell.
+    Means over atoms of the norm of the difference of forces; by structure where there
+    are too few molecules to tell.
     """
-    structures = held_out.structures
-    names = _names(structures)
-    losses: dict[str, list[float]] = {}
-    for chunk, places in _chunks(structures):
-        errors = head.predict_prior(chunk).forces.double().cpu()
-        wanted = held_out.select(places).labels["prior"].forces.double()
-        norms = torch.linalg.vector_norm(errors - wanted, dim=1)
-        for place, atoms in zip(places, norms.split(chunk.sizes.tolist()), strict=True):
-            losses.setdefault(names[place], []).extend(atoms.tolist())
-    return {name: sum(values) / len(values) for name, values in losses.items()}
+    names = _names(held_out.structures)
+    found: dict[str, list[Tensor]] = {}
+    for start in range(0, held_out.n_structures, 16):
+        places = list(range(start, min(start + 16, held_out.n_structures)))
+        here = held_out.select(places)
+        wanted = here.labels["prior"].forces.double()
+        forces = head.predict_prior(here.structures), head.predict(here.structures)
+        norms = torch.stack(
+            [(one.forces.double().cpu() - wanted).norm(dim=1) for one in forces]
+        )
+        atoms = norms.split(here.structures.sizes.tolist(), dim=1)
+        for place, mine in zip(places, atoms, strict=True):
+            found.setdefault(names[place], []).append(mine)
+    means = {name: torch.cat(parts, dim=1).mean(1) for name, parts in found.items()}
+    return {name: (float(pair[0]), float(pair[1])) for name, pair in means.items()}
 
 
 def within(model: ForceField, labeller: Labeller) -> Labeller:
@@ -303,14 +314,6 @@ def within(model: ForceField, labeller: Labeller) -> Labeller:
     return lambda structures: predict_rest(
         structures, refusals(structures, card), labeller
     )
-
-
-def _chunks(
-    structures: Structures, size: int = 16
-) -> Iterator[tuple[Structures, list[int]]]:
-    for start in range(0, structures.n_systems, size):
-        places = list(range(start, min(start + size, structures.n_systems)))
-        yield structures.select(places), places
 
 
 def _held_out(structures: Structures, settings: HeadSettings) -> list[int]:

@@ -1,16 +1,23 @@
+import re
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
 from ase.build import molecule
 
-from mlffbench.core.errors import BenchError, ModelError
+from mlffbench.core.errors import BenchError, CapabilityError, ModelError
 from mlffbench.core.labels import Labels
 from mlffbench.core.structures import Structures
 from mlffbench.models.twoheaded.architecture import Architecture
 from mlffbench.models.twoheaded.model import TwoHeaded
 from mlffbench.refine import prior_head
+from mlffbench.refine.descent import prior_error
 from mlffbench.refine.per_structure import Routed
+from mlffbench.refine.prior_level import PriorLevel
+from mlffbench.refine.refiner import Training
 from mlffbench.refine.ttt import PriorTuning
+from mlffbench.refine.units import rows_of
 
 pytest.importorskip("torch_geometric")
 
@@ -173,6 +180,7 @@ def test_a_model_without_prior_head_gets_one_sentence() -> None:
         {"start": 1.0},
         {"start": 0.9, "stop": 0.95},
         {"stop": 0.0},
+        {"start_gap": 1.0},
         {"learning_rate": 0.0},
     ],
 )
@@ -191,3 +199,114 @@ def test_a_molecule_keeps_its_mean_energy(prior: Springs, unit: str) -> None:
     for group in set(structures.group):
         mine = torch.tensor([name == group for name in structures.group])
         assert abs(float(change[mine].mean())) < 1e-5
+
+
+def level(loss: float, gap: float = 1e-3) -> PriorLevel:
+    """Return a level of training molecules that hardly differ from each other."""
+    return PriorLevel.of([(loss, gap), (1.01 * loss, 1.01 * gap)] * 9, "toys")
+
+
+def gated(known: PriorLevel, **settings: object) -> PriorTuning:
+    """Return test-time training that has learned a level."""
+    tuning = PriorTuning(learning_rate=3e-3, **settings)  # type: ignore[arg-type]
+    tuning._level = known
+    return tuning
+
+
+def losses_of(base: TwoHeaded, structures: Structures) -> list[float]:
+    targets = Springs().predict(structures).forces
+    return [
+        float(
+            prior_error(base, structures.select([i]), rows_of(targets, structures, [i]))
+        )
+        for i in range(structures.n_systems)
+    ]
+
+
+@pytest.mark.parametrize(
+    ("factor", "gap", "words"),
+    [
+        (1.0, 1e-3, "prior loss of .* as on training"),
+        (0.5, 99.0, "from the prior, as on"),
+    ],
+)
+def test_a_unit_like_those_of_training_is_left_alone(
+    prior: Springs, factor: float, gap: float, words: str
+) -> None:
+    base, structures = model(), batch()
+    most = max(losses_of(base, structures))
+    lowest = min(losses_of(base, structures))
+    known = level(most if factor == 1.0 else factor * lowest, gap)
+    refined = gated(known).refine(base, structures)
+    assert refined.gradient_steps == 0
+    for facts in refined.facts:
+        assert facts["adapted"] is False
+        assert re.search(words, str(facts["not_adapted_because"]))
+    found, expected = refined.model.predict(structures), base.predict(structures)
+    assert torch.equal(found.forces, expected.forces)
+    assert torch.equal(found.energy, expected.energy)
+
+
+def test_a_shifted_unit_is_adapted_down_to_the_level(prior: Springs) -> None:
+    base, structures = model(), batch()
+    known = level(0.8 * min(losses_of(base, structures)))
+    refined = gated(known, steps=60).refine(base, structures)
+    for facts in refined.facts:
+        assert facts["adapted"] is True
+        assert facts["prior_loss"] > facts["prior_loss_of_training"]  # type: ignore[operator]
+        assert facts["prior_gap"] > facts["prior_gap_of_training"]  # type: ignore[operator]
+        assert facts["prior_loss_lowest"] <= known.loss_at(0.95)  # type: ignore[operator]
+        assert 1 < facts["steps"] < 60  # type: ignore[operator]
+    assert not torch.equal(
+        refined.model.predict(structures).forces, base.predict(structures).forces
+    )
+
+
+def test_the_level_is_learned_from_training_geometries(prior: Springs) -> None:
+    base = model()
+    structures = Structures.concatenate([batch(), renamed(batch())])
+    tuning = PriorTuning(steps=2)
+    with pytest.raises(CapabilityError, match=r"no training geometries.*gate=off"):
+        tuning.refine(base, structures)
+    assert tuning.settings(base)["most_loss"] is None
+    tuning.learn(
+        base, Training(name="toy/train", sha256="0" * 64, read=lambda: structures)
+    )
+    found = tuning.settings(base)
+    assert found["level"] == "6 of toy/train"
+    assert found["most_loss"] >= found["stop_loss"] > 0  # type: ignore[operator]
+    refined = tuning.refine(base, batch())
+    assert not any(facts["adapted"] for facts in refined.facts)
+
+
+def renamed(structures: Structures) -> Structures:
+    """Return the same structures as other molecules, a little stretched."""
+    return replace(
+        structures,
+        positions=1.01 * structures.positions,
+        ids=tuple(f"{name}'" for name in structures.ids),
+        group=tuple(f"{name}'" for name in structures.group),
+    )
+
+
+@pytest.mark.parametrize("rate", [1e-3, 1.0])
+def test_a_careful_descent_never_ends_higher(prior: Springs, rate: float) -> None:
+    base, structures = model(), batch()
+    tuning = PriorTuning(gate="off", unit="split", steps=12, learning_rate=rate)
+    targets = Springs().predict(structures).forces
+    adapted = tuning.adapt(base, structures, targets, "u")
+    assert isinstance(adapted.model, TwoHeaded)
+    before, after = (
+        float(prior_error(one, structures, targets)) for one in (base, adapted.model)
+    )
+    assert after < before
+    assert after <= min(adapted.losses) * (1 + 1e-6)
+
+
+def test_a_unit_larger_than_a_batch_stops_after_a_whole_pass(prior: Springs) -> None:
+    base, structures = model(), batch()
+    known = level(0.7 * min(losses_of(base, structures)))
+    tuning = gated(known, unit="split", batch=2, steps=90)
+    (losses,) = tuning.refine(base, structures).trace.values()
+    assert 3 <= len(losses) < 90
+    assert sum(losses[-3:]) / 3 <= known.loss_at(0.95)

@@ -28,7 +28,13 @@ from mlffbench.models.cutoffs import (
     scopes_of,
 )
 from mlffbench.refine.per_structure import Routed
-from mlffbench.refine.prior_head import PriorLabels, has_prior_head, require_prior_head
+from mlffbench.refine.prior_head import (
+    PriorLabels,
+    Wish,
+    has_prior_head,
+    origin_of,
+    require_prior_head,
+)
 from mlffbench.refine.radius.criteria import (
     SPECTRAL,
     Criterion,
@@ -125,6 +131,14 @@ class RadiusRefinement:
         self._labels = PriorLabels(prior)
         self._reference: Reference | None = None
         self._no_reference: str | None = None
+        self.no_head_because = ""
+
+    def wants_head(self, model: ForceField) -> Wish:
+        """Return whether a prior is to guide, or could."""
+        if self.criterion == "prior-guided":
+            return "must"
+        free = self.criterion is None and isinstance(model, HasCutoff)
+        return "better" if free else "no"
 
     def check(self, model: ForceField) -> None:
         """Raise CapabilityError when the model lacks what its refinement needs."""
@@ -189,6 +203,7 @@ class RadiusRefinement:
             "radii": ", ".join(f"{radius:.6g}" for radius in radii),
             "unit": self.unit,
             "prior": self.prior if choice.criterion == "prior-guided" else None,
+            "prior_head": origin_of(model) or self.no_head_because or None,
             "reference": reference.origin if reference else self._no_reference,
         }
 

@@ -26,6 +26,7 @@ from mlffbench.run.evaluate.evaluation_job import (
 )
 from mlffbench.run.evaluate.predict import Prediction, predict_batch
 from mlffbench.run.folder import Arrays, RunFolder
+from mlffbench.run.prior_heads import subject_of
 from mlffbench.run.provenance import (
     command_line,
     git_state,
@@ -195,10 +196,13 @@ def execute(
         StoreError: The folder cannot be written or holds another run.
         DataError: A structure cannot be read.
     """
-    work.refiner.check(work.model)
+    training = training_of(work.job.suite, work.splits, work.job.seed)
+    subject = subject_of(
+        work.refiner, work.model, training, base=work.job.model, progress=progress
+    )
+    work.refiner.check(subject)
     if isinstance(work.refiner, LearnsFromTraining):
-        training = training_of(work.job.suite, work.splits, work.job.seed)
-        work.refiner.learn(work.model, training)
+        work.refiner.learn(subject, training)
     rows = [choose_rows(s, work.job.limit, work.job.seed) for s in work.splits]
     skipped = [_skipped(s, r, work.card) for s, r in zip(work.splits, rows, strict=True)]
     batches = [
@@ -213,7 +217,7 @@ def execute(
         )
     ]
     with folder.locked():
-        manifest = _manifest(work, rows)
+        manifest = _manifest(work, rows, subject)
         if folder.is_complete(manifest, overwrite=overwrite):
             return
         # read everything once before computing anything: bad data is told at once
@@ -232,7 +236,7 @@ def execute(
             if part is None:
                 places = [place[batch.split][int(row)] for row in batch.rows]
                 structures = geometries[batch.split].select(places)
-                part = {**_compute(work, batch, structures), "rows": batch.rows}
+                part = {**_compute(work, subject, batch, structures), "rows": batch.rows}
                 folder.write_part(number, part)
             parts.append(part)
             progress.advance(len(batch.rows))
@@ -274,10 +278,12 @@ def _skipped(split: Split, rows: np.ndarray, card: ModelCard) -> list[str | None
     return [reasons[int(record)] for record in records]
 
 
-def _compute(work: Work, batch: Batch, structures: Structures) -> Arrays:
+def _compute(
+    work: Work, subject: ForceField, batch: Batch, structures: Structures
+) -> Arrays:
     split = work.splits[batch.split]
     prediction = predict_batch(
-        work.model,
+        subject,
         _refiner_of(split, work.refiner),
         structures,
         device=work.job.device,
@@ -302,7 +308,7 @@ def _pack(prediction: Prediction, structures: Structures) -> Arrays:
     }
 
 
-def _manifest(work: Work, rows: list[np.ndarray]) -> dict[str, Any]:
+def _manifest(work: Work, rows: list[np.ndarray], subject: ForceField) -> dict[str, Any]:
     """Return ``run.json``: everything that decides the numbers, and who made them."""
     splits = [
         {
@@ -331,7 +337,7 @@ def _manifest(work: Work, rows: list[np.ndarray]) -> dict[str, Any]:
             "name": work.refiner.name,
             "unit": work.refiner.unit,
             "sees": work.refiner.sees,
-            "settings": dict(work.refiner.settings(work.model)),
+            "settings": dict(work.refiner.settings(subject)),
         },
         "versions": versions(),
     }

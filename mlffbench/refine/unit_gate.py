@@ -1,0 +1,71 @@
+"""UnitGate: whether a unit is far enough from training for a repair."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from torch import Tensor
+
+from mlffbench.core.structures import Structures
+from mlffbench.refine.refiner import Fact
+from mlffbench.refine.units import rows_of
+
+
+@dataclass(frozen=True, slots=True, eq=False, kw_only=True)
+class UnitGate:
+    """Losses and gaps of some structures against those of training; see `PriorLevel`.
+
+    Attributes:
+        structures: The structures.
+        losses: Shape (n_atoms,), in eV/Å; NaN where the prior has no forces.
+        gaps: Shape (n_atoms,), in eV/Å.
+        most_loss: Highest mean loss in eV/Å that is as on training molecules.
+        most_gap: Highest mean gap in eV/Å that is as on training molecules.
+    """
+
+    structures: Structures
+    losses: Tensor
+    gaps: Tensor
+    most_loss: float
+    most_gap: float
+
+    def why_not(self, places: Sequence[int]) -> str:
+        """Return why structures are left alone together, empty where they are not.
+
+        Args:
+            places: Structures that the prior could compute.
+        """
+        if not places:
+            return ""
+        loss, gap = self._means(places)
+        if not loss >= 0:
+            return "the prior head has no forces of it"
+        if not gap >= 0:
+            return "the model has no forces of it"
+        if loss <= self.most_loss:
+            return (
+                f"the prior loss of {loss:.3f} eV/Å is as on training molecules "
+                f"(up to {self.most_loss:.3f})"
+            )
+        if gap <= self.most_gap:
+            return (
+                f"the model is {gap:.3f} eV/Å from the prior, as on training molecules "
+                f"(up to {self.most_gap:.3f})"
+            )
+        return ""
+
+    def facts(self, places: Sequence[int]) -> dict[str, Fact]:
+        """Return loss and gap of structures together, and what they are compared with."""
+        loss, gap = self._means(places) if places else (float("nan"), float("nan"))
+        return {
+            "prior_loss": loss if loss >= 0 else None,
+            "prior_loss_of_training": self.most_loss,
+            "prior_gap": gap if gap >= 0 else None,
+            "prior_gap_of_training": self.most_gap,
+        }
+
+    def _means(self, places: Sequence[int]) -> tuple[float, float]:
+        loss, gap = (
+            float(rows_of(values, self.structures, places).mean())
+            for values in (self.losses, self.gaps)
+        )
+        return loss, gap
