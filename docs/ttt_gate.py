@@ -43,6 +43,8 @@ CLIP = 10.0
 MOLECULES = 4
 SPENT = {"mace-spice": (30, 1)}
 """Steps and conformers of a molecule, fewer where molecules are large."""
+FITS = {"mace-spice": HeadSettings(n_structures=120, epochs=15)}
+"""A smaller fit where molecules are large."""
 KINDS = {"careful": 1.0}
 LOW = 0.6
 """A curve ends at this share of the median loss of training, below which no rule goes."""
@@ -173,7 +175,7 @@ def case(name: str, model: Any, training: Structures, forces: Tensor,
 
 def with_head(name: str, base: Any, training: Structures, asked: Any) -> Any:
     """Return the model with a head, fitted at the first call, and each id's part."""
-    stem, settings = asked.heads / name, HeadSettings()
+    stem, settings = asked.heads / name, FITS.get(name, HeadSettings())
     sample = sample_of(training, within(base, PriorLabels(PRIOR).of), settings)
     if not stem.with_suffix(".json").exists():
         start = time.perf_counter()
@@ -259,12 +261,12 @@ def fit(base: Any, structures: Structures, truth: Tensor) -> Any:
     )
 
 
-def units_of(structures: Structures, conformers: int) -> list[list[int]]:
+def units_of(structures: Structures, conformers: int, molecules: int = MOLECULES) -> list[list[int]]:
     """Return the molecules in sha256 order, at most so many, of so many conformers."""
     members: dict[str, list[int]] = {}
     for place, group in enumerate(structures.group):
         members.setdefault(group, []).append(place)
-    names = sorted(members, key=digest)[:MOLECULES]
+    names = sorted(members, key=digest)[:molecules]
     return [members[name][:conformers] for name in names]
 
 

@@ -30,6 +30,7 @@ class Rule:
         start: Factor on it; 0 adapts everything.
         floor: What the stop is measured in; ``none`` takes all steps.
         relative: Whether losses are divided by the prior's mean force.
+        gap: What the distance of model and prior must exceed as well.
     """
 
     kind: str
@@ -37,6 +38,7 @@ class Rule:
     start: float
     floor: str
     relative: bool = False
+    gap: str = "none"
 
 
 def level_of(losses: np.ndarray, name: str) -> float:
@@ -55,18 +57,20 @@ def level_of(losses: np.ndarray, name: str) -> float:
     return float(np.exp(logs.mean() + width * logs.std(ddof=1)))
 
 
-def molecules(levels: pd.DataFrame, relative: bool) -> np.ndarray:
-    """Return one training loss per molecule: held-out ones where there are any."""
+def molecules(levels: pd.DataFrame, name: str, relative: bool = False) -> np.ndarray:
+    """Return a value per training molecule: of held-out ones where there are any."""
     held = levels[levels["part"] == "held_out"]
     mine = held if len(held) else levels
-    loss = mine["loss"] / mine["prior_norm"] if relative else mine["loss"]
-    return loss.groupby(mine["group"]).mean().to_numpy()
+    values = mine[name] / mine["prior_norm"] if relative else mine[name]
+    return values.groupby(mine["group"]).mean().to_numpy()
 
 
-def apply(rule: Rule, curves: pd.DataFrame, losses: np.ndarray) -> pd.DataFrame:
+def apply(rule: Rule, curves: pd.DataFrame, levels: pd.DataFrame) -> pd.DataFrame:
     """Return where the rule leaves every unit."""
+    losses = molecules(levels, "loss", rule.relative)
     start = rule.start * level_of(losses, rule.level)
     stop = level_of(losses, rule.floor)
+    gap = level_of(molecules(levels, "gap"), rule.gap)
     rows = []
     for (split, unit), points in curves[curves["kind"] == rule.kind].groupby(
         ["split", "unit"], sort=False
@@ -75,7 +79,7 @@ def apply(rule: Rule, curves: pd.DataFrame, losses: np.ndarray) -> pd.DataFrame:
         if rule.relative:
             loss = loss / points["prior_norm"].to_numpy()
         at = 0
-        if loss[0] > start:
+        if loss[0] > start and points["gap"].iloc[0] > gap:
             reached = np.flatnonzero(loss <= stop)
             at = int(reached[0]) if len(reached) else len(loss) - 1
         errors = points["mae"].to_numpy()
@@ -113,11 +117,12 @@ def upper(rows: pd.DataFrame) -> float:
 def rules() -> Iterator[Rule]:
     for kind in ("full", "careful"):
         yield Rule(kind, "max", 0.0, "none")
-        for relative, level, start, floor in itertools.product(
-            (False, True), ("max", "q90", "bound95", "bound99"), (1.0, 1.25, 1.5, 2.0),
-            ("median", "q90", "max", "bound95"),
+        for relative, level, start, floor, gap in itertools.product(
+            (False, True), ("max", "bound80", "bound90", "bound95", "bound99"),
+            (1.0, 1.5), ("median", "bound80", "bound95"),
+            ("none", "median", "bound70", "bound80", "bound90", "bound95"),
         ):
-            yield Rule(kind, level, start, floor, relative)
+            yield Rule(kind, level, start, floor, relative, gap)
 
 
 def main() -> None:
@@ -130,8 +135,10 @@ def main() -> None:
     for model, mine in curves.groupby("model", sort=False):
         known = levels[levels["model"] == model]
         for rule in rules():
-            losses = molecules(known, rule.relative)
-            table = summary(apply(rule, mine, losses))
+            found = apply(rule, mine, known)
+            if not len(found):
+                continue
+            table = summary(found)
             ood = table[[name.startswith("ood") for name in table.index]]
             if not len(ood):
                 ood = table

@@ -12,8 +12,12 @@ from mlffbench.refine.prior_head import Wish
 from mlffbench.refine.radius.criteria import Criterion
 from mlffbench.refine.radius.radius import RadiusRefinement
 from mlffbench.refine.refiner import Fact, Refined, Training, Unit
-from mlffbench.refine.ttt import Gate, PriorTuning
+from mlffbench.refine.ttt import PriorTuning
+from mlffbench.refine.unit_gate import Gate
 from mlffbench.refine.units import mean_offsets
+
+_BOTH = {"unit", "prior", "prior_head", "gate", "start", "start_gap", "level"}
+"""Settings that both refinements have, each its own."""
 
 
 class TunedRadius:
@@ -60,6 +64,7 @@ class TunedRadius:
             envelope=envelope,
             smallest=smallest,
             n_radii=n_radii,
+            gate=gate,
             prior=prior,
         )
         self.unit: Unit = unit
@@ -83,7 +88,7 @@ class TunedRadius:
     def settings(self, model: ForceField) -> Mapping[str, Fact]:
         """Return every hyper-parameter of both as resolved for a model."""
         radius = {
-            f"radius_{name}" if name in {"unit", "prior"} else name: value
+            f"radius_{name}" if name in _BOTH else name: value
             for name, value in self._radius.settings(model).items()
         }
         return {**self._tuning.settings(model), **radius}

@@ -21,7 +21,7 @@ import torch
 from scipy import stats
 from torch import Tensor
 
-from mlffbench.core.errors import DataError
+from mlffbench.core.errors import CapabilityError, DataError
 from mlffbench.core.files import make_folder, write_atomic
 from mlffbench.core.forcefield import ForceField, HasPriorHead, HasWeights
 from mlffbench.core.sampling import in_turn
@@ -76,7 +76,7 @@ class PriorLevel:
             msg = (
                 f"the prior loss of at least {LEAST} training geometries is needed to "
                 f"know when to adapt, and {origin} gave {len(known)}; name a suite with "
-                "more of them, or set ttt.gate=off"
+                "more of them, or set gate=off"
             )
             raise DataError(msg)
         losses, gaps = zip(*known, strict=True)
@@ -129,6 +129,21 @@ def level_of(model: ForceField, training: Training, labels: PriorLabels) -> Prio
             make_folder(file.parent)
             write_atomic(file, json.dumps(pairs).encode())
     return PriorLevel.of(pairs.values(), f"{len(pairs)} of {training.name}")
+
+
+def require_level(level: PriorLevel | None, model: ForceField) -> PriorLevel:
+    """Return a level that was learned.
+
+    Raises:
+        CapabilityError: It was not.
+    """
+    if level is None:
+        msg = (
+            f"no training geometries were shown to the refinement of {model.name!r}, so "
+            "its gate has no level to compare with; set gate=off"
+        )
+        raise CapabilityError(msg)
+    return level
 
 
 def molecule_levels(

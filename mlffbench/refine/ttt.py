@@ -14,12 +14,12 @@ another one is adapted until its prior loss is down to that level (docs/pretrain
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal, cast
+from typing import cast
 
 import torch
 from torch import Tensor, nn
 
-from mlffbench.core.errors import BenchError, CapabilityError
+from mlffbench.core.errors import BenchError
 from mlffbench.core.forcefield import ForceField, HasLearningRate, HasPriorHead
 from mlffbench.core.structures import Structures
 from mlffbench.models.catalog import DEFAULT_PRIOR
@@ -31,12 +31,11 @@ from mlffbench.refine.prior_head import (
     origin_of,
     require_prior_head,
 )
-from mlffbench.refine.prior_level import PriorLevel, atom_errors, level_of
+from mlffbench.refine.prior_level import PriorLevel, level_of, require_level
 from mlffbench.refine.refiner import Fact, Refined, Training, Unit
-from mlffbench.refine.unit_gate import UnitGate
+from mlffbench.refine.unit_gate import START, START_GAP, Gate, UnitGate
 from mlffbench.refine.units import mean_offsets, rows_of, units_of
 
-Gate = Literal["training", "off"]
 DEFAULT_RATE = 1e-3
 """Learning rate for a model that does not remember that of its prior head."""
 
@@ -87,8 +86,8 @@ class PriorTuning:
         prior: str = DEFAULT_PRIOR,
         unit: Unit = "group",
         gate: Gate = "training",
-        start: float = 0.95,
-        start_gap: float = 0.8,
+        start: float = START,
+        start_gap: float = START_GAP,
         stop: float = 0.8,
         careful: bool = True,
         steps: int = 50,
@@ -233,7 +232,7 @@ class PriorTuning:
         twin = cast("HasPriorHead", model).clone()
         losses: list[float] = []
         gated = self.gate == "training"
-        stop = self._known_level(model).loss_at(self.stop) if gated else 0.0
+        stop = require_level(self._level, model).loss_at(self.stop) if gated else 0.0
         for loss in self.descend(twin, structures, targets, key, stop):
             losses.append(loss)
             if not math.isfinite(loss) and not self.careful:
@@ -285,24 +284,14 @@ class PriorTuning:
         """Return what decides which units are adapted; None adapts all."""
         if self.gate == "off":
             return None
-        level = self._known_level(model)
-        head = cast("HasPriorHead", model).predict_prior(structures).forces
-        return UnitGate(
-            structures=structures,
-            losses=atom_errors(head, targets),
-            gaps=atom_errors(model.predict(structures).forces, targets),
-            most_loss=level.loss_at(self.start),
-            most_gap=level.gap_at(self.start_gap),
+        return UnitGate.of(
+            model,
+            structures,
+            targets,
+            require_level(self._level, model),
+            start=self.start,
+            start_gap=self.start_gap,
         )
-
-    def _known_level(self, model: ForceField) -> PriorLevel:
-        if self._level is None:
-            msg = (
-                f"no training geometries were shown to the refinement of {model.name!r}, "
-                "so its gate has no level to compare with; set ttt.gate=off"
-            )
-            raise CapabilityError(msg)
-        return self._level
 
     def _rate(self, model: object) -> float:
         if self.learning_rate is not None:

@@ -2,12 +2,20 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Literal, Self, cast
 
 from torch import Tensor
 
+from mlffbench.core.forcefield import ForceField, HasPriorHead
 from mlffbench.core.structures import Structures
+from mlffbench.refine.prior_level import PriorLevel, atom_errors
 from mlffbench.refine.refiner import Fact
 from mlffbench.refine.units import rows_of
+
+Gate = Literal["training", "off"]
+"""Whether only what is further from the prior than training molecules is refined."""
+START, START_GAP = 0.95, 0.8
+"""Shares of molecules like those of training that are left alone: by loss, by gap."""
 
 
 @dataclass(frozen=True, slots=True, eq=False, kw_only=True)
@@ -27,6 +35,36 @@ class UnitGate:
     gaps: Tensor
     most_loss: float
     most_gap: float
+
+    @classmethod
+    def of(
+        cls,
+        model: ForceField,
+        structures: Structures,
+        targets: Tensor,
+        level: PriorLevel,
+        *,
+        start: float,
+        start_gap: float,
+    ) -> Self:
+        """Return the gate of some structures.
+
+        Args:
+            model: With a prior head, unrefined.
+            structures: The structures.
+            targets: Shape (n_atoms, 3), the prior's forces in eV/Å.
+            level: Of training molecules.
+            start: Share of them that has no higher loss than is left alone.
+            start_gap: The same for the gap.
+        """
+        head = cast("HasPriorHead", model).predict_prior(structures).forces
+        return cls(
+            structures=structures,
+            losses=atom_errors(head, targets),
+            gaps=atom_errors(model.predict(structures).forces, targets),
+            most_loss=level.loss_at(start),
+            most_gap=level.gap_at(start_gap),
+        )
 
     def why_not(self, places: Sequence[int]) -> str:
         """Return why structures are left alone together, empty where they are not.
