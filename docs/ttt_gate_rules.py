@@ -30,7 +30,8 @@ class Rule:
         start: Factor on it; 0 adapts everything.
         floor: What the stop is measured in; ``none`` takes all steps.
         relative: Whether losses are divided by the prior's mean force.
-        gap: What the distance of model and prior must exceed as well.
+        gap: What the distance of model and prior must exceed as well,
+        trust: unless the prior head is this much nearer to the prior.
     """
 
     kind: str
@@ -39,6 +40,7 @@ class Rule:
     floor: str
     relative: bool = False
     gap: str = "none"
+    trust: float = 0.0
 
 
 def level_of(losses: np.ndarray, name: str) -> float:
@@ -76,10 +78,12 @@ def apply(rule: Rule, curves: pd.DataFrame, levels: pd.DataFrame) -> pd.DataFram
         ["split", "unit"], sort=False
     ):
         loss = points["prior_loss"].to_numpy()
+        apart = points["gap"].iloc[0]
+        trusted = apart > gap or loss[0] < rule.trust * apart
         if rule.relative:
             loss = loss / points["prior_norm"].to_numpy()
         at = 0
-        if loss[0] > start and points["gap"].iloc[0] > gap:
+        if loss[0] > start and trusted:
             reached = np.flatnonzero(loss <= stop)
             at = int(reached[0]) if len(reached) else len(loss) - 1
         errors = points["mae"].to_numpy()

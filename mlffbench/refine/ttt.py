@@ -6,9 +6,10 @@ the prior on the test geometries; then the reference's head predicts. No referen
 takes part.
 
 Where the prior's head reproduces the prior as well as on training molecules there is
-nothing to repair, and following it further would fit the prior's own errors; nor is there
-where the model is no further from the prior than on those. Such a unit is left alone, and
-another one is adapted until its prior loss is down to that level (docs/pretrained.md).
+nothing to repair, and following it further would fit the prior's own errors; where the
+model itself is no further from the prior than on those, and no further than the head, the
+head is no guide. Such a unit is left alone, and another one is adapted until its prior
+loss is down to that level (docs/pretrained.md).
 """
 
 import math
@@ -60,12 +61,12 @@ class PriorTuning:
     Args:
         prior: Name of the prior, or of any model taken for one.
         unit: What is adapted together: ``group``, ``split`` or ``structure``.
-        gate: ``training``: a unit is adapted only if its prior loss and its gap (how far
-            the model is from the prior) are above those of training molecules, and until
-            the loss is down there; ``off``: every unit, all steps.
+        gate: ``training``: a unit is adapted only if its prior loss is above that of
+            training molecules and its head is a guide (`UnitGate`), and until the loss is
+            down there; ``off``: every unit, all steps.
         start: Share of new molecules like those of training whose prior loss stays
             below the one from which on a unit is adapted.
-        start_gap: The same for the gap.
+        start_gap: The same for how far the model is from the prior.
         stop: The same for the prior loss at which adapting ends.
         careful: Take back a step that does not lower the prior loss and halve the rate.
         steps: Gradient steps per unit at most.

@@ -1,4 +1,10 @@
-"""UnitGate: whether a unit is far enough from training for a repair."""
+"""UnitGate: whether a unit is far enough from training for a repair, and who says so.
+
+A high loss has two causes: the representation is off, which is to be repaired, or only
+the prior head is. In the first case the model is further from the prior than it is on
+training molecules, or at least clearly further from it than the head. Where it is
+neither, the head is no guide.
+"""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -14,8 +20,10 @@ from mlffbench.refine.units import rows_of
 
 Gate = Literal["training", "off"]
 """Whether only what is further from the prior than training molecules is refined."""
-START, START_GAP = 0.95, 0.8
+START, START_GAP = 0.98, 0.8
 """Shares of molecules like those of training that are left alone: by loss, by gap."""
+TRUST = 0.8
+"""A prior head whose loss is below this share of the gap may be followed anyway."""
 
 
 @dataclass(frozen=True, slots=True, eq=False, kw_only=True)
@@ -84,10 +92,11 @@ class UnitGate:
                 f"the prior loss of {loss:.3f} eV/Å is as on training molecules "
                 f"(up to {self.most_loss:.3f})"
             )
-        if gap <= self.most_gap:
+        if gap <= self.most_gap and loss >= TRUST * gap:
             return (
-                f"the model is {gap:.3f} eV/Å from the prior, as on training molecules "
-                f"(up to {self.most_gap:.3f})"
+                f"the prior head is {loss:.3f} eV/Å from the prior, the model {gap:.3f}, "
+                f"as on training molecules (up to {self.most_gap:.3f}): the head is no "
+                "guide"
             )
         return ""
 
