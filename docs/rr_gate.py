@@ -3,7 +3,7 @@
 Writes docs/rr_gate_curves_<half>.csv: per structure and candidate the prior head's score,
 what radius refinement may look at, and the true error, to judge it. See docs/ttt_gate.py.
 
-Usage: python docs/rr_gate.py [--weights FOLDER] [--heads FOLDER] [--half val] [--only MODEL]
+Usage: python docs/rr_gate.py [--weights FOLDER] [--heads FOLDER] [--half val|test]
 """
 
 import argparse
@@ -53,16 +53,26 @@ def main() -> None:
             here = structures.to(dtype=torch.float32)
             head = model.predict_prior(here).forces.double() - wanted.forces
             ref = model.predict(here).forces.double() - wanted.forces
-            table.add([
-                {"model": case.name, "split": split, "id": structures.ids[i],
-                 "group": structures.group[i], "n_atoms": int(structures.sizes[i]),
-                 "loss": norm(rows_of(head, structures, i)),
-                 "gap": norm(rows_of(ref, structures, i)),
-                 "radius": one.cutoff, "envelope": one.envelope,
-                 "score": float(scores[c, i]), "error": float(errors[c, i])}
-                for i in range(structures.n_systems) if i not in wanted.failures
-                for c, one in enumerate(candidates)
-            ])
+            table.add(
+                [
+                    {
+                        "model": case.name,
+                        "split": split,
+                        "id": structures.ids[i],
+                        "group": structures.group[i],
+                        "n_atoms": int(structures.sizes[i]),
+                        "loss": norm(rows_of(head, structures, i)),
+                        "gap": norm(rows_of(ref, structures, i)),
+                        "radius": one.cutoff,
+                        "envelope": one.envelope,
+                        "score": float(scores[c, i]),
+                        "error": float(errors[c, i]),
+                    }
+                    for i in range(structures.n_systems)
+                    if i not in wanted.failures
+                    for c, one in enumerate(candidates)
+                ]
+            )
             print(case.name, split, flush=True)
 
 

@@ -95,9 +95,12 @@ def main() -> None:
                     head = dict(zip(("model", "split", "unit"), key, strict=True))
                     start = time.perf_counter()
                     steps = SPENT.get(case.name, (50, 2))[0]
-                    points = list(walk(case.model, mine, targets, true, kind, steps, low))
+                    limits = Limits(kind, steps, low)
+                    points = list(walk(case.model, mine, targets, true, limits))
                     wall = round(time.perf_counter() - start, 2)
-                    curves.add([{**head, "kind": kind, **p, "wall": wall} for p in points])
+                    curves.add(
+                        [{**head, "kind": kind, **p, "wall": wall} for p in points]
+                    )
             print(time.strftime("%H:%M:%S"), case.name, split, flush=True)
 
 
@@ -132,6 +135,7 @@ def cases(asked: argparse.Namespace) -> Iterator[Case]:
     """Yield the models one by one; heads are fitted when first needed."""
     mini = {(s.name, s.role): s for s in mini_splits()}
     train = mini["train", "train"]
+    labelled = train.structures, train.reference.forces
     sets = {
         name: (split.structures, split.reference.forces)
         for (name, role), split in mini.items()
@@ -139,9 +143,10 @@ def cases(asked: argparse.Namespace) -> Iterator[Case]:
     }
     for name in ("mini-mace", "mini-schnet"):
         if asked.only in ("", name):
-            yield case(name, load_model(name, OPTIONS), train.structures,
-                       train.reference.forces, sets, {})
-    bases: dict[str, Any] = {"mini-mace-scratch": lambda: load_model("mini-mace-scratch", OPTIONS)}
+            yield case(name, load_model(name, OPTIONS), labelled, sets, {})
+    bases: dict[str, Any] = {
+        "mini-mace-scratch": lambda: load_model("mini-mace-scratch", OPTIONS)
+    }
     if asked.weights:
         bases["mace-ani-cc"] = lambda: load_model(
             f"mace:{asked.weights / 'ani500k_small_CC.model'}", OPTIONS
@@ -151,26 +156,32 @@ def cases(asked: argparse.Namespace) -> Iterator[Case]:
             base = opened()
             model, parts = with_head(name, base, train.structures, asked)
             mine = {k: fit(base, *v) for k, v in sets.items()}
-            yield case(name, model, train.structures, train.reference.forces,
-                       {k: v for k, v in mine.items() if v}, parts)
+            mine = {k: v for k, v in mine.items() if v}
+            yield case(name, model, labelled, mine, parts)
     if asked.weights and asked.spice and asked.only in ("", "mace-spice"):
         base = open_spice(asked.weights / "MACE_SPICE.model")
         known, forces, sets = spice(asked.spice, asked.half)
         model, parts = with_head("mace-spice", base, known, asked)
-        yield case("mace-spice", model, known, forces, sets, parts)
+        yield case("mace-spice", model, (known, forces), sets, parts)
 
 
-def case(name: str, model: Any, training: Structures, forces: Tensor,
-         sets: Mapping[str, tuple[Structures, Tensor]], parts: Mapping[str, str]) -> Case:
+def case(
+    name: str,
+    model: Any,
+    training: tuple[Structures, Tensor],
+    sets: Mapping[str, tuple[Structures, Tensor]],
+    parts: Mapping[str, str],
+) -> Case:
     """Return a case; training molecules held out of the head are a split of their own."""
-    sizes = training.sizes.tolist()
-    truth = dict(zip(training.ids, torch.split(forces, sizes), strict=True))
-    held = [i for i, one in enumerate(training.ids) if parts.get(one) == "held_out"]
+    known, forces = training
+    sizes = known.sizes.tolist()
+    truth = dict(zip(known.ids, torch.split(forces, sizes), strict=True))
+    held = [i for i, one in enumerate(known.ids) if parts.get(one) == "held_out"]
     sets = dict(sets)
     if held:
-        mine = training.select(held)
+        mine = known.select(held)
         sets["held_out_training"] = (mine, torch.cat([truth[one] for one in mine.ids]))
-    return Case(name, model, training, truth, parts, sets)
+    return Case(name, model, known, truth, parts, sets)
 
 
 def with_head(name: str, base: Any, training: Structures, asked: Any) -> Any:
@@ -184,8 +195,8 @@ def with_head(name: str, base: Any, training: Structures, asked: Any) -> Any:
         model.save(stem, name, {"seconds": round(time.perf_counter() - start)})
         print(name, "head:", len(rows), "epochs", rows[-1], flush=True)
     model = AttachedPriorHead.load(stem.with_suffix(".json"), lambda _: base)
-    parts = {one: "fitted" for one in sample.fitted.structures.ids}
-    return model, parts | {one: "held_out" for one in sample.held_out.structures.ids}
+    parts = dict.fromkeys(sample.fitted.structures.ids, "fitted")
+    return model, parts | dict.fromkeys(sample.held_out.structures.ids, "held_out")
 
 
 def open_spice(path: Path) -> Any:
@@ -203,8 +214,14 @@ def open_spice(path: Path) -> Any:
             number = torch.tensor(getattr(value, "zs", value))
             shell.register_buffer(attribute, number)
     network = mace_file._rebuild(modules, shell, path)
-    return MaceForceField("mace-spice", network, cards.MACE, head="",
-                          device=torch.device("cpu"), dtype=torch.float32)
+    return MaceForceField(
+        "mace-spice",
+        network,
+        cards.MACE,
+        head="",
+        device=torch.device("cpu"),
+        dtype=torch.float32,
+    )
 
 
 def spice(folder: Path, half: str) -> Any:
@@ -212,11 +229,20 @@ def spice(folder: Path, half: str) -> Any:
     from ase.io import read
 
     found: dict[str, list[Any]] = {}
-    for file in ("des370k_monomers", "dipeptides", "pubchem", "qmugs",
-                 "solvated_amino_acids", "water"):
+    for file in (
+        "des370k_monomers",
+        "dipeptides",
+        "pubchem",
+        "qmugs",
+        "solvated_amino_acids",
+        "water",
+    ):
         found[file] = read(folder / f"{file}.xyz", ":")
-    known = [(f, i, a) for f in ("des370k_monomers", "dipeptides", "pubchem")
-             for i, a in enumerate(found[f])]
+    known = [
+        (f, i, a)
+        for f in ("des370k_monomers", "dipeptides", "pubchem")
+        for i, a in enumerate(found[f])
+    ]
     train, tested = [], []
     for one in known:  # a fifth of the molecules is unseen by the head
         fold = int(digest(molecule_of(*one)), 16) % 10
@@ -252,8 +278,11 @@ def batch_of(frames: list[Any]) -> tuple[Structures, Tensor]:
 
 def fit(base: Any, structures: Structures, truth: Tensor) -> Any:
     """Return the structures whose elements a model knows, or None."""
-    kept = [i for i in range(structures.n_systems)
-            if set(structures.select([i]).numbers.tolist()) <= base.elements]
+    kept = [
+        i
+        for i in range(structures.n_systems)
+        if set(structures.select([i]).numbers.tolist()) <= base.elements
+    ]
     if not kept:
         return None
     return structures.select(kept), torch.cat(
@@ -261,7 +290,9 @@ def fit(base: Any, structures: Structures, truth: Tensor) -> Any:
     )
 
 
-def units_of(structures: Structures, conformers: int, molecules: int = MOLECULES) -> list[list[int]]:
+def units_of(
+    structures: Structures, conformers: int, molecules: int = MOLECULES
+) -> list[list[int]]:
     """Return the molecules in sha256 order, at most so many, of so many conformers."""
     members: dict[str, list[int]] = {}
     for place, group in enumerate(structures.group):
@@ -272,8 +303,11 @@ def units_of(structures: Structures, conformers: int, molecules: int = MOLECULES
 
 def levels_of(case: Case, labels: PriorLabels) -> Iterator[dict[str, Any]]:
     """Yield the prior loss of training geometries, one by one."""
-    chosen = [i for i, one in enumerate(case.training.ids)
-              if case.parts.get(one) or not case.parts]
+    chosen = [
+        i
+        for i, one in enumerate(case.training.ids)
+        if case.parts.get(one) or not case.parts
+    ]
     chosen = sorted(chosen, key=lambda i: digest(case.training.ids[i]))[:LEVELS]
     for start in range(0, len(chosen), 16):
         known = case.training.select(chosen[start : start + 16])
@@ -288,17 +322,32 @@ def levels_of(case: Case, labels: PriorLabels) -> Iterator[dict[str, Any]]:
                 rows_of(forces, known, place) for forces in (found, prior, wanted.forces)
             )
             yield {
-                "model": case.name, "id": name, "group": known.group[place],
-                "part": case.parts.get(name, "trained"), "n_atoms": len(ref),
-                "loss": norm(head - target), "prior_norm": norm(target),
+                "model": case.name,
+                "id": name,
+                "group": known.group[place],
+                "part": case.parts.get(name, "trained"),
+                "n_atoms": len(ref),
+                "loss": norm(head - target),
+                "prior_norm": norm(target),
                 "gap": norm(ref - target),
                 "mae": float((ref - case.truth[name]).abs().mean()),
             }
 
 
-def walk(model: Any, structures: Structures, targets: Tensor, truth: Tensor,
-         kind: str, steps: int, low: float) -> Iterator[dict[str, Any]]:
+@dataclass(frozen=True)
+class Limits:
+    """Kind of curve, steps at most, and the loss at which it ends."""
+
+    kind: str
+    steps: int
+    low: float
+
+
+def walk(
+    model: Any, structures: Structures, targets: Tensor, truth: Tensor, limits: Limits
+) -> Iterator[dict[str, Any]]:
     """Yield where the model stands before every step, and after the last."""
+    kind, steps, low = limits.kind, limits.steps, limits.low
     here = structures.to(dtype=torch.float32)
     wanted = targets.to(torch.float32)
     twin = model.clone()
@@ -321,13 +370,16 @@ def walk(model: Any, structures: Structures, targets: Tensor, truth: Tensor,
             best, back = value, 0
             found = twin.predict(here).forces.double()
             yield {
-                "step": step, "prior_loss": round(value, 5), "factor": factor,
+                "step": step,
+                "prior_loss": round(value, 5),
+                "factor": factor,
                 "mae": round(float((found - truth).abs().mean()), 5),
                 "moved": round(norm(found - before), 5),
                 "gap": round(norm(found - targets), 5),
                 "prior_norm": round(norm(targets), 4),
                 "prior_mae": round(float((targets - truth).abs().mean()), 5),
-                "n_atoms": structures.n_atoms, "n": structures.n_systems,
+                "n_atoms": structures.n_atoms,
+                "n": structures.n_systems,
             }
             if not math.isfinite(value) or factor < 1 / 300 or value < low:
                 return
@@ -335,8 +387,10 @@ def walk(model: Any, structures: Structures, targets: Tensor, truth: Tensor,
             for parameter, gradient in zip(parameters, gradients, strict=True):
                 parameter.grad = gradient
             nn.utils.clip_grad_norm_(parameters, CLIP)
-            saved = ([p.detach().clone() for p in parameters],
-                     copy.deepcopy(optimizer.state_dict()))
+            saved = (
+                [p.detach().clone() for p in parameters],
+                copy.deepcopy(optimizer.state_dict()),
+            )
         for group in optimizer.param_groups:
             group["lr"] = rate * factor * 0.5 * (1 + math.cos(math.pi * step / steps))
         optimizer.step()

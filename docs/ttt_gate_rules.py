@@ -89,9 +89,17 @@ def apply(rule: Rule, curves: pd.DataFrame, levels: pd.DataFrame) -> pd.DataFram
         errors = points["mae"].to_numpy()
         steps = points["step"].to_numpy()
         rows.append(
-            {"split": split, "unit": unit, "before": errors[0], "after": errors[at],
-             "oracle": errors.min(), "full": errors[-1], "adapted": at > 0,
-             "steps": steps[at], "prior": points["prior_mae"].iloc[0]}
+            {
+                "split": split,
+                "unit": unit,
+                "before": errors[0],
+                "after": errors[at],
+                "oracle": errors.min(),
+                "full": errors[-1],
+                "adapted": at > 0,
+                "steps": steps[at],
+                "prior": points["prior_mae"].iloc[0],
+            }
         )
     return pd.DataFrame(rows)
 
@@ -99,9 +107,14 @@ def apply(rule: Rule, curves: pd.DataFrame, levels: pd.DataFrame) -> pd.DataFram
 def summary(found: pd.DataFrame) -> pd.DataFrame:
     """Return mean errors in meV/Å and ratios by split."""
     table = found.groupby("split", sort=False).agg(
-        n=("unit", "size"), prior=("prior", "mean"), before=("before", "mean"),
-        after=("after", "mean"), oracle=("oracle", "mean"), full=("full", "mean"),
-        adapted=("adapted", "mean"), steps=("steps", "mean"),
+        n=("unit", "size"),
+        prior=("prior", "mean"),
+        before=("before", "mean"),
+        after=("after", "mean"),
+        oracle=("oracle", "mean"),
+        full=("full", "mean"),
+        adapted=("adapted", "mean"),
+        steps=("steps", "mean"),
     )
     table["ratio"] = table["after"] / table["before"]
     table["upper"] = [upper(found[found["split"] == name]) for name in table.index]
@@ -122,8 +135,10 @@ def rules() -> Iterator[Rule]:
     for kind in ("full", "careful"):
         yield Rule(kind, "max", 0.0, "none")
         for relative, level, start, floor, gap in itertools.product(
-            (False, True), ("max", "bound80", "bound90", "bound95", "bound99"),
-            (1.0, 1.5), ("median", "bound80", "bound95"),
+            (False, True),
+            ("max", "bound80", "bound90", "bound95", "bound99"),
+            (1.0, 1.5),
+            ("median", "bound80", "bound95"),
             ("none", "median", "bound70", "bound80", "bound90", "bound95"),
         ):
             yield Rule(kind, level, start, floor, relative, gap)
@@ -149,14 +164,22 @@ def main() -> None:
             gain = 1 - ood["after"].mean() / ood["before"].mean()
             full = 1 - ood["full"].mean() / ood["before"].mean()
             rows.append(
-                {"model": model, **rule.__dict__, "gain": gain, "full_gain": full,
-                 "worst_ratio": table["ratio"].max(), "worst_upper": table["upper"].max(),
-                 "worst_molecule": table["worst"].max(), "steps": table["steps"].mean(),
-                 "adapted": table["adapted"].mean(),
-                 **{f"ratio {name}": value for name, value in table["ratio"].items()}}
+                {
+                    "model": model,
+                    **rule.__dict__,
+                    "gain": gain,
+                    "full_gain": full,
+                    "worst_ratio": table["ratio"].max(),
+                    "worst_upper": table["upper"].max(),
+                    "worst_molecule": table["worst"].max(),
+                    "steps": table["steps"].mean(),
+                    "adapted": table["adapted"].mean(),
+                    **{f"ratio {name}": value for name, value in table["ratio"].items()},
+                }
             )
-    pd.DataFrame(rows).to_csv(HERE / f"ttt_gate_rules_{asked.half}.csv", index=False,
-                              float_format="%.4f")
+    pd.DataFrame(rows).to_csv(
+        HERE / f"ttt_gate_rules_{asked.half}.csv", index=False, float_format="%.4f"
+    )
 
 
 if __name__ == "__main__":
