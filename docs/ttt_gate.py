@@ -40,7 +40,7 @@ from mlffbench.training.trunk import as_trunk
 
 HERE = Path(__file__).parent
 CLIP = 10.0
-MOLECULES = 4
+MOLECULES = int(os.environ.get("MOLECULES", "4"))
 SPENT = {"mace-spice": (30, 1)}
 """Steps and conformers of a molecule, fewer where molecules are large."""
 FITS = {"mace-spice": HeadSettings(n_structures=120, epochs=15)}
@@ -83,7 +83,8 @@ def main() -> None:
         done = curves.done("model", "split", "unit", "kind")
         low = LOW * levels.median(case.name)
         for split, (structures, truth) in case.splits.items():
-            for unit in units_of(structures, SPENT.get(case.name, (50, 2))[1]):
+            steps, conformers = SPENT.get(case.name, (50, 2))
+            for unit in units_of(structures, conformers):
                 mine = structures.select(unit)
                 key = (case.name, split, mine.group[0])
                 todo = [kind for kind in KINDS if (*key, kind) not in done]
@@ -94,7 +95,6 @@ def main() -> None:
                 for kind in todo:
                     head = dict(zip(("model", "split", "unit"), key, strict=True))
                     start = time.perf_counter()
-                    steps = SPENT.get(case.name, (50, 2))[0]
                     limits = Limits(kind, steps, low)
                     points = list(walk(case.model, mine, targets, true, limits))
                     wall = round(time.perf_counter() - start, 2)

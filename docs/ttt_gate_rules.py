@@ -1,65 +1,78 @@
 """Judge rules for when to adapt and when to stop on the curves of docs/ttt_gate.py.
 
-A rule sees the prior loss of a molecule after each step and the prior losses of training
-molecules, nothing else. Writes docs/ttt_gate_rules_<half>.csv and docs/ttt_gate.png.
+A rule sees the prior loss of a molecule after each step, its gap, and losses and gaps of
+training molecules, nothing else. Writes docs/ttt_gate_rules_<half>.csv, a row per model,
+rule and split, and docs/ttt_gate.png, and prints the tables of docs/pretrained.md.
 
 Usage: python docs/ttt_gate_rules.py [--half val]        (seconds: no model is run)
 """
 
 import argparse
-import itertools
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
 
+import matplotlib as mpl
 import numpy as np
 import pandas as pd
 from scipy import stats
 
 HERE = Path(__file__).parent
-SCALES = ("absolute", "relative")
+DRAWS = 2000
 
 
 @dataclass(frozen=True)
 class Rule:
-    """Adapt above ``start`` x the level, stop at ``stop`` x the other level.
+    """Adapt above a loss of training, where the head is a guide, down to another loss.
 
     Attributes:
-        kind: Which curve is followed: ``full`` rate or ``careful``.
-        level: What the start is measured in: ``max``, ``q90``, ``bound95``, ``bound99``.
-        start: Factor on it; 0 adapts everything.
-        floor: What the stop is measured in; ``none`` takes all steps.
+        start: Share of training molecules with a lower loss; 0 adapts everything.
+        stop: Share that ends the descent; 0 takes all steps.
+        gap: Share with a smaller gap, which must be exceeded too; 0 does not ask,
+        trust: unless the loss is below this share of the gap.
         relative: Whether losses are divided by the prior's mean force.
-        gap: What the distance of model and prior must exceed as well,
-        trust: unless the prior head is this much nearer to the prior.
+        kind: Which curve is followed: ``careful``, or ``full`` where it was recorded.
     """
 
-    kind: str
-    level: str
     start: float
-    floor: str
-    relative: bool = False
-    gap: str = "none"
+    stop: float
+    gap: float = 0.0
     trust: float = 0.0
+    relative: bool = False
+    kind: str = "careful"
 
 
-def level_of(losses: np.ndarray, name: str) -> float:
-    """Return a statistic of the training losses of molecules."""
-    logs = np.log(losses)
-    if name == "max":
-        return float(losses.max())
-    if name == "median":
-        return float(np.median(losses))
-    if name == "q90":
-        return float(np.quantile(losses, 0.9))
-    if name == "none":
+CHOSEN = Rule(start=0.98, stop=0.8, gap=0.8, trust=0.8)
+RULES: Mapping[str, Rule] = {
+    "all steps, full rate": Rule(0, 0, kind="full"),
+    "all steps, careful": Rule(0, 0),
+    "loss, down to the start": replace(CHOSEN, stop=0.98, gap=0, trust=0),
+    "loss": replace(CHOSEN, gap=0, trust=0),
+    "loss, relative to forces": replace(CHOSEN, gap=0, trust=0, relative=True),
+    "loss and gap": replace(CHOSEN, trust=0),
+    "**loss, gap or trusted head**": CHOSEN,
+    "start 0.9": replace(CHOSEN, start=0.9),
+    "start 0.95": replace(CHOSEN, start=0.95),
+    "start 0.99": replace(CHOSEN, start=0.99),
+    "stop 0.5": replace(CHOSEN, stop=0.5),
+    "stop 0.95": replace(CHOSEN, stop=0.95),
+    "gap 0.7": replace(CHOSEN, gap=0.7),
+    "gap 0.9": replace(CHOSEN, gap=0.9),
+    "trust 0.7": replace(CHOSEN, trust=0.7),
+    "trust 0.9": replace(CHOSEN, trust=0.9),
+}
+
+
+def bound(values: np.ndarray, share: float) -> float:
+    """Return what a share of further values stays below; 0 for a share of 0."""
+    if not share:
         return 0.0
-    share = float(name.removeprefix("bound")) / 100
+    logs = np.log(values)
     width = stats.t.ppf(share, len(logs) - 1) * np.sqrt(1 + 1 / len(logs))
     return float(np.exp(logs.mean() + width * logs.std(ddof=1)))
 
 
-def molecules(levels: pd.DataFrame, name: str, relative: bool = False) -> np.ndarray:
+def molecules(levels: pd.DataFrame, name: str, *, relative: bool = False) -> np.ndarray:
     """Return a value per training molecule: of held-out ones where there are any."""
     held = levels[levels["part"] == "held_out"]
     mine = held if len(held) else levels
@@ -68,37 +81,33 @@ def molecules(levels: pd.DataFrame, name: str, relative: bool = False) -> np.nda
 
 
 def apply(rule: Rule, curves: pd.DataFrame, levels: pd.DataFrame) -> pd.DataFrame:
-    """Return where the rule leaves every unit."""
-    losses = molecules(levels, "loss", rule.relative)
-    start = rule.start * level_of(losses, rule.level)
-    stop = level_of(losses, rule.floor)
-    gap = level_of(molecules(levels, "gap"), rule.gap)
+    """Return where the rule leaves every molecule."""
+    losses = molecules(levels, "loss", relative=rule.relative)
+    start, stop = bound(losses, rule.start), bound(losses, rule.stop)
+    gap = bound(molecules(levels, "gap"), rule.gap)
     rows = []
-    for (split, unit), points in curves[curves["kind"] == rule.kind].groupby(
-        ["split", "unit"], sort=False
-    ):
+    mine = curves[curves["kind"] == rule.kind]
+    for (split, unit), points in mine.groupby(["split", "unit"], sort=False):
         loss = points["prior_loss"].to_numpy()
         apart = points["gap"].iloc[0]
-        trusted = apart > gap or loss[0] < rule.trust * apart
+        guided = apart > gap or loss[0] < rule.trust * apart
         if rule.relative:
             loss = loss / points["prior_norm"].to_numpy()
         at = 0
-        if loss[0] > start and trusted:
+        if loss[0] > start and guided:
             reached = np.flatnonzero(loss <= stop)
             at = int(reached[0]) if len(reached) else len(loss) - 1
-        errors = points["mae"].to_numpy()
-        steps = points["step"].to_numpy()
+        errors = 1000 * points["mae"].to_numpy()
         rows.append(
             {
                 "split": split,
                 "unit": unit,
-                "before": errors[0],
+                "prior": 1000 * points["prior_mae"].iloc[0],
+                "baseline": errors[0],
                 "after": errors[at],
                 "oracle": errors.min(),
-                "full": errors[-1],
-                "adapted": at > 0,
-                "steps": steps[at],
-                "prior": points["prior_mae"].iloc[0],
+                "adapted": float(at > 0),
+                "steps": float(points["step"].iloc[at]),
             }
         )
     return pd.DataFrame(rows)
@@ -106,42 +115,107 @@ def apply(rule: Rule, curves: pd.DataFrame, levels: pd.DataFrame) -> pd.DataFram
 
 def summary(found: pd.DataFrame) -> pd.DataFrame:
     """Return mean errors in meV/Å and ratios by split."""
-    table = found.groupby("split", sort=False).agg(
-        n=("unit", "size"),
-        prior=("prior", "mean"),
-        before=("before", "mean"),
-        after=("after", "mean"),
-        oracle=("oracle", "mean"),
-        full=("full", "mean"),
-        adapted=("adapted", "mean"),
-        steps=("steps", "mean"),
-    )
-    table["ratio"] = table["after"] / table["before"]
-    table["upper"] = [upper(found[found["split"] == name]) for name in table.index]
-    worst = found["after"] / found["before"]
-    table["worst"] = worst.groupby(found["split"]).max()
+    table = found.drop(columns="unit").groupby("split", sort=False).mean()
+    table.insert(0, "n", found.groupby("split", sort=False).size())
+    table["ratio"] = table["after"] / table["baseline"]
+    ends = [interval(found[found["split"] == name]) for name in table.index]
+    table["low"], table["high"] = zip(*ends, strict=True)
     return table
 
 
-def upper(rows: pd.DataFrame) -> float:
-    """Return the upper end of the bootstrapped ratio over molecules."""
-    rng = np.random.default_rng(0)
-    picks = rng.integers(len(rows), size=(2000, len(rows)))
-    before, after = rows["before"].to_numpy(), rows["after"].to_numpy()
-    return float(np.quantile(after[picks].sum(1) / before[picks].sum(1), 0.975))
+def interval(rows: pd.DataFrame) -> tuple[float, float]:
+    """Return the bootstrapped 95 % interval of the ratio over molecules."""
+    picks = np.random.default_rng(0).integers(len(rows), size=(DRAWS, len(rows)))
+    before, after = rows["baseline"].to_numpy(), rows["after"].to_numpy()
+    ratios = after[picks].sum(1) / before[picks].sum(1)
+    low, high = np.quantile(ratios, [0.025, 0.975])
+    return float(low), float(high)
 
 
-def rules() -> Iterator[Rule]:
-    for kind in ("full", "careful"):
-        yield Rule(kind, "max", 0.0, "none")
-        for relative, level, start, floor, gap in itertools.product(
-            (False, True),
-            ("max", "bound80", "bound90", "bound95", "bound99"),
-            (1.0, 1.5),
-            ("median", "bound80", "bound95"),
-            ("none", "median", "bound70", "bound80", "bound90", "bound95"),
-        ):
-            yield Rule(kind, level, start, floor, relative, gap)
+def judge(curves: pd.DataFrame, levels: pd.DataFrame) -> pd.DataFrame:
+    """Return a row per model, rule and split."""
+    tables = []
+    for model, mine in curves.groupby("model", sort=False):
+        known = levels[levels["model"] == model]
+        for name, rule in RULES.items():
+            found = apply(rule, mine, known)
+            if len(found):
+                table = summary(found).reset_index()
+                table.insert(0, "rule", name)
+                table.insert(0, "model", model)
+                tables.append(table)
+    return pd.concat(tables, ignore_index=True)
+
+
+def overview(table: pd.DataFrame) -> str:
+    """Return gain and harm of each rule and model, as a table."""
+    models = list(table["model"].unique())
+    lines = ["| rule | " + " | ".join(models) + " |", "|---" * (len(models) + 1) + "|"]
+    for name in RULES:
+        cells = []
+        for model in models:
+            mine = table[(table["model"] == model) & (table["rule"] == name)]
+            if not len(mine):
+                cells.append("–")
+                continue
+            shifted = mine["split"].str.startswith("ood") | (model == "mace-spice")
+            ood, rest = mine[shifted], mine[~shifted]
+            gain = 1 - ood["after"].mean() / ood["baseline"].mean()
+            worst = mine.loc[mine["ratio"].idxmax()]
+            cell = f"{-100 * gain:+.0f} %"
+            if len(rest):
+                cell += f", ID ×{rest['after'].mean() / rest['baseline'].mean():.2f}"
+            cells.append(f"{cell}, worst ×{worst['ratio']:.2f} ({worst['split']})")
+        lines.append(f"| {name} | " + " | ".join(cells) + " |")
+    return "\n".join(lines)
+
+
+def by_split(table: pd.DataFrame, name: str) -> str:
+    """Return every split under one rule, as a table."""
+    lines = [
+        "| model | split | n | prior | baseline | ttt | ratio | oracle | adapted | "
+        "steps |",
+        "|---|---|--:|--:|--:|--:|--:|--:|--:|--:|",
+    ]
+    lines += [
+        f"| {r.model} | {r.split} | {r.n} | {r.prior:.0f} | {r.baseline:.1f} | "
+        f"{r.after:.1f} | ×{r.ratio:.3f} [{r.low:.2f}, {r.high:.2f}] | {r.oracle:.1f} | "
+        f"{100 * r.adapted:.0f} % | {r.steps:.0f} |"
+        for r in table[table["rule"] == name].itertuples()
+    ]
+    return "\n".join(lines)
+
+
+def draw(curves: pd.DataFrame, levels: pd.DataFrame) -> None:
+    """Draw the error of every molecule against its prior loss, start at the right."""
+    mpl.use("Agg")
+    from matplotlib import pyplot as plt
+
+    models = list(curves["model"].unique())
+    figure, axes = plt.subplots(
+        1, len(models), figsize=(3.2 * len(models), 3.4), squeeze=False, sharey=True
+    )
+    for axis, model in zip(axes[0], models, strict=True):
+        mine = curves[(curves["model"] == model) & (curves["kind"] == "careful")]
+        for (split, _), points in mine.groupby(["split", "unit"], sort=False):
+            known = not str(split).startswith("ood") and model != "mace-spice"
+            axis.plot(
+                points["prior_loss"],
+                points["mae"] / points["mae"].iloc[0],
+                color="tab:blue" if known else "tab:orange",
+                linewidth=0.8,
+            )
+        losses = molecules(levels[levels["model"] == model], "loss")
+        for share in (CHOSEN.start, CHOSEN.stop):
+            axis.axvline(bound(losses, share), color="black", linestyle=":")
+        axis.axhline(1, color="grey", linewidth=0.5)
+        axis.set(title=model, xscale="log", ylim=(0, 1.8))
+    figure.supxlabel(
+        "prior loss, eV/Å (dotted: where adapting starts, and where it stops)"
+    )
+    axes[0][0].set_ylabel("force error / baseline's")
+    figure.tight_layout()
+    figure.savefig(HERE / "ttt_gate.png", dpi=90)
 
 
 def main() -> None:
@@ -150,36 +224,12 @@ def main() -> None:
     asked = parser.parse_args()
     curves = pd.read_csv(HERE / f"ttt_gate_curves_{asked.half}.csv")
     levels = pd.read_csv(HERE / f"ttt_gate_levels_{asked.half}.csv")
-    rows = []
-    for model, mine in curves.groupby("model", sort=False):
-        known = levels[levels["model"] == model]
-        for rule in rules():
-            found = apply(rule, mine, known)
-            if not len(found):
-                continue
-            table = summary(found)
-            ood = table[[name.startswith("ood") for name in table.index]]
-            if not len(ood):
-                ood = table
-            gain = 1 - ood["after"].mean() / ood["before"].mean()
-            full = 1 - ood["full"].mean() / ood["before"].mean()
-            rows.append(
-                {
-                    "model": model,
-                    **rule.__dict__,
-                    "gain": gain,
-                    "full_gain": full,
-                    "worst_ratio": table["ratio"].max(),
-                    "worst_upper": table["upper"].max(),
-                    "worst_molecule": table["worst"].max(),
-                    "steps": table["steps"].mean(),
-                    "adapted": table["adapted"].mean(),
-                    **{f"ratio {name}": value for name, value in table["ratio"].items()},
-                }
-            )
-    pd.DataFrame(rows).to_csv(
-        HERE / f"ttt_gate_rules_{asked.half}.csv", index=False, float_format="%.4f"
-    )
+    table = judge(curves, levels)
+    path = HERE / f"ttt_gate_rules_{asked.half}.csv"
+    table.to_csv(path, index=False, float_format="%.4g")
+    print(overview(table), by_split(table, "**loss, gap or trusted head**"), sep="\n\n")
+    if asked.half == "val":
+        draw(curves, levels)
 
 
 if __name__ == "__main__":

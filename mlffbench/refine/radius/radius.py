@@ -154,8 +154,9 @@ class RadiusRefinement:
         """Return whether a prior is to guide, or could."""
         if self.criterion == "prior-guided":
             return "must"
-        free = self.criterion is None and isinstance(model, HasCutoff)
-        return "better" if free else "no"
+        if self.criterion is not None or not isinstance(model, HasCutoff):
+            return "no"
+        return "better" if len(self.candidates(model)) > 1 else "no"
 
     def check(self, model: ForceField) -> None:
         """Raise CapabilityError when the model lacks what its refinement needs."""
