@@ -30,7 +30,7 @@ class Rule:
         stop: Share that ends the descent; 0 takes all steps.
         gap: Share with a smaller gap, which must be exceeded too; 0 does not ask,
         trust: unless the loss is below this share of the gap.
-        relative: Whether losses are divided by the prior's mean force.
+        power: Losses are divided by this power of the prior's mean force.
         kind: Which curve is followed: ``careful``, or ``full`` where it was recorded.
     """
 
@@ -38,7 +38,7 @@ class Rule:
     stop: float
     gap: float = 0.0
     trust: float = 0.0
-    relative: bool = False
+    power: float = 0.0
     kind: str = "careful"
 
 
@@ -48,9 +48,17 @@ RULES: Mapping[str, Rule] = {
     "all steps, careful": Rule(0, 0),
     "loss, down to the start": replace(CHOSEN, stop=0.98, gap=0, trust=0),
     "loss": replace(CHOSEN, gap=0, trust=0),
-    "loss, relative to forces": replace(CHOSEN, gap=0, trust=0, relative=True),
+    "loss, relative to forces": replace(CHOSEN, gap=0, trust=0, power=1),
     "loss and gap": replace(CHOSEN, trust=0),
     "**loss, gap or trusted head**": CHOSEN,
+    "power 0.5": replace(CHOSEN, power=0.5),
+    "power 1": replace(CHOSEN, power=1),
+    "p.5 start .95 stop .8": replace(CHOSEN, power=0.5, start=0.95),
+    "p.5 start .9 stop .8": replace(CHOSEN, power=0.5, start=0.9),
+    "p.5 start .95 stop .95": replace(CHOSEN, power=0.5, start=0.95, stop=0.95),
+    "p.5 start .95 stop .5": replace(CHOSEN, power=0.5, start=0.95, stop=0.5),
+    "p1 start .9 stop .5": replace(CHOSEN, power=1, start=0.9,stop=.5),
+    "p1 start .95 stop .8": replace(CHOSEN, power=1, start=0.95),
     "start 0.9": replace(CHOSEN, start=0.9),
     "start 0.95": replace(CHOSEN, start=0.95),
     "start 0.99": replace(CHOSEN, start=0.99),
@@ -72,17 +80,17 @@ def bound(values: np.ndarray, share: float) -> float:
     return float(np.exp(logs.mean() + width * logs.std(ddof=1)))
 
 
-def molecules(levels: pd.DataFrame, name: str, *, relative: bool = False) -> np.ndarray:
+def molecules(levels: pd.DataFrame, name: str, power: float = 0.0) -> np.ndarray:
     """Return a value per training molecule: of held-out ones where there are any."""
     held = levels[levels["part"] == "held_out"]
     mine = held if len(held) else levels
-    values = mine[name] / mine["prior_norm"] if relative else mine[name]
+    values = mine[name] / mine["prior_norm"] ** power
     return values.groupby(mine["group"]).mean().to_numpy()
 
 
 def apply(rule: Rule, curves: pd.DataFrame, levels: pd.DataFrame) -> pd.DataFrame:
     """Return where the rule leaves every molecule."""
-    losses = molecules(levels, "loss", relative=rule.relative)
+    losses = molecules(levels, "loss", rule.power)
     start, stop = bound(losses, rule.start), bound(losses, rule.stop)
     gap = bound(molecules(levels, "gap"), rule.gap)
     rows = []
@@ -91,8 +99,7 @@ def apply(rule: Rule, curves: pd.DataFrame, levels: pd.DataFrame) -> pd.DataFram
         loss = points["prior_loss"].to_numpy()
         apart = points["gap"].iloc[0]
         guided = apart > gap or loss[0] < rule.trust * apart
-        if rule.relative:
-            loss = loss / points["prior_norm"].to_numpy()
+        loss = loss / points["prior_norm"].to_numpy() ** rule.power
         at = 0
         if loss[0] > start and guided:
             reached = np.flatnonzero(loss <= stop)

@@ -5,13 +5,15 @@ eV/Å: the *loss*, of the prior head from the prior, and the *gap*, of the model
 from the prior. Both are known without a reference label. On molecules like those of
 training the loss is what the head reaches; below that, adapting would fit the prior's own
 errors. And where the gap is no larger than there, the model is as right as ever, and a
-high loss is the head's own fault.
+high loss is the head's own fault. Hot geometries have larger losses everywhere: where the
+prior's forces are larger than in training, losses are taken relative to them.
 """
 
 import hashlib
 import itertools
 import json
 import math
+import statistics
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -44,10 +46,11 @@ class HasHeldOutLevels(Protocol):
     """A model that remembers training molecules its prior head was not fitted to.
 
     Attributes:
-        held_out_levels: Molecule -> loss and gap in eV/Å; empty when it does not know.
+        held_out_levels: Molecule -> loss, gap and mean norm of the prior's force, in
+            eV/Å; empty when it does not know.
     """
 
-    held_out_levels: Mapping[str, tuple[float, float]]
+    held_out_levels: Mapping[str, tuple[float, float, float]]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -55,23 +58,29 @@ class PriorLevel:
     """Losses and gaps of training molecules.
 
     Attributes:
-        losses: One per molecule, in eV/Å.
+        losses: One per molecule, in eV/Å, divided by `scale_of` its forces.
         gaps: One per molecule, in eV/Å.
+        force: Median over molecules of the mean norm of the prior's force, in eV/Å.
         origin: Whose they are, in words.
     """
 
     losses: tuple[float, ...]
     gaps: tuple[float, ...]
+    force: float
     origin: str
 
     @classmethod
-    def of(cls, pairs: Iterable[tuple[float, float]], origin: str) -> Self:
-        """Return the level of some losses and gaps.
+    def of(cls, molecules: Iterable[tuple[float, float, float]], origin: str) -> Self:
+        """Return the level of some molecules.
+
+        Args:
+            molecules: Loss, gap and mean norm of the prior's force of each, in eV/Å.
+            origin: Whose they are, in words.
 
         Raises:
             DataError: There are fewer than `LEAST`.
         """
-        known = [pair for pair in pairs if all(0 < one < math.inf for one in pair)]
+        known = [one for one in molecules if all(0 < part < math.inf for part in one)]
         if len(known) < LEAST:
             msg = (
                 f"the prior loss of at least {LEAST} training geometries is needed to "
@@ -79,8 +88,24 @@ class PriorLevel:
                 "more of them, or set gate=off"
             )
             raise DataError(msg)
-        losses, gaps = zip(*known, strict=True)
-        return cls(losses=losses, gaps=gaps, origin=origin)
+        losses, gaps, forces = zip(*known, strict=True)
+        typical = statistics.median(forces)
+        scaled = (
+            loss / max(1.0, force / typical)
+            for loss, force in zip(losses, forces, strict=True)
+        )
+        return cls(losses=tuple(scaled), gaps=gaps, force=typical, origin=origin)
+
+    def scale_of(self, force: float) -> float:
+        """Return how much larger losses may be where the prior's forces are larger.
+
+        Args:
+            force: Mean norm of the prior's force, in eV/Å.
+
+        Returns:
+            1 for forces as in training and for smaller ones.
+        """
+        return max(1.0, force / self.force)
 
     def loss_at(self, share: float) -> float:
         """Return the loss in eV/Å that a share of new molecules stays below."""
@@ -122,13 +147,13 @@ def level_of(model: ForceField, training: Training, labels: PriorLabels) -> Prio
         origin = f"{len(known)} training molecules that the head was not fitted to"
         return PriorLevel.of(known.values(), origin)
     file = _file(model, training, labels)
-    pairs = _read(file)
-    if pairs is None:
-        pairs = molecule_levels(model, training.read(), labels)
+    levels = _read(file)
+    if levels is None:
+        levels = molecule_levels(model, training.read(), labels)
         if file is not None:
             make_folder(file.parent)
-            write_atomic(file, json.dumps(pairs).encode())
-    return PriorLevel.of(pairs.values(), f"{len(pairs)} of {training.name}")
+            write_atomic(file, json.dumps(levels).encode())
+    return PriorLevel.of(levels.values(), f"{len(levels)} of {training.name}")
 
 
 def require_level(level: PriorLevel | None, model: ForceField) -> PriorLevel:
@@ -148,8 +173,8 @@ def require_level(level: PriorLevel | None, model: ForceField) -> PriorLevel:
 
 def molecule_levels(
     model: ForceField, structures: Structures, labels: PriorLabels
-) -> dict[str, tuple[float, float]]:
-    """Return loss and gap of some molecules; of structures where molecules are few.
+) -> dict[str, tuple[float, float, float]]:
+    """Return loss, gap and prior's force of molecules; of structures where they are few.
 
     Args:
         model: With a prior head.
@@ -167,11 +192,14 @@ def molecule_levels(
         models.append(model.predict(here).forces)
     unit: Unit = "group" if len(set(chosen.group)) >= LEAST else "structure"
     found = [atom_errors(torch.cat(forces), targets) for forces in (heads, models)]
-    means: dict[str, tuple[float, float]] = {}
+    found.append(atom_errors(targets, torch.zeros_like(targets)))
+    means: dict[str, tuple[float, float, float]] = {}
     for name, members in units_of(chosen, unit).items():
-        loss, gap = (float(rows_of(one, chosen, members).nanmean()) for one in found)
-        if math.isfinite(loss) and math.isfinite(gap):
-            means[name] = loss, gap
+        loss, gap, force = (
+            float(rows_of(one, chosen, members).nanmean()) for one in found
+        )
+        if all(map(math.isfinite, (loss, gap, force))):
+            means[name] = loss, gap, force
     return means
 
 
@@ -203,12 +231,15 @@ def _file(model: ForceField, training: Training, labels: PriorLabels) -> Path | 
     return cache_folder("prior-levels") / f"{name}.json"
 
 
-def _read(file: Path | None) -> dict[str, tuple[float, float]] | None:
+def _read(file: Path | None) -> dict[str, tuple[float, float, float]] | None:
     """Return what was kept; a file that is missing or damaged is computed again."""
     if file is None:
         return None
     try:
         found = json.loads(file.read_text("utf-8")).items()
-        return {str(name): (float(loss), float(gap)) for name, (loss, gap) in found}
+        return {
+            str(name): (float(loss), float(gap), float(force))
+            for name, (loss, gap, force) in found
+        }
     except (OSError, ValueError, TypeError, AttributeError):
         return None

@@ -89,7 +89,7 @@ class PriorTuning:
         gate: Gate = "training",
         start: float = START,
         start_gap: float = START_GAP,
-        stop: float = 0.8,
+        stop: float = 0.5,
         careful: bool = True,
         steps: int = 50,
         optimizer: Optimizer = "adam",
@@ -129,8 +129,9 @@ class PriorTuning:
         self.anchor = anchor
         self.seed = seed
         self.sees = (
-            f"test geometries: yes, one {unit} at a time; {prior} labels of them: yes; "
-            "reference labels: no"
+            f"test geometries: yes, one {unit} at a time; {prior} labels of them"
+            + (", and of training geometries" if gate == "training" else "")
+            + ": yes; reference labels: no"
         )
         self._labels = PriorLabels(prior)
         self._level: PriorLevel | None = None
@@ -197,7 +198,9 @@ class PriorTuning:
             adapted = _Adapted(None, gate.why_not(usable) if gate else "", [])
             if usable and not adapted.reason:
                 targets = rows_of(labels.forces, structures, usable)
-                adapted = self.adapt(model, structures.select(usable), targets, key)
+                stop = gate.loss_at(self.stop, usable) if gate else 0.0
+                mine = structures.select(usable)
+                adapted = self.adapt(model, mine, targets, key, stop)
             trace[key] = adapted.losses
             for place in members:
                 reason = adapted.reason or labels.failures.get(place, "")
@@ -219,7 +222,12 @@ class PriorTuning:
         )
 
     def adapt(
-        self, model: ForceField, structures: Structures, targets: Tensor, key: str
+        self,
+        model: ForceField,
+        structures: Structures,
+        targets: Tensor,
+        key: str,
+        stop: float = 0.0,
     ) -> _Adapted:
         """Return a copy of the model adapted to some structures.
 
@@ -228,12 +236,11 @@ class PriorTuning:
             structures: One unit, all of it labelled.
             targets: Shape (n_atoms, 3), the prior's forces in eV/Å.
             key: Name of the unit, which seeds the order of its batches.
+            stop: Prior loss in eV/Å at which to stop; 0 takes all steps.
         """
         # the capability was checked before the run
         twin = cast("HasPriorHead", model).clone()
         losses: list[float] = []
-        gated = self.gate == "training"
-        stop = require_level(self._level, model).loss_at(self.stop) if gated else 0.0
         for loss in self.descend(twin, structures, targets, key, stop):
             losses.append(loss)
             if not math.isfinite(loss) and not self.careful:

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal, Self, cast
 
+import torch
 from torch import Tensor
 
 from mlffbench.core.forcefield import ForceField, HasPriorHead
@@ -20,7 +21,7 @@ from mlffbench.refine.units import rows_of
 
 Gate = Literal["training", "off"]
 """Whether only what is further from the prior than training molecules is refined."""
-START, START_GAP = 0.98, 0.8
+START, START_GAP = 0.95, 0.8
 """Shares of molecules like those of training that are left alone: by loss, by gap."""
 TRUST = 0.8
 """A prior head whose loss is below this share of the gap may be followed anyway."""
@@ -34,15 +35,19 @@ class UnitGate:
         structures: The structures.
         losses: Shape (n_atoms,), in eV/Å; NaN where the prior has no forces.
         gaps: Shape (n_atoms,), in eV/Å.
-        most_loss: Highest mean loss in eV/Å that is as on training molecules.
-        most_gap: Highest mean gap in eV/Å that is as on training molecules.
+        forces: Shape (n_atoms,), norms of the prior's forces in eV/Å.
+        level: What training molecules have.
+        start: Share of them that has no higher loss than is left alone.
+        start_gap: The same for the gap.
     """
 
     structures: Structures
     losses: Tensor
     gaps: Tensor
-    most_loss: float
-    most_gap: float
+    forces: Tensor
+    level: PriorLevel
+    start: float
+    start_gap: float
 
     @classmethod
     def of(
@@ -61,7 +66,7 @@ class UnitGate:
             model: With a prior head, unrefined.
             structures: The structures.
             targets: Shape (n_atoms, 3), the prior's forces in eV/Å.
-            level: Of training molecules.
+            level: What training molecules have.
             start: Share of them that has no higher loss than is left alone.
             start_gap: The same for the gap.
         """
@@ -70,8 +75,10 @@ class UnitGate:
             structures=structures,
             losses=atom_errors(head, targets),
             gaps=atom_errors(model.predict(structures).forces, targets),
-            most_loss=level.loss_at(start),
-            most_gap=level.gap_at(start_gap),
+            forces=atom_errors(targets, torch.zeros_like(targets)),
+            level=level,
+            start=start,
+            start_gap=start_gap,
         )
 
     def why_not(self, places: Sequence[int]) -> str:
@@ -82,37 +89,49 @@ class UnitGate:
         """
         if not places:
             return ""
-        loss, gap = self._means(places)
+        loss, gap = self._mean(self.losses, places), self._mean(self.gaps, places)
         if not loss >= 0:
             return "the prior head has no forces of it"
         if not gap >= 0:
             return "the model has no forces of it"
-        if loss <= self.most_loss:
+        most_loss = self.loss_at(self.start, places)
+        most_gap = self.level.gap_at(self.start_gap)
+        if loss <= most_loss:
             return (
                 f"the prior loss of {loss:.3f} eV/Å is as on training molecules "
-                f"(up to {self.most_loss:.3f})"
+                f"(up to {most_loss:.3f})"
             )
-        if gap <= self.most_gap and loss >= TRUST * gap:
+        if gap <= most_gap and loss >= TRUST * gap:
             return (
                 f"the prior head is {loss:.3f} eV/Å from the prior, the model {gap:.3f}, "
-                f"as on training molecules (up to {self.most_gap:.3f}): the head is no "
-                "guide"
+                f"as on training molecules (up to {most_gap:.3f}): the head is no guide"
             )
         return ""
 
+    def loss_at(self, share: float, places: Sequence[int]) -> float:
+        """Return the loss in eV/Å that a share of training molecules would stay below.
+
+        Args:
+            share: Of molecules like those of training, at forces like these.
+            places: Structures that the prior could compute.
+        """
+        scale = self.level.scale_of(self._mean(self.forces, places))
+        return self.level.loss_at(share) * scale
+
     def facts(self, places: Sequence[int]) -> dict[str, Fact]:
         """Return loss and gap of structures together, and what they are compared with."""
-        loss, gap = self._means(places) if places else (float("nan"), float("nan"))
+        if not places:
+            names = ("prior_loss", "prior_gap")
+            return dict.fromkeys(
+                [*names, *(f"{name}_of_training" for name in names)], None
+            )
+        loss, gap = self._mean(self.losses, places), self._mean(self.gaps, places)
         return {
             "prior_loss": loss if loss >= 0 else None,
-            "prior_loss_of_training": self.most_loss,
+            "prior_loss_of_training": self.loss_at(self.start, places),
             "prior_gap": gap if gap >= 0 else None,
-            "prior_gap_of_training": self.most_gap,
+            "prior_gap_of_training": self.level.gap_at(self.start_gap),
         }
 
-    def _means(self, places: Sequence[int]) -> tuple[float, float]:
-        loss, gap = (
-            float(rows_of(values, self.structures, places).mean())
-            for values in (self.losses, self.gaps)
-        )
-        return loss, gap
+    def _mean(self, values: Tensor, places: Sequence[int]) -> float:
+        return float(rows_of(values, self.structures, places).mean())

@@ -139,16 +139,16 @@ class AttachedPriorHead:
         return cls(trunk, baseline, centre=features.mean(0), spread=spread, seed=seed)
 
     @property
-    def held_out_levels(self) -> dict[str, tuple[float, float]]:
-        """Molecule -> loss and gap in eV/Å of those that stopped the fit, where known."""
+    def held_out_levels(self) -> dict[str, tuple[float, float, float]]:
+        """Molecule -> loss, gap and prior's force in eV/Å of those that stopped the fit.
+
+        Empty where nobody wrote it down; see `mlffbench.refine.prior_level`.
+        """
         known = self.facts.get("held_out_levels")
         if not isinstance(known, dict):
             return {}
-        return {
-            name: (float(pair[0]), float(pair[1]))  # type: ignore[arg-type]  # as written
-            for name, pair in known.items()
-            if isinstance(pair, list)
-        }
+        found = {name: tuple(map(float, one)) for name, one in known.items()}  # type: ignore[arg-type]
+        return {name: (one[0], one[1], one[2]) for name, one in found.items()}
 
     @property
     def head_origin(self) -> str:

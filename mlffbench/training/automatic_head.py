@@ -194,9 +194,7 @@ def _fit_and_save(
         "n_fitted": n_fitted,
         "n_held_out": n_held,
         "held_out_forces_mae_mev_per_angstrom": round(1000 * best, 3),
-        "held_out_levels": {
-            name: [round(one, 6) for one in pair] for name, pair in levels.items()
-        },
+        "held_out_levels": {name: [*level] for name, level in levels.items()},
         "epochs": len(rows),
         "wall_s": round(time.perf_counter() - started, 1),
     }
@@ -285,11 +283,11 @@ def fit_head(
 
 def held_out_levels(
     head: AttachedPriorHead, held_out: Examples
-) -> dict[str, tuple[float, float]]:
-    """Return how far head and model are from the prior by molecule, in eV/Å.
+) -> dict[str, list[float]]:
+    """Return how far head and model are from the prior by molecule, and its force.
 
-    Means over atoms of the norm of the difference of forces; by structure where there
-    are too few molecules to tell.
+    Means over atoms of the norm of the difference of forces, and of the prior's force, in
+    eV/Å; by structure where there are too few molecules to tell.
     """
     names = _names(held_out.structures)
     found: dict[str, list[Tensor]] = {}
@@ -298,14 +296,13 @@ def held_out_levels(
         here = held_out.select(places)
         wanted = here.labels["prior"].forces.double()
         forces = head.predict_prior(here.structures), head.predict(here.structures)
-        norms = torch.stack(
-            [(one.forces.double().cpu() - wanted).norm(dim=1) for one in forces]
-        )
+        apart = [one.forces.double().cpu() - wanted for one in forces]
+        norms = torch.stack([one.norm(dim=1) for one in (*apart, wanted)])
         atoms = norms.split(here.structures.sizes.tolist(), dim=1)
         for place, mine in zip(places, atoms, strict=True):
             found.setdefault(names[place], []).append(mine)
     means = {name: torch.cat(parts, dim=1).mean(1) for name, parts in found.items()}
-    return {name: (float(pair[0]), float(pair[1])) for name, pair in means.items()}
+    return {name: [round(v, 6) for v in mean.tolist()] for name, mean in means.items()}
 
 
 def within(model: ForceField, labeller: Labeller) -> Labeller:

@@ -36,12 +36,12 @@ def training(structures: Structures) -> Training:
 
 
 def test_a_quantile_is_the_prediction_bound_of_logarithms() -> None:
-    level = PriorLevel.of([(0.1, 1.0), (0.2, 3.0)] * 3, "toys")
+    level = PriorLevel.of([(0.1, 1.0, 2.0), (0.2, 3.0, 2.0)] * 3, "toys")
     assert level.loss_at(0.5) == pytest.approx(math.sqrt(0.02))
     assert level.gap_at(0.5) == pytest.approx(math.sqrt(3.0))
     bounds = [level.loss_at(share) for share in (0.5, 0.8, 0.95, 0.99)]
     assert bounds == sorted(bounds)
-    more = PriorLevel.of([(0.1, 1.0), (0.2, 3.0)] * 30, "toys")
+    more = PriorLevel.of([(0.1, 1.0, 2.0), (0.2, 3.0, 2.0)] * 30, "toys")
     assert more.loss_at(0.99) < level.loss_at(0.99)
 
 
@@ -51,7 +51,8 @@ def test_a_quantile_is_exceeded_as_often_as_it_says() -> None:
     above = 0
     for _ in range(2000):
         logs = torch.randn(9, generator=generator, dtype=torch.float64)
-        level = PriorLevel.of([(one, 1.0) for one in logs[:8].exp().tolist()], "draws")
+        known = [(one, 1.0, 1.0) for one in logs[:8].exp().tolist()]
+        level = PriorLevel.of(known, "draws")
         above += float(logs[8].exp()) > level.loss_at(0.9)
     assert above / 2000 == pytest.approx(0.1, abs=0.02)
 
@@ -59,7 +60,7 @@ def test_a_quantile_is_exceeded_as_often_as_it_says() -> None:
 @pytest.mark.parametrize("losses", [[], [0.1] * 4, [0.1] * 4 + [math.nan]])
 def test_too_few_losses_say_how_many_are_needed(losses: list[float]) -> None:
     with pytest.raises(DataError, match=r"at least 5 training geometries .* gave"):
-        PriorLevel.of([(loss, 0.5) for loss in losses], "toy/train")
+        PriorLevel.of([(loss, 0.5, 2.0) for loss in losses], "toy/train")
 
 
 def test_losses_are_means_over_the_atoms_of_a_molecule(tmp_path: Path) -> None:
@@ -70,7 +71,8 @@ def test_losses_are_means_over_the_atoms_of_a_molecule(tmp_path: Path) -> None:
     first = structures.select([0, 1])
     error = model.predict_prior(first).forces - labels.of(first).forces
     loss = float(error.norm(dim=1).mean())
-    assert found["m0"] == pytest.approx((loss, loss))  # its heads are one
+    force = float(labels.of(first).forces.norm(dim=1).mean())
+    assert found["m0"] == pytest.approx((loss, loss, force))  # its heads are one
 
 
 def test_few_molecules_are_taken_structure_by_structure(tmp_path: Path) -> None:
@@ -83,11 +85,12 @@ def test_few_molecules_are_taken_structure_by_structure(tmp_path: Path) -> None:
 
 def test_what_a_head_was_not_fitted_to_comes_first(tmp_path: Path) -> None:
     model = GuidedStrings()
-    known = {f"m{n}": (0.1 + n / 100, 1.0 + n) for n in range(5)}
+    known = {f"m{n}": (0.1 + n / 100, 1.0 + n, 2.0) for n in range(5)}
     model.held_out_levels = known  # type: ignore[attr-defined]
     labels = PriorLabels(prior_file(tmp_path, 3.0))
     level = level_of(model, training(book()), labels)
-    assert list(zip(level.losses, level.gaps, strict=True)) == list(known.values())
+    pairs = zip(level.losses, level.gaps, strict=True)
+    assert [*pairs] == [one[:2] for one in known.values()]
     assert "not fitted to" in level.origin
 
 
@@ -105,3 +108,11 @@ def test_it_is_kept_for_weights_with_a_checksum(tmp_path: Path) -> None:
     [file] = (tmp_path / "cache" / "prior-levels").iterdir()
     file.write_text("{broken", encoding="utf-8")
     assert level_of(model, training(book()), labels).losses == first.losses
+
+
+def test_losses_of_hot_molecules_are_relative_to_their_forces() -> None:
+    molecules = [(0.1, 1.0, 1.0), (0.1, 1.0, 2.0), (0.3, 1.0, 6.0)] * 3
+    level = PriorLevel.of(molecules, "toys")
+    assert level.force == 2.0
+    assert level.losses[:3] == pytest.approx((0.1, 0.1, 0.1))
+    assert [level.scale_of(one) for one in (0.01, 2.0, 5.0)] == [1.0, 1.0, 2.5]

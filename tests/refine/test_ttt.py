@@ -201,9 +201,10 @@ def test_a_molecule_keeps_its_mean_energy(prior: Springs, unit: str) -> None:
         assert abs(float(change[mine].mean())) < 1e-5
 
 
-def level(loss: float, gap: float = 1e-3) -> PriorLevel:
+def level(loss: float, gap: float = 1e-3, force: float = 99.0) -> PriorLevel:
     """Return a level of training molecules that hardly differ from each other."""
-    return PriorLevel.of([(loss, gap), (1.01 * loss, 1.01 * gap)] * 9, "toys")
+    pairs = [(loss, gap, force), (1.01 * loss, 1.01 * gap, force)]
+    return PriorLevel.of(pairs * 9, "toys")
 
 
 def gated(known: PriorLevel, **settings: object) -> PriorTuning:
@@ -280,6 +281,18 @@ def test_the_level_is_learned_from_training_geometries(prior: Springs) -> None:
     assert found["most_loss"] >= found["stop_loss"] > 0  # type: ignore[operator]
     refined = tuning.refine(base, batch())
     assert not any(facts["adapted"] for facts in refined.facts)
+
+
+def test_hot_geometries_may_have_larger_losses(prior: Springs) -> None:
+    base, structures = model(), batch()
+    hot = float(structures.positions.norm(dim=1).mean())  # of the springs
+    known = level(0.8 * min(losses_of(base, structures)))
+    assert gated(known, steps=1).refine(base, structures).gradient_steps > 0
+    cool = level(0.8 * min(losses_of(base, structures)), force=hot / 10)
+    refined = gated(cool, steps=1).refine(base, structures)
+    assert refined.gradient_steps == 0
+    first = refined.facts[0]
+    assert first["prior_loss_of_training"] > 3 * known.loss_at(0.95)  # type: ignore[operator]
 
 
 def renamed(structures: Structures) -> Structures:
