@@ -11,6 +11,7 @@ import argparse
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import matplotlib as mpl
 import numpy as np
@@ -30,7 +31,8 @@ class Rule:
         stop: Share that ends the descent; 0 takes all steps.
         gap: Share with a smaller gap, which must be exceeded too; 0 does not ask,
         trust: unless the loss is below this share of the gap.
-        power: Losses are divided by this power of the prior's mean force.
+        hot: Losses are divided by this power of the prior's mean force over training's,
+            where that is above 1; ``cold``: where it is below 1 as well.
         kind: Which curve is followed: ``careful``, or ``full`` where it was recorded.
     """
 
@@ -38,34 +40,33 @@ class Rule:
     stop: float
     gap: float = 0.0
     trust: float = 0.0
-    power: float = 0.0
+    hot: float = 1.0
+    cold: bool = False
     kind: str = "careful"
 
 
-CHOSEN = Rule(start=0.98, stop=0.8, gap=0.8, trust=0.8)
+CHOSEN = Rule(start=0.95, stop=0.5, gap=0.9, trust=0.8)
+NAME = "**chosen**"
 RULES: Mapping[str, Rule] = {
     "all steps, full rate": Rule(0, 0, kind="full"),
     "all steps, careful": Rule(0, 0),
-    "loss, down to the start": replace(CHOSEN, stop=0.98, gap=0, trust=0),
-    "loss": replace(CHOSEN, gap=0, trust=0),
-    "loss, relative to forces": replace(CHOSEN, gap=0, trust=0, power=1),
-    "loss and gap": replace(CHOSEN, trust=0),
-    "**loss, gap or trusted head**": CHOSEN,
-    "power 0.5": replace(CHOSEN, power=0.5),
-    "power 1": replace(CHOSEN, power=1),
-    "p.5 start .95 stop .8": replace(CHOSEN, power=0.5, start=0.95),
-    "p.5 start .9 stop .8": replace(CHOSEN, power=0.5, start=0.9),
-    "p.5 start .95 stop .95": replace(CHOSEN, power=0.5, start=0.95, stop=0.95),
-    "p.5 start .95 stop .5": replace(CHOSEN, power=0.5, start=0.95, stop=0.5),
-    "p1 start .9 stop .5": replace(CHOSEN, power=1, start=0.9,stop=.5),
-    "p1 start .95 stop .8": replace(CHOSEN, power=1, start=0.95),
+    "loss, down to the start": replace(CHOSEN, stop=0.95, gap=0, trust=0, hot=0),
+    "loss": replace(CHOSEN, gap=0, trust=0, hot=0),
+    "loss and gap": replace(CHOSEN, trust=0, hot=0),
+    "loss, gap or trusted head": replace(CHOSEN, hot=0),
+    NAME: CHOSEN,
+    "hot 0.5": replace(CHOSEN, hot=0.5),
+    "relative, cold ones too": replace(CHOSEN, cold=True),
+    "start 0.8": replace(CHOSEN, start=0.8),
     "start 0.9": replace(CHOSEN, start=0.9),
-    "start 0.95": replace(CHOSEN, start=0.95),
+    "start 0.98": replace(CHOSEN, start=0.98),
     "start 0.99": replace(CHOSEN, start=0.99),
-    "stop 0.5": replace(CHOSEN, stop=0.5),
+    "stop 0.3": replace(CHOSEN, stop=0.3),
+    "stop 0.8": replace(CHOSEN, stop=0.8),
     "stop 0.95": replace(CHOSEN, stop=0.95),
     "gap 0.7": replace(CHOSEN, gap=0.7),
-    "gap 0.9": replace(CHOSEN, gap=0.9),
+    "gap 0.8": replace(CHOSEN, gap=0.8),
+    "gap 0.95": replace(CHOSEN, gap=0.95),
     "trust 0.7": replace(CHOSEN, trust=0.7),
     "trust 0.9": replace(CHOSEN, trust=0.9),
 }
@@ -80,26 +81,32 @@ def bound(values: np.ndarray, share: float) -> float:
     return float(np.exp(logs.mean() + width * logs.std(ddof=1)))
 
 
-def molecules(levels: pd.DataFrame, name: str, power: float = 0.0) -> np.ndarray:
-    """Return a value per training molecule: of held-out ones where there are any."""
+def molecules(levels: pd.DataFrame) -> pd.DataFrame:
+    """Return a row per training molecule: of held-out ones where there are any."""
     held = levels[levels["part"] == "held_out"]
     mine = held if len(held) else levels
-    values = mine[name] / mine["prior_norm"] ** power
-    return values.groupby(mine["group"]).mean().to_numpy()
+    return mine.groupby("group")[["loss", "gap", "prior_norm"]].mean()
 
 
 def apply(rule: Rule, curves: pd.DataFrame, levels: pd.DataFrame) -> pd.DataFrame:
     """Return where the rule leaves every molecule."""
-    losses = molecules(levels, "loss", rule.power)
+    known = molecules(levels)
+    typical = known["prior_norm"].median()
+
+    def scale(force: Any) -> Any:
+        ratio = force / typical
+        return (ratio if rule.cold else np.maximum(1, ratio)) ** rule.hot
+
+    losses = (known["loss"] / scale(known["prior_norm"])).to_numpy()
     start, stop = bound(losses, rule.start), bound(losses, rule.stop)
-    gap = bound(molecules(levels, "gap"), rule.gap)
+    gap = bound(known["gap"].to_numpy(), rule.gap)
     rows = []
     mine = curves[curves["kind"] == rule.kind]
     for (split, unit), points in mine.groupby(["split", "unit"], sort=False):
         loss = points["prior_loss"].to_numpy()
         apart = points["gap"].iloc[0]
         guided = apart > gap or loss[0] < rule.trust * apart
-        loss = loss / points["prior_norm"].to_numpy() ** rule.power
+        loss = loss / scale(points["prior_norm"].to_numpy())
         at = 0
         if loss[0] > start and guided:
             reached = np.flatnonzero(loss <= stop)
@@ -165,7 +172,8 @@ def overview(table: pd.DataFrame) -> str:
             if not len(mine):
                 cells.append("–")
                 continue
-            shifted = mine["split"].str.startswith("ood") | (model == "mace-spice")
+            near = mine["split"].str.startswith(("id", "held_out"))
+            shifted = ~near
             ood, rest = mine[shifted], mine[~shifted]
             gain = 1 - ood["after"].mean() / ood["baseline"].mean()
             worst = mine.loc[mine["ratio"].idxmax()]
@@ -212,7 +220,7 @@ def draw(curves: pd.DataFrame, levels: pd.DataFrame) -> None:
                 color="tab:blue" if known else "tab:orange",
                 linewidth=0.8,
             )
-        losses = molecules(levels[levels["model"] == model], "loss")
+        losses = molecules(levels[levels["model"] == model])["loss"].to_numpy()
         for share in (CHOSEN.start, CHOSEN.stop):
             axis.axvline(bound(losses, share), color="black", linestyle=":")
         axis.axhline(1, color="grey", linewidth=0.5)
@@ -234,7 +242,7 @@ def main() -> None:
     table = judge(curves, levels)
     path = HERE / f"ttt_gate_rules_{asked.half}.csv"
     table.to_csv(path, index=False, float_format="%.4g")
-    print(overview(table), by_split(table, "**loss, gap or trusted head**"), sep="\n\n")
+    print(overview(table), by_split(table, NAME), sep="\n\n")
     if asked.half == "val":
         draw(curves, levels)
 

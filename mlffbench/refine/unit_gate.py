@@ -21,7 +21,7 @@ from mlffbench.refine.units import rows_of
 
 Gate = Literal["training", "off"]
 """Whether only what is further from the prior than training molecules is refined."""
-START, START_GAP = 0.95, 0.8
+START, START_GAP = 0.95, 0.9
 """Shares of molecules like those of training that are left alone: by loss, by gap."""
 TRUST = 0.8
 """A prior head whose loss is below this share of the gap may be followed anyway."""
