@@ -298,7 +298,7 @@ def held_out_levels(
         forces = head.predict_prior(here.structures), head.predict(here.structures)
         apart = [one.forces.double().cpu() - wanted for one in forces]
         norms = torch.stack([one.norm(dim=1) for one in (*apart, wanted)])
-        atoms = norms.split(here.structures.sizes.tolist(), dim=1)
+        atoms = torch.split(norms, here.structures.sizes.tolist(), dim=1)
         for place, mine in zip(places, atoms, strict=True):
             found.setdefault(names[place], []).append(mine)
     means = {name: torch.cat(parts, dim=1).mean(1) for name, parts in found.items()}
