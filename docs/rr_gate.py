@@ -48,7 +48,8 @@ def main() -> None:
             candidates = candidates_of(model, radii, "either")
             rows = [radii.index(one.cutoff) for one in candidates]
             scores = prior_scores(candidates, structures, wanted, graphs.n_edges[rows])
-            reference = Labels(torch.zeros(structures.n_systems), true, "reference")
+            zeros = torch.zeros(structures.n_systems, dtype=torch.float64)
+            reference = Labels(energy=zeros, forces=true, source="reference")
             errors = errors_by_cutoff(candidates, structures, reference)
             here = structures.to(dtype=torch.float32)
             head = model.predict_prior(here).forces.double() - wanted.forces

@@ -40,7 +40,7 @@ class Rule:
     stop: float
     gap: float = 0.0
     trust: float = 0.0
-    hot: float = 1.0
+    hot: float = 0.7
     cold: bool = False
     kind: str = "careful"
 
@@ -56,9 +56,11 @@ RULES: Mapping[str, Rule] = {
     "loss, gap or trusted head": replace(CHOSEN, hot=0),
     NAME: CHOSEN,
     "hot 0.5": replace(CHOSEN, hot=0.5),
+    "hot 1": replace(CHOSEN, hot=1),
     "relative, cold ones too": replace(CHOSEN, cold=True),
     "start 0.8": replace(CHOSEN, start=0.8),
     "start 0.9": replace(CHOSEN, start=0.9),
+    "start 0.97": replace(CHOSEN, start=0.97),
     "start 0.98": replace(CHOSEN, start=0.98),
     "start 0.99": replace(CHOSEN, start=0.99),
     "stop 0.3": replace(CHOSEN, stop=0.3),

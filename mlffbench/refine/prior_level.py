@@ -6,7 +6,7 @@ from the prior. Both are known without a reference label. On molecules like thos
 training the loss is what the head reaches; below that, adapting would fit the prior's own
 errors. And where the gap is no larger than there, the model is as right as ever, and a
 high loss is the head's own fault. Hot geometries have larger losses everywhere: where the
-prior's forces are larger than in training, losses are taken relative to them.
+prior's forces are larger than in training, larger losses are as on training molecules.
 """
 
 import hashlib
@@ -35,6 +35,8 @@ from mlffbench.refine.units import rows_of, units_of
 
 N_STRUCTURES = 200
 """Training geometries looked at, at most."""
+HEAT = 0.7
+"""Power of the prior's force by which losses grow where it is larger than in training."""
 LEAST = 5
 """Molecules, or structures where there are fewer molecules, that a level needs."""
 CHUNK_ATOMS = 600
@@ -91,7 +93,7 @@ class PriorLevel:
         losses, gaps, forces = zip(*known, strict=True)
         typical = statistics.median(forces)
         scaled = (
-            loss / max(1.0, force / typical)
+            loss / _heat(force / typical)
             for loss, force in zip(losses, forces, strict=True)
         )
         return cls(losses=tuple(scaled), gaps=gaps, force=typical, origin=origin)
@@ -105,7 +107,7 @@ class PriorLevel:
         Returns:
             1 for forces as in training and for smaller ones.
         """
-        return max(1.0, force / self.force)
+        return _heat(force / self.force)
 
     def loss_at(self, share: float) -> float:
         """Return the loss in eV/Å that a share of new molecules stays below."""
@@ -114,6 +116,11 @@ class PriorLevel:
     def gap_at(self, share: float) -> float:
         """Return the gap in eV/Å that a share of new molecules stays below."""
         return _bound(self.gaps, share)
+
+
+def _heat(ratio: float) -> float:
+    """Return how much larger losses are at forces that are so much larger."""
+    return float(max(1.0, ratio) ** HEAT)
 
 
 def _bound(values: Sequence[float], share: float) -> float:

@@ -114,5 +114,6 @@ def test_losses_of_hot_molecules_are_relative_to_their_forces() -> None:
     molecules = [(0.1, 1.0, 1.0), (0.1, 1.0, 2.0), (0.3, 1.0, 6.0)] * 3
     level = PriorLevel.of(molecules, "toys")
     assert level.force == 2.0
-    assert level.losses[:3] == pytest.approx((0.1, 0.1, 0.1))
-    assert [level.scale_of(one) for one in (0.01, 2.0, 5.0)] == [1.0, 1.0, 2.5]
+    assert level.losses[:3] == pytest.approx((0.1, 0.1, 0.3 / 3**0.7))
+    scales = [level.scale_of(one) for one in (0.01, 2.0, 6.0)]
+    assert scales == pytest.approx([1.0, 1.0, 3**0.7])

@@ -292,7 +292,7 @@ def test_hot_geometries_may_have_larger_losses(prior: Springs) -> None:
     refined = gated(cool, steps=1).refine(base, structures)
     assert refined.gradient_steps == 0
     first = refined.facts[0]
-    assert first["prior_loss_of_training"] > 3 * known.loss_at(0.95)  # type: ignore[operator]
+    assert first["prior_loss_of_training"] > 2.5 * known.loss_at(0.95)  # type: ignore[operator]
 
 
 def renamed(structures: Structures) -> Structures:
