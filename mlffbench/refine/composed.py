@@ -11,10 +11,10 @@ from mlffbench.refine.per_structure import Routed
 from mlffbench.refine.prior_head import Wish
 from mlffbench.refine.radius.criteria import Criterion
 from mlffbench.refine.radius.radius import RadiusRefinement
+from mlffbench.refine.refined_units import mean_offsets
 from mlffbench.refine.refiner import Fact, Refined, Training, Unit
 from mlffbench.refine.ttt import PriorTuning
 from mlffbench.refine.unit_gate import Gate
-from mlffbench.refine.units import mean_offsets
 
 _BOTH = {"unit", "prior", "prior_head", "gate", "start", "start_gap", "level"}
 """Settings that both refinements have, each its own."""

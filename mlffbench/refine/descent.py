@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from mlffbench.core.forcefield import HasPriorHead
 from mlffbench.core.structures import Structures
-from mlffbench.refine.units import rows_of
+from mlffbench.refine.refined_units import rows_of
 
 Optimizer = Literal["adam", "sgd"]
 Penalty = Callable[[HasPriorHead, list[nn.Parameter], list[Tensor]], Tensor | float]

@@ -26,12 +26,12 @@ from torch import Tensor
 from mlffbench.core.errors import CapabilityError, DataError
 from mlffbench.core.files import make_folder, write_atomic
 from mlffbench.core.forcefield import ForceField, HasPriorHead, HasWeights
-from mlffbench.core.sampling import in_turn
+from mlffbench.core.in_turn import in_turn
 from mlffbench.core.structures import Structures
 from mlffbench.priors.prior_labels import cache_folder
 from mlffbench.refine.prior_head import PriorLabels
+from mlffbench.refine.refined_units import rows_of, units_of
 from mlffbench.refine.refiner import Training, Unit
-from mlffbench.refine.units import rows_of, units_of
 
 N_STRUCTURES = 200
 """Training geometries looked at, at most."""

@@ -33,9 +33,9 @@ from mlffbench.refine.prior_head import (
     require_prior_head,
 )
 from mlffbench.refine.prior_level import PriorLevel, level_of, require_level
+from mlffbench.refine.refined_units import mean_offsets, rows_of, units_of
 from mlffbench.refine.refiner import Fact, Refined, Training, Unit
 from mlffbench.refine.unit_gate import START, START_GAP, Gate, UnitGate
-from mlffbench.refine.units import mean_offsets, rows_of, units_of
 
 DEFAULT_RATE = 1e-3
 """Learning rate for a model that does not remember that of its prior head."""

@@ -16,8 +16,8 @@ from torch import Tensor
 from mlffbench.core.forcefield import ForceField, HasPriorHead
 from mlffbench.core.structures import Structures
 from mlffbench.refine.prior_level import PriorLevel, atom_errors
+from mlffbench.refine.refined_units import rows_of
 from mlffbench.refine.refiner import Fact
-from mlffbench.refine.units import rows_of
 
 Gate = Literal["training", "off"]
 """Whether only what is further from the prior than training molecules is refined."""

@@ -15,8 +15,8 @@ from mlffbench.core.assembly import predict_rest, refusals
 from mlffbench.core.errors import DataError
 from mlffbench.core.files import make_folder
 from mlffbench.core.forcefield import ForceField
+from mlffbench.core.in_turn import digest, in_turn
 from mlffbench.core.labels import Labels
-from mlffbench.core.sampling import digest, in_turn
 from mlffbench.core.structures import Structures
 from mlffbench.models.load import card_of
 from mlffbench.priors.prior_labels import LabelCache, cache_folder, label

@@ -15,9 +15,9 @@ from mlffbench.refine import prior_head
 from mlffbench.refine.descent import prior_error
 from mlffbench.refine.per_structure import Routed
 from mlffbench.refine.prior_level import PriorLevel
+from mlffbench.refine.refined_units import rows_of
 from mlffbench.refine.refiner import Training
 from mlffbench.refine.ttt import PriorTuning
-from mlffbench.refine.units import rows_of
 
 pytest.importorskip("torch_geometric")
 
