@@ -161,7 +161,7 @@ def warm_up(model: TwoHeaded, structures: Structures) -> None:
     few = structures.select(range(BATCH))
     for _ in range(3):
         predict(model, [few])
-        PriorTuning(steps=2).refine(model, few)
+        PriorTuning(gate="off", steps=2).refine(model, few)
 
 
 def predict(model: TwoHeaded, structures: Sequence[Structures]) -> None:
@@ -198,6 +198,7 @@ def adapter(
 ) -> Callable[[], None]:
     """Return work that adapts the model to every split and predicts it, as a run does."""
     tuning = PriorTuning(
+        gate="off",
         unit=unit,
         steps=steps,
         optimizer="adam",

@@ -11,6 +11,7 @@ import csv
 import os
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
@@ -31,6 +32,8 @@ TABLE = HERE / "ttt_rules.csv"
 MODEL = "mini-schnet"
 BUDGETS = (12, 50, 200)
 CHOSEN = "budget"
+ALL: dict[str, Any] = {"gate": "off", "careful": False}
+"""Every molecule is adapted, and for all steps: see docs/pretrained.md for a gate."""
 EVERY = 5
 
 
@@ -38,11 +41,16 @@ class HeldOut(PriorTuning):
     """Keep the step at which a held-out fifth of the unit's prior labels fits best."""
 
     def descend(
-        self, twin: HasPriorHead, structures: Structures, targets: Tensor, key: str
+        self,
+        twin: HasPriorHead,
+        structures: Structures,
+        targets: Tensor,
+        key: str,
+        stop: float = 0.0,
     ) -> Iterator[float]:
         n = structures.n_systems
         if n < 2:
-            yield from super().descend(twin, structures, targets, key)
+            yield from super().descend(twin, structures, targets, key, stop)
             return
         seen, unseen = list(range(n - max(1, n // 5))), list(range(n))[-max(1, n // 5) :]
         pieces = torch.split(targets, structures.sizes.tolist())
@@ -153,11 +161,11 @@ def write(rows: list[dict[str, object]]) -> None:
 def rules(steps: int, train: Split) -> dict[str, PriorTuning]:
     """Return the rules by name, all for the same budget of steps."""
     return {
-        "budget": PriorTuning(steps=steps),
-        "anchor 0.01": PriorTuning(steps=steps, anchor=0.01),
-        "held-out": HeldOut(steps=steps),
-        "replay": Replay(train, 0.5, steps=steps),
-        "trust": Trust(train, 0.5, steps=steps),
+        "budget": PriorTuning(**ALL, steps=steps),
+        "anchor 0.01": PriorTuning(**ALL, steps=steps, anchor=0.01),
+        "held-out": HeldOut(**ALL, steps=steps),
+        "replay": Replay(train, 0.5, **ALL, steps=steps),
+        "trust": Trust(train, 0.5, **ALL, steps=steps),
     }
 
 

@@ -8,10 +8,16 @@ from mlffbench.core.structures import Structures
 from mlffbench.models.catalog import DEFAULT_PRIOR
 from mlffbench.models.cutoffs import Envelope
 from mlffbench.refine.per_structure import Routed
+from mlffbench.refine.prior_head import Wish
 from mlffbench.refine.radius.criteria import Criterion
 from mlffbench.refine.radius.radius import RadiusRefinement
+from mlffbench.refine.refined_units import mean_offsets
 from mlffbench.refine.refiner import Fact, Refined, Training, Unit
-from mlffbench.refine.ttt import PriorTuning, mean_offsets
+from mlffbench.refine.ttt import PriorTuning
+from mlffbench.refine.unit_gate import Gate
+
+_BOTH = {"unit", "prior", "prior_head", "gate", "start", "start_gap", "level"}
+"""Settings that both refinements have, each its own."""
 
 
 class TunedRadius:
@@ -22,7 +28,8 @@ class TunedRadius:
     Args:
         prior: Name of the prior of both.
         unit: What is adapted together; a radius is chosen per structure.
-        steps: Gradient steps per unit.
+        gate: Whether only units with a prior loss above that of training are adapted.
+        steps: Gradient steps per unit at most.
         learning_rate: Of the first step; None is the rate of the model's prior head.
         criterion: What chooses a radius; None as in `RadiusRefinement`.
         envelope: What becomes of the radial envelope; None as in `RadiusRefinement`.
@@ -37,6 +44,7 @@ class TunedRadius:
         *,
         prior: str = DEFAULT_PRIOR,
         unit: Unit = "group",
+        gate: Gate = "training",
         steps: int = 50,
         learning_rate: float | None = None,
         criterion: Criterion | None = None,
@@ -45,17 +53,27 @@ class TunedRadius:
         n_radii: int = 10,
     ) -> None:
         self._tuning = PriorTuning(
-            prior=prior, unit=unit, steps=steps, learning_rate=learning_rate
+            prior=prior,
+            unit=unit,
+            gate=gate,
+            steps=steps,
+            learning_rate=learning_rate,
         )
         self._radius = RadiusRefinement(
             criterion=criterion,
             envelope=envelope,
             smallest=smallest,
             n_radii=n_radii,
+            gate=gate,
             prior=prior,
         )
         self.unit: Unit = unit
         self.sees = self._tuning.sees
+        self.prior, self.no_head_because = prior, ""
+
+    def wants_head(self, model: ForceField) -> Wish:
+        """Return that a model cannot do without a prior head."""
+        return self._tuning.wants_head(model)
 
     def check(self, model: ForceField) -> None:
         """Raise CapabilityError when either refinement lacks what it needs."""
@@ -63,13 +81,14 @@ class TunedRadius:
         self._radius.check(model)
 
     def learn(self, model: ForceField, training: Training) -> None:
-        """Find out what the training graphs look like."""
+        """Find out what training graphs look like, and how well the prior head does."""
+        self._tuning.learn(model, training)
         self._radius.learn(model, training)
 
     def settings(self, model: ForceField) -> Mapping[str, Fact]:
         """Return every hyper-parameter of both as resolved for a model."""
         radius = {
-            f"radius_{name}" if name in {"unit", "prior"} else name: value
+            f"radius_{name}" if name in _BOTH else name: value
             for name, value in self._radius.settings(model).items()
         }
         return {**self._tuning.settings(model), **radius}

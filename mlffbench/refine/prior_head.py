@@ -1,6 +1,6 @@
 """What refinements that follow a prior need: its labels, and a model's prior head."""
 
-from typing import cast
+from typing import Literal, Protocol, cast, runtime_checkable
 
 from mlffbench.core.errors import CapabilityError
 from mlffbench.core.forcefield import ForceField, HasPriorHead
@@ -8,7 +8,33 @@ from mlffbench.core.labels import Labels
 from mlffbench.core.model_options import ModelOptions
 from mlffbench.core.structures import Structures
 from mlffbench.models.load import load_model
-from mlffbench.priors.prior_labels import LabelCache, label
+from mlffbench.priors.prior_labels import LabelCache, label, version_of
+
+Wish = Literal["must", "better", "no"]
+"""Whether a refinement cannot do without a prior head, can, or has no use for one."""
+
+
+@runtime_checkable
+class FollowsPrior(Protocol):
+    """A refinement that follows a prior through a model's prior head.
+
+    Attributes:
+        prior: Name of the prior.
+        no_head_because: Why a model that would be better with a head was given none.
+    """
+
+    prior: str
+    no_head_because: str
+
+    def wants_head(self, model: ForceField) -> Wish:
+        """Return whether a model without a prior head should be given one."""
+        ...
+
+
+def origin_of(model: object) -> str | None:
+    """Return what a prior head was fitted to, in words, where the model says so."""
+    words = getattr(model, "head_origin", "")
+    return str(words) or None
 
 
 def has_prior_head(model: object) -> bool:
@@ -57,8 +83,17 @@ class PriorLabels:
         self.name = name
         self._prior: ForceField | None = None
 
+    @property
+    def version(self) -> str:
+        """The prior's name and what its numbers depend on beside it."""
+        return f"{self.name} {version_of(self._loaded())}"
+
     def of(self, structures: Structures) -> Labels:
         """Return labels of structures; those that have none are in ``failures``."""
+        prior = self._loaded()
+        return label(structures, prior, LabelCache.of(prior))
+
+    def _loaded(self) -> ForceField:
         if self._prior is None:
             self._prior = load_model(self.name, ModelOptions())
-        return label(structures, self._prior, LabelCache.of(self._prior))
+        return self._prior

@@ -4,31 +4,41 @@ Kreiman & Krishnapriyan, arXiv 2503.08674: the representation that the prior's h
 the reference's head share is moved so that the prior's head, which is frozen, reproduces
 the prior on the test geometries; then the reference's head predicts. No reference label
 takes part.
+
+Where the prior's head reproduces the prior as well as on training molecules there is
+nothing to repair, and following it further would fit the prior's own errors; where the
+model itself is no further from the prior than on those, and no further than the head, the
+head is no guide. Such a unit is left alone, and another one is adapted until its prior
+loss is down to that level (docs/pretrained.md).
 """
 
-import hashlib
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal, cast
+from typing import cast
 
 import torch
 from torch import Tensor, nn
 
 from mlffbench.core.errors import BenchError
 from mlffbench.core.forcefield import ForceField, HasLearningRate, HasPriorHead
-from mlffbench.core.labels import Labels
 from mlffbench.core.structures import Structures
 from mlffbench.models.catalog import DEFAULT_PRIOR
+from mlffbench.refine.descent import Descent, Optimizer
 from mlffbench.refine.per_structure import Routed
-from mlffbench.refine.prior_head import PriorLabels, require_prior_head
-from mlffbench.refine.refiner import Fact, Refined, Unit
+from mlffbench.refine.prior_head import (
+    PriorLabels,
+    Wish,
+    origin_of,
+    require_prior_head,
+)
+from mlffbench.refine.prior_level import PriorLevel, level_of, require_level
+from mlffbench.refine.refined_units import mean_offsets, rows_of, units_of
+from mlffbench.refine.refiner import Fact, Refined, Training, Unit
+from mlffbench.refine.unit_gate import START, START_GAP, Gate, UnitGate
 
-Optimizer = Literal["adam", "sgd"]
 DEFAULT_RATE = 1e-3
 """Learning rate for a model that does not remember that of its prior head."""
-_CLIP = 10.0
-"""Largest gradient norm of a step, in eV/Å per unit of the parameters."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -43,13 +53,23 @@ class _Adapted:
 class PriorTuning:
     """Test-time training of a model with a prior head.
 
-    The defaults were tuned on the val halves of ``mini-ood`` (docs/ttt.md). The paper's:
-    ``optimizer="sgd", learning_rate=1e-5, weight_decay=1e-3, steps=500, unit="split"``.
+    The defaults were tuned on the val halves of ``mini-ood`` (docs/ttt.md), also with
+    real pretrained models (docs/pretrained.md). The paper's: ``gate="off",
+    careful=False, optimizer="sgd", learning_rate=1e-5, weight_decay=1e-3, steps=500,
+    unit="split"``.
 
     Args:
         prior: Name of the prior, or of any model taken for one.
         unit: What is adapted together: ``group``, ``split`` or ``structure``.
-        steps: Gradient steps per unit.
+        gate: ``training``: a unit is adapted only if its prior loss is above that of
+            training molecules and its head is a guide (`UnitGate`), and until the loss is
+            down there; ``off``: every unit, all steps.
+        start: Share of new molecules like those of training whose prior loss stays
+            below the one from which on a unit is adapted.
+        start_gap: The same for how far the model is from the prior.
+        stop: The same for the prior loss at which adapting ends.
+        careful: Take back a step that does not lower the prior loss and halve the rate.
+        steps: Gradient steps per unit at most.
         optimizer: ``adam`` or ``sgd`` (the paper's, with momentum 0.9).
         learning_rate: Of the first step; it falls to 0 along a cosine. None is the rate
             that the model's prior head was trained with, which fits its network.
@@ -66,6 +86,11 @@ class PriorTuning:
         *,
         prior: str = DEFAULT_PRIOR,
         unit: Unit = "group",
+        gate: Gate = "training",
+        start: float = START,
+        start_gap: float = START_GAP,
+        stop: float = 0.5,
+        careful: bool = True,
         steps: int = 50,
         optimizer: Optimizer = "adam",
         learning_rate: float | None = None,
@@ -74,21 +99,27 @@ class PriorTuning:
         anchor: float = 0.0,
         seed: int = 0,
     ) -> None:
-        if unit not in {"group", "split", "structure"} or optimizer not in {
-            "adam",
-            "sgd",
-        }:
-            msg = f"ttt: unit {unit!r} must be group, split or structure, optimizer "
-            raise BenchError(msg + f"{optimizer!r} must be adam or sgd")
-        if (
-            steps < 1
-            or batch < 1
-            or not (learning_rate is None or learning_rate > 0)
-            or anchor < 0
+        for value, known in (
+            (unit, ("group", "split", "structure")),
+            (gate, ("training", "off")),
+            (optimizer, ("adam", "sgd")),
         ):
+            if value not in known:
+                msg = f"ttt: {value!r} is none of {', '.join(known)}"
+                raise BenchError(msg)
+        wrong_rate = learning_rate is not None and not learning_rate > 0
+        if steps < 1 or batch < 1 or anchor < 0 or wrong_rate:
             msg = "ttt: steps and batch must be at least 1, learning_rate above 0 and "
             raise BenchError(msg + "anchor not below 0")
+        if not (0 < stop <= start < 1 and 0 < start_gap < 1):
+            msg = (
+                f"ttt: start {start:g}, start_gap {start_gap:g} and stop {stop:g} are "
+                "shares of molecules: expected all between 0 and 1, stop at most start"
+            )
+            raise BenchError(msg)
         self.unit = unit
+        self.gate, self.start, self.start_gap = gate, start, start_gap
+        self.stop, self.careful = stop, careful
         self.steps = steps
         self.prior = prior
         self.optimizer = optimizer
@@ -98,20 +129,47 @@ class PriorTuning:
         self.anchor = anchor
         self.seed = seed
         self.sees = (
-            f"test geometries: yes, one {unit} at a time; {prior} labels of them: yes; "
-            "reference labels: no"
+            f"test geometries: yes, one {unit} at a time; {prior} labels of them"
+            + (", and of training geometries" if gate == "training" else "")
+            + ": yes; reference labels: no"
         )
         self._labels = PriorLabels(prior)
+        self._level: PriorLevel | None = None
+        self.no_head_because = ""
+
+    def wants_head(self, model: ForceField) -> Wish:  # noqa: ARG002 - every model
+        """Return that a model cannot do without a prior head."""
+        return "must"
 
     def check(self, model: ForceField) -> None:
         """Raise CapabilityError when the model has no prior head, or an untrained one."""
         require_prior_head(model, f"mode {self.name!r}")
 
+    def learn(self, model: ForceField, training: Training) -> None:
+        """Find out how well the prior head does on training molecules.
+
+        Raises:
+            DataError: There are too few of them.
+        """
+        if self.gate == "training":
+            self._level = level_of(model, training, self._labels)
+
     def settings(self, model: ForceField) -> Mapping[str, Fact]:
         """Return every hyper-parameter as resolved for a model."""
+        level = self._level
         return {
             "prior": self.prior,
+            "prior_head": origin_of(model),
             "unit": self.unit,
+            "gate": self.gate,
+            "start": self.start,
+            "stop": self.stop,
+            "start_gap": self.start_gap,
+            "most_loss": round(level.loss_at(self.start), 6) if level else None,
+            "most_gap": round(level.gap_at(self.start_gap), 6) if level else None,
+            "stop_loss": round(level.loss_at(self.stop), 6) if level else None,
+            "level": level.origin if level else None,
+            "careful": self.careful,
             "steps": self.steps,
             "optimizer": self.optimizer,
             "learning_rate": self._rate(model),
@@ -124,38 +182,52 @@ class PriorTuning:
     def refine(self, model: ForceField, structures: Structures) -> Refined:
         """Return the model adapted unit by unit; a unit that diverges keeps the baseline.
 
-        Structures the prior cannot compute take no part and keep the baseline too; facts
-        say so and why.
+        A unit whose prior loss is at the level of training keeps it, and so do structures
+        the prior cannot compute; facts say so and why.
+
+        Raises:
+            CapabilityError: The gate is on and no training geometries were shown.
         """
         labels = self._labels.of(structures)
+        gate = self._gate(model, structures, labels.forces)
         models: dict[str, ForceField] = {}
         facts: list[dict[str, Fact]] = [{} for _ in structures.ids]
         trace: dict[str, Sequence[float]] = {}
-        n_steps = 0
-        for key, members in _units(structures, self.unit).items():
+        for key, members in units_of(structures, self.unit).items():
             usable = [place for place in members if place not in labels.failures]
-            adapted = _Adapted(None, "", [])
-            if usable:
-                targets = _forces_of(labels, structures, usable)
-                adapted = self.adapt(model, structures.select(usable), targets, key)
+            adapted = _Adapted(None, gate.why_not(usable) if gate else "", [])
+            if usable and not adapted.reason:
+                targets = rows_of(labels.forces, structures, usable)
+                stop = gate.loss_at(self.stop, usable) if gate else 0.0
+                mine = structures.select(usable)
+                adapted = self.adapt(model, mine, targets, key, stop)
             trace[key] = adapted.losses
-            n_steps += len(adapted.losses)
             for place in members:
                 reason = adapted.reason or labels.failures.get(place, "")
-                facts[place] = {"adapted": not reason, "not_adapted_because": reason}
+                facts[place] = {
+                    "adapted": not reason,
+                    "not_adapted_because": reason,
+                    "prior_loss_lowest": _lowest(adapted.losses),
+                    "steps": len(adapted.losses),
+                    **(gate.facts(usable) if gate else {}),
+                }
                 if adapted.model is not None and not reason:
                     models[structures.ids[place]] = adapted.model
+        offsets = mean_offsets(model, models, structures, self.unit)
         return Refined(
-            model=Routed(
-                model, models, mean_offsets(model, models, structures, self.unit)
-            ),
+            model=Routed(model, models, offsets),
             facts=facts,
             trace=trace,
-            gradient_steps=n_steps,
+            gradient_steps=sum(len(losses) for losses in trace.values()),
         )
 
     def adapt(
-        self, model: ForceField, structures: Structures, targets: Tensor, key: str
+        self,
+        model: ForceField,
+        structures: Structures,
+        targets: Tensor,
+        key: str,
+        stop: float = 0.0,
     ) -> _Adapted:
         """Return a copy of the model adapted to some structures.
 
@@ -164,49 +236,46 @@ class PriorTuning:
             structures: One unit, all of it labelled.
             targets: Shape (n_atoms, 3), the prior's forces in eV/Å.
             key: Name of the unit, which seeds the order of its batches.
+            stop: Prior loss in eV/Å at which to stop; 0 takes all steps.
         """
         # the capability was checked before the run
         twin = cast("HasPriorHead", model).clone()
         losses: list[float] = []
-        for loss in self.descend(twin, structures, targets, key):
+        for loss in self.descend(twin, structures, targets, key, stop):
             losses.append(loss)
-            if not math.isfinite(loss):
+            if not math.isfinite(loss) and not self.careful:
                 return _Adapted(None, "the adaptation diverged", losses)
         return _Adapted(cast("ForceField", twin), "", losses)
 
     def descend(
-        self, twin: HasPriorHead, structures: Structures, targets: Tensor, key: str
+        self,
+        twin: HasPriorHead,
+        structures: Structures,
+        targets: Tensor,
+        key: str,
+        stop: float = 0.0,
     ) -> Iterator[float]:
-        """Move a model's representation step by step, yielding the prior loss of each.
-
-        The loss is the mean over atoms of the norm of the prior head's force error, in
-        eV/Å, before the step. Where it or a gradient is not finite, the step is not
-        taken and NaN is yielded.
+        """Move a model's representation step by step; see `Descent.run`.
 
         Args:
             twin: Is changed.
             structures: One unit, all of it labelled.
             targets: Shape (n_atoms, 3), the prior's forces in eV/Å.
             key: Name of the unit, which seeds the order of its batches.
+            stop: Prior loss in eV/Å at which to stop; 0 takes all steps.
         """
-        parameters = list(twin.representation_parameters())
-        origin = [parameter.detach().clone() for parameter in parameters]
-        optimizer = self._optimizer(parameters, self._rate(twin))
-        schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, self.steps)
-        for batch, wanted in self._batches(structures, targets, key):
-            error = _prior_error(twin, batch, wanted)
-            total = error + self.penalty(twin, parameters, origin)
-            gradients = torch.autograd.grad(total, parameters, allow_unused=True)
-            loss = float(error.detach())
-            if not _finite(loss, gradients):
-                yield math.nan
-                return
-            for parameter, gradient in zip(parameters, gradients, strict=True):
-                parameter.grad = gradient
-            nn.utils.clip_grad_norm_(parameters, _CLIP)
-            optimizer.step()
-            schedule.step()
-            yield loss
+        descent = Descent(
+            steps=self.steps,
+            optimizer=self.optimizer,
+            learning_rate=self._rate(twin),
+            weight_decay=self.weight_decay,
+            batch=self.batch,
+            seed=self.seed,
+            careful=self.careful,
+        )
+        return descent.run(
+            twin, structures, targets, key=key, stop=stop, penalty=self.penalty
+        )
 
     def penalty(
         self,
@@ -217,23 +286,20 @@ class PriorTuning:
         """Return what is added to the prior loss: the anchor to the untouched weights."""
         return self.anchor * _distance(parameters, origin) if self.anchor else 0.0
 
-    def _batches(
-        self, structures: Structures, targets: Tensor, key: str
-    ) -> Iterator[tuple[Structures, Tensor]]:
-        """Yield ``steps`` batches of the unit with their targets."""
-        if structures.n_systems <= self.batch:
-            for _ in range(self.steps):
-                yield structures, targets
-            return
-        generator = torch.Generator().manual_seed(_seed(self.seed, key))
-        order: list[int] = []
-        for _ in range(self.steps):
-            while len(order) < self.batch:
-                drawn = torch.randperm(structures.n_systems, generator=generator)
-                order += drawn.tolist()
-            mine, order = sorted(order[: self.batch]), order[self.batch :]
-            chosen = structures.select(mine)
-            yield chosen, _rows_of(targets, structures, mine)
+    def _gate(
+        self, model: ForceField, structures: Structures, targets: Tensor
+    ) -> UnitGate | None:
+        """Return what decides which units are adapted; None adapts all."""
+        if self.gate == "off":
+            return None
+        return UnitGate.of(
+            model,
+            structures,
+            targets,
+            require_level(self._level, model),
+            start=self.start,
+            start_gap=self.start_gap,
+        )
 
     def _rate(self, model: object) -> float:
         if self.learning_rate is not None:
@@ -242,93 +308,13 @@ class PriorTuning:
             return model.prior_learning_rate
         return DEFAULT_RATE
 
-    def _optimizer(
-        self, parameters: list[nn.Parameter], rate: float
-    ) -> torch.optim.Optimizer:
-        for parameter in parameters:
-            parameter.requires_grad_(True)
-        if self.optimizer == "adam":
-            return torch.optim.AdamW(parameters, lr=rate, weight_decay=self.weight_decay)
-        return torch.optim.SGD(
-            parameters,
-            lr=rate,
-            momentum=0.9,
-            weight_decay=self.weight_decay,
-        )
 
-
-def _units(structures: Structures, unit: Unit) -> dict[str, list[int]]:
-    """Return the places of the structures of each unit, by the unit's name."""
-    names = {
-        "structure": structures.ids,
-        "group": structures.group,
-        "split": ("all",) * structures.n_systems,
-    }[unit]
-    units: dict[str, list[int]] = {}
-    for place, name in enumerate(names):
-        units.setdefault(name, []).append(place)
-    return units
-
-
-def mean_offsets(
-    base: ForceField,
-    models: Mapping[str, ForceField],
-    structures: Structures,
-    unit: Unit,
-) -> dict[str, float]:
-    """Return the energies, in eV, that give each molecule its mean energy back.
-
-    Forces say nothing about a constant, so adapting to them lets absolute energies
-    drift. The mean over the adapted conformers of a molecule stays that of the base;
-    where each structure was adapted alone (unit ``structure``), its own energy does.
-    """
-    names = structures.ids if unit == "structure" else structures.group
-    before = base.predict(structures).energy.double()
-    after = Routed(base, models).predict(structures).energy.double()
-    drift: dict[str, list[float]] = {}
-    adapted = [name in models for name in structures.ids]
-    change = (before - after).tolist()
-    for group, mine, value in zip(names, adapted, change, strict=True):
-        if mine and math.isfinite(value):
-            drift.setdefault(group, []).append(value)
-    means = {group: sum(values) / len(values) for group, values in drift.items()}
-    return {
-        name: means.get(group, 0.0)
-        for name, group, mine in zip(structures.ids, names, adapted, strict=True)
-        if mine
-    }
-
-
-def _forces_of(labels: Labels, structures: Structures, places: list[int]) -> Tensor:
-    return _rows_of(labels.forces, structures, places)
-
-
-def _rows_of(forces: Tensor, structures: Structures, places: list[int]) -> Tensor:
-    """Return the rows of the atoms of some structures, in the order of the places."""
-    pieces = torch.split(forces, structures.sizes.tolist())
-    return torch.cat([pieces[place] for place in places])
-
-
-def _prior_error(model: HasPriorHead, structures: Structures, targets: Tensor) -> Tensor:
-    """Return the mean over atoms of the norm of the prior head's force error, eV/Å."""
-    forces = model.forward(structures, "prior").forces
-    error = forces - targets.to(device=forces.device, dtype=forces.dtype)
-    mean: Tensor = torch.linalg.vector_norm(error, dim=1).mean()
-    return mean
+def _lowest(losses: Sequence[float]) -> float | None:
+    """Return the lowest finite loss of a descent, where a careful one ends."""
+    return min((loss for loss in losses if math.isfinite(loss)), default=None)
 
 
 def _distance(parameters: list[nn.Parameter], origin: list[Tensor]) -> Tensor:
     """Return the squared distance to the untouched weights."""
     pairs = zip(parameters, origin, strict=True)
     return torch.stack([((now - then) ** 2).sum() for now, then in pairs]).sum()
-
-
-def _finite(loss: float, gradients: Sequence[Tensor | None]) -> bool:
-    if not math.isfinite(loss):
-        return False
-    return all(g is None or bool(torch.isfinite(g).all()) for g in gradients)
-
-
-def _seed(seed: int, key: str) -> int:
-    digest = hashlib.sha256(f"{seed}/{key}".encode()).digest()
-    return int.from_bytes(digest[:7], "little")

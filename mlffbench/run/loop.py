@@ -102,7 +102,7 @@ def carry_out(
         StoreError: The folder cannot be written, or holds another run.
         BenchError: The data cannot be read, or the computation fails.
     """
-    work.check()
+    work = work.prepared(progress)
     with folder.locked():
         manifest = manifest_of(work.decides(), work.about(), device=request.device)
         if is_finished(folder, manifest, overwrite=request.overwrite):

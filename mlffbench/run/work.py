@@ -1,9 +1,9 @@
 """Work: one job with everything it needs in hand, and who watches it."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Protocol, TypeVar
+from typing import Any, Protocol, Self, TypeVar
 
 import torch
 
@@ -14,6 +14,7 @@ from mlffbench.core.split import Split
 from mlffbench.refine.modes import guard
 from mlffbench.refine.refiner import LearnsFromTraining, Refiner, Training
 from mlffbench.run.folder import RunFolder
+from mlffbench.run.prior_heads import subject_of
 from mlffbench.run.provenance import mode_files, model_manifest
 
 
@@ -49,8 +50,15 @@ class Work(Protocol[Inputs]):
     anything is written.
     """
 
-    def check(self) -> None:
-        """Raise CapabilityError when the model lacks what the job needs."""
+    def prepared(self, progress: Progress) -> Self:
+        """Return the job ready to be carried out.
+
+        Args:
+            progress: Told of what is fitted first, if anything is.
+
+        Raises:
+            CapabilityError: The model lacks what the job needs.
+        """
         ...
 
     def decides(self) -> Mapping[str, Any]:
@@ -135,6 +143,7 @@ class RefinedWork:
     Attributes:
         job: The job.
         model: The loaded model, with its card.
+        subject: What is refined: the model, with a prior head where the mode needs one.
         refiner: The refinement of the job's mode.
         training: What the refinement may compare with.
         suite: The suite as resolved, for the manifest.
@@ -142,6 +151,7 @@ class RefinedWork:
 
     job: RefinedJob
     model: ForceField
+    subject: ForceField
     card: ModelCard
     refiner: Refiner
     training: Training
@@ -152,12 +162,28 @@ class RefinedWork:
         """Floating-point type of the structures the model sees."""
         return DTYPES[self.job.dtype or self.card.dtype]
 
-    def check(self) -> None:
-        """Raise CapabilityError when the model lacks what the mode needs."""
+    def prepared(self, progress: Progress) -> Self:
+        """Return the job with a model that the mode can refine.
+
+        Args:
+            progress: Told how far the fit of a prior head is, where one is fitted.
+
+        Raises:
+            CapabilityError: The model lacks what the mode needs.
+            DataError: There are too few training geometries for a prior head.
+        """
         with guard(self.job.mode):
-            self.refiner.check(self.model)
+            subject = subject_of(
+                self.refiner,
+                self.model,
+                self.training,
+                base=self.job.model,
+                progress=progress,
+            )
+            self.refiner.check(subject)
             if isinstance(self.refiner, LearnsFromTraining):
-                self.refiner.learn(self.model, self.training)
+                self.refiner.learn(subject, self.training)
+        return replace(self, subject=subject)
 
     def about(self) -> dict[str, Any]:
         """Return the suite and what the model computes in."""
@@ -166,7 +192,7 @@ class RefinedWork:
     def refined_manifest(self) -> dict[str, Any]:
         """Return what tells the model and its refinement from others."""
         with guard(self.job.mode):
-            settings = dict(self.refiner.settings(self.model))
+            settings = dict(self.refiner.settings(self.subject))
         return {
             "model": model_manifest(self.job.model, self.model, self.card),
             "mode": {

@@ -49,7 +49,7 @@ class Manifest(BaseModel):
         format: Tells it from any other JSON.
         version: Of this layout.
         base: How the pretrained model is named on the command line.
-        base_weights: Checksum of its weights; empty where it has no file of them.
+        base_weights: Checksum of its weights.
         scale: Of the prior head, in eV.
         atomic_energies: Atomic number -> E0 of the prior head, in eV.
         weights_sha256: Of the safetensors file beside.
@@ -143,6 +143,23 @@ class AttachedPriorHead:
         spread = torch.where(spread > 1e-6 * spread.max(), spread, torch.inf)
         return cls(trunk, baseline, centre=features.mean(0), spread=spread, seed=seed)
 
+    @property
+    def held_out_levels(self) -> dict[str, tuple[float, float, float]]:
+        """Molecule -> loss, gap and prior's force in eV/Å of those that stopped the fit.
+
+        Empty where nobody wrote it down; see `mlffbench.refine.prior_level`.
+        """
+        known = self.history.get("held_out_levels")
+        if not isinstance(known, dict):
+            return {}
+        found = {name: tuple(map(float, one)) for name, one in known.items()}  # type: ignore[arg-type]
+        return {name: (one[0], one[1], one[2]) for name, one in found.items()}
+
+    @property
+    def head_origin(self) -> str:
+        """What the head was fitted to, in words; empty where nobody wrote it down."""
+        return str(self.history.get("origin", ""))
+
     def predict(self, structures: Structures) -> Labels:
         """Return detached labels of the pretrained model."""
         return self._trunk.predict(structures)
@@ -232,7 +249,7 @@ class AttachedPriorHead:
         weights = save({name: one.contiguous().cpu() for name, one in tensors.items()})
         manifest = Manifest(
             base=base,
-            base_weights=_weights_of(self._trunk),
+            base_weights=weights_of(self._trunk),
             scale=self.baseline.scale,
             atomic_energies=self.baseline.atomic_energies,
             weights_sha256=hashlib.sha256(weights).hexdigest(),
@@ -333,15 +350,20 @@ def _open_trunk(manifest: Manifest, stem: Path, open_base: OpenBase) -> HasTrunk
     except BenchError as error:
         msg = f"{about}, which cannot be used: {error}"
         raise ModelError(msg) from error
-    if _weights_of(trunk) != manifest.base_weights:
+    # heads saved before that had no checksum for a model without a file
+    if manifest.base_weights and weights_of(trunk) != manifest.base_weights:
         msg = f"{about}, whose weights have changed since; attach a head to it again"
         raise ModelError(msg)
     return trunk
 
 
-def _weights_of(trunk: HasTrunk) -> str:
-    """Return the checksum of a model's weights, empty when it states none."""
-    return trunk.weights_sha256 if isinstance(trunk, HasWeights) else ""
+def weights_of(trunk: HasTrunk) -> str:
+    """Return the checksum of a model's weights file, else that of its trunk's values."""
+    if isinstance(trunk, HasWeights) and trunk.weights_sha256:
+        return trunk.weights_sha256
+    parameters = sorted(trunk.trunk_parameters().items())
+    values = {name: value.detach().cpu().contiguous() for name, value in parameters}
+    return hashlib.sha256(save(values)).hexdigest()
 
 
 def _file(stem: Path, suffix: str) -> Path:

@@ -34,7 +34,13 @@ def training() -> Training:
 
 
 def taught(model: GuidedStrings, prior: str, **changes: object) -> TunedRadius:
-    refiner = TunedRadius(prior=prior, steps=20, learning_rate=0.01, **changes)  # type: ignore[arg-type]
+    refiner = TunedRadius(
+        prior=prior,
+        gate="off",
+        steps=20,
+        learning_rate=0.01,
+        **changes,  # type: ignore[arg-type]
+    )
     refiner.check(model)
     refiner.learn(model, training())
     return refiner
@@ -50,7 +56,7 @@ def test_it_is_tuned_first_and_then_narrowed(tmp_path: Path) -> None:
     model, structures = GuidedStrings(), batch()
     prior = prior_file(tmp_path, 3.0)
     refined = taught(model, prior).refine(model, structures)
-    tuned = PriorTuning(prior=prior, steps=20, learning_rate=0.01)
+    tuned = PriorTuning(prior=prior, gate="off", steps=20, learning_rate=0.01)
     alone = tuned.refine(model, structures)
     assert isinstance(refined.model, Routed)
     assert isinstance(alone.model, Routed)
@@ -72,7 +78,7 @@ def test_only_the_trained_cutoff_is_test_time_training(tmp_path: Path) -> None:
     model, structures = GuidedStrings(), batch()
     prior = prior_file(tmp_path, 3.0)
     both = taught(model, prior, n_radii=1).refine(model, structures)
-    tuned = PriorTuning(prior=prior, steps=20, learning_rate=0.01)
+    tuned = PriorTuning(prior=prior, gate="off", steps=20, learning_rate=0.01)
     alone = tuned.refine(model, structures)
     found, expected = (one.model.predict(structures) for one in (both, alone))
     assert torch.equal(found.forces, expected.forces)

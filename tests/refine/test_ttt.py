@@ -1,15 +1,22 @@
+import re
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
 from ase.build import molecule
 
-from mlffbench.core.errors import BenchError, ModelError
+from mlffbench.core.errors import BenchError, CapabilityError, ModelError
 from mlffbench.core.labels import Labels
 from mlffbench.core.structures import Structures
 from mlffbench.models.twoheaded.architecture import Architecture
 from mlffbench.models.twoheaded.model import TwoHeaded
 from mlffbench.refine import prior_head
+from mlffbench.refine.descent import prior_error
 from mlffbench.refine.per_structure import Routed
+from mlffbench.refine.prior_level import PriorLevel
+from mlffbench.refine.refined_units import rows_of
+from mlffbench.refine.refiner import Training
 from mlffbench.refine.ttt import PriorTuning
 
 pytest.importorskip("torch_geometric")
@@ -74,12 +81,15 @@ def batch() -> Structures:
     )
 
 
+def plain(**settings: object) -> PriorTuning:
+    """Return test-time training that adapts every unit for all steps."""
+    return PriorTuning(gate="off", careful=False, **settings)  # type: ignore[arg-type]
+
+
 def test_the_prior_loss_falls_and_the_model_given_stays(prior: Springs) -> None:
     base, structures = model(), batch()
     before = {name: value.clone() for name, value in base.state().items()}
-    refined = PriorTuning(steps=30, learning_rate=3e-3, unit="split").refine(
-        base, structures
-    )
+    refined = plain(steps=30, learning_rate=3e-3, unit="split").refine(base, structures)
     (losses,) = refined.trace.values()
     assert len(losses) == 30
     assert losses[-1] < 0.9 * losses[0]
@@ -92,7 +102,7 @@ def test_the_prior_loss_falls_and_the_model_given_stays(prior: Springs) -> None:
 
 def test_only_the_representation_moves(prior: Springs) -> None:
     base = model()
-    refined = PriorTuning(steps=3, weight_decay=0.1).refine(base, batch())
+    refined = plain(steps=3, weight_decay=0.1).refine(base, batch())
     assert isinstance(refined.model, Routed)
     adapted = refined.model._models["H2O/0"]
     assert isinstance(adapted, TwoHeaded)
@@ -105,7 +115,7 @@ def test_only_the_representation_moves(prior: Springs) -> None:
 
 @pytest.mark.parametrize("unit", ["group", "structure"])
 def test_a_unit_does_not_depend_on_its_companions(prior: Springs, unit: str) -> None:
-    tuning = PriorTuning(steps=3, unit=unit)  # type: ignore[arg-type]
+    tuning = plain(steps=3, unit=unit)
     structures = batch()
     together = tuning.refine(model(), structures).model.predict(structures).forces
     alone = structures.select([2, 3])
@@ -116,7 +126,7 @@ def test_a_unit_does_not_depend_on_its_companions(prior: Springs, unit: str) -> 
 
 def test_the_same_seed_gives_the_same_bytes(prior: Springs) -> None:
     def predict(seed: int) -> torch.Tensor:
-        tuning = PriorTuning(steps=4, batch=2, seed=seed, unit="split")
+        tuning = plain(steps=4, batch=2, seed=seed, unit="split")
         structures = batch()
         return tuning.refine(model(), structures).model.predict(structures).forces
 
@@ -127,7 +137,7 @@ def test_the_same_seed_gives_the_same_bytes(prior: Springs) -> None:
 def test_what_the_prior_cannot_compute_keeps_the_baseline(prior: Springs) -> None:
     prior.refused = ("CH4/2",)
     base, structures = model(), batch()
-    refined = PriorTuning(steps=3, unit="split").refine(base, structures)
+    refined = plain(steps=3, unit="split").refine(base, structures)
     assert [facts["adapted"] for facts in refined.facts] == [
         True,
         True,
@@ -145,7 +155,7 @@ def test_what_the_prior_cannot_compute_keeps_the_baseline(prior: Springs) -> Non
 
 def test_a_diverged_unit_keeps_the_baseline_and_says_so(prior: Springs) -> None:
     base, structures = model(), batch()
-    tuning = PriorTuning(steps=50, optimizer="sgd", learning_rate=1e30)
+    tuning = plain(steps=50, optimizer="sgd", learning_rate=1e30)
     refined = tuning.refine(base, structures)
     assert {facts["not_adapted_because"] for facts in refined.facts} == {
         "the adaptation diverged"
@@ -161,7 +171,18 @@ def test_a_model_without_prior_head_gets_one_sentence() -> None:
 
 @pytest.mark.parametrize(
     "settings",
-    [{"steps": 0}, {"unit": "molecule"}, {"optimizer": "lbfgs"}, {"anchor": -1}],
+    [
+        {"steps": 0},
+        {"unit": "molecule"},
+        {"optimizer": "lbfgs"},
+        {"anchor": -1},
+        {"gate": "open"},
+        {"start": 1.0},
+        {"start": 0.9, "stop": 0.95},
+        {"stop": 0.0},
+        {"start_gap": 1.0},
+        {"learning_rate": 0.0},
+    ],
 )
 def test_illegal_settings_are_one_sentence(settings: dict[str, object]) -> None:
     with pytest.raises(BenchError, match="ttt: "):
@@ -171,10 +192,135 @@ def test_illegal_settings_are_one_sentence(settings: dict[str, object]) -> None:
 @pytest.mark.parametrize("unit", ["group", "split"])
 def test_a_molecule_keeps_its_mean_energy(prior: Springs, unit: str) -> None:
     base, structures = model(), batch()
-    tuning = PriorTuning(steps=10, learning_rate=3e-3, unit=unit)  # type: ignore[arg-type]
+    tuning = plain(steps=10, learning_rate=3e-3, unit=unit)
     refined = tuning.refine(base, structures).model.predict(structures).energy
     change = refined - base.predict(structures).energy
     assert change.abs().max() > 1e-5
     for group in set(structures.group):
         mine = torch.tensor([name == group for name in structures.group])
         assert abs(float(change[mine].mean())) < 1e-5
+
+
+def level(loss: float, gap: float = 1e-3, force: float = 99.0) -> PriorLevel:
+    """Return a level of training molecules that hardly differ from each other."""
+    pairs = [(loss, gap, force), (1.01 * loss, 1.01 * gap, force)]
+    return PriorLevel.of(pairs * 9, "toys")
+
+
+def gated(known: PriorLevel, **settings: object) -> PriorTuning:
+    """Return test-time training that has learned a level."""
+    tuning = PriorTuning(learning_rate=3e-3, **settings)  # type: ignore[arg-type]
+    tuning._level = known
+    return tuning
+
+
+def losses_of(base: TwoHeaded, structures: Structures) -> list[float]:
+    targets = Springs().predict(structures).forces
+    return [
+        loss_of(base, structures.select([i]), rows_of(targets, structures, [i]))
+        for i in range(structures.n_systems)
+    ]
+
+
+def loss_of(base: TwoHeaded, structures: Structures, targets: torch.Tensor) -> float:
+    return float(prior_error(base, structures, targets).detach())
+
+
+@pytest.mark.parametrize(
+    ("factor", "gap", "words"),
+    [
+        (1.0, 1e-3, "prior loss of .* as on training"),
+        (0.5, 99.0, "the head is no guide"),
+    ],
+)
+def test_a_unit_like_those_of_training_is_left_alone(
+    prior: Springs, factor: float, gap: float, words: str
+) -> None:
+    base, structures = model(), batch()
+    most = max(losses_of(base, structures))
+    lowest = min(losses_of(base, structures))
+    known = level(most if factor == 1.0 else factor * lowest, gap)
+    refined = gated(known).refine(base, structures)
+    assert refined.gradient_steps == 0
+    for facts in refined.facts:
+        # neither head knows anything yet: the loss is as large as the gap
+        assert facts["adapted"] is False
+        assert re.search(words, str(facts["not_adapted_because"]))
+    found, expected = refined.model.predict(structures), base.predict(structures)
+    assert torch.equal(found.forces, expected.forces)
+    assert torch.equal(found.energy, expected.energy)
+
+
+def test_a_shifted_unit_is_adapted_down_to_the_level(prior: Springs) -> None:
+    base, structures = model(), batch()
+    known = level(0.8 * min(losses_of(base, structures)))
+    refined = gated(known, steps=60).refine(base, structures)
+    for facts in refined.facts:
+        assert facts["adapted"] is True
+        assert facts["prior_loss"] > facts["prior_loss_of_training"]  # type: ignore[operator]
+        assert facts["prior_gap"] > facts["prior_gap_of_training"]  # type: ignore[operator]
+        assert facts["prior_loss_lowest"] <= known.loss_at(0.95)  # type: ignore[operator]
+        assert 1 < facts["steps"] < 60  # type: ignore[operator]
+    assert not torch.equal(
+        refined.model.predict(structures).forces, base.predict(structures).forces
+    )
+
+
+def test_the_level_is_learned_from_training_geometries(prior: Springs) -> None:
+    base = model()
+    structures = Structures.concatenate([batch(), renamed(batch())])
+    tuning = PriorTuning(steps=2)
+    with pytest.raises(CapabilityError, match=r"no training geometries.*gate=off"):
+        tuning.refine(base, structures)
+    assert tuning.settings(base)["most_loss"] is None
+    tuning.learn(
+        base, Training(name="toy/train", sha256="0" * 64, read=lambda: structures)
+    )
+    found = tuning.settings(base)
+    assert found["level"] == "6 of toy/train"
+    assert found["most_loss"] >= found["stop_loss"] > 0  # type: ignore[operator]
+    refined = tuning.refine(base, batch())
+    assert not any(facts["adapted"] for facts in refined.facts)
+
+
+def test_hot_geometries_may_have_larger_losses(prior: Springs) -> None:
+    base, structures = model(), batch()
+    hot = float(structures.positions.norm(dim=1).mean())  # of the springs
+    known = level(0.8 * min(losses_of(base, structures)))
+    assert gated(known, steps=1).refine(base, structures).gradient_steps > 0
+    cool = level(0.8 * min(losses_of(base, structures)), force=hot / 10)
+    refined = gated(cool, steps=1).refine(base, structures)
+    assert refined.gradient_steps == 0
+    first = refined.facts[0]
+    assert first["prior_loss_of_training"] > 2.5 * known.loss_at(0.95)  # type: ignore[operator]
+
+
+def renamed(structures: Structures) -> Structures:
+    """Return the same structures as other molecules, a little stretched."""
+    return replace(
+        structures,
+        positions=1.01 * structures.positions,
+        ids=tuple(f"{name}'" for name in structures.ids),
+        group=tuple(f"{name}'" for name in structures.group),
+    )
+
+
+@pytest.mark.parametrize("rate", [1e-3, 1.0])
+def test_a_careful_descent_never_ends_higher(prior: Springs, rate: float) -> None:
+    base, structures = model(), batch()
+    tuning = PriorTuning(gate="off", unit="split", steps=12, learning_rate=rate)
+    targets = Springs().predict(structures).forces
+    adapted = tuning.adapt(base, structures, targets, "u")
+    assert isinstance(adapted.model, TwoHeaded)
+    before, after = (loss_of(one, structures, targets) for one in (base, adapted.model))
+    assert after < before
+    assert after <= min(adapted.losses) * (1 + 1e-6)
+
+
+def test_a_unit_larger_than_a_batch_stops_after_a_whole_pass(prior: Springs) -> None:
+    base, structures = model(), batch()
+    known = level(0.7 * min(losses_of(base, structures)))
+    tuning = gated(known, unit="split", batch=2, steps=90)
+    (losses,) = tuning.refine(base, structures).trace.values()
+    assert 3 <= len(losses) < 90
+    assert sum(losses[-3:]) / 3 <= known.loss_at(0.95)

@@ -1,6 +1,6 @@
 """Criteria: a score for every candidate cutoff of every structure, the lowest wins."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Literal, cast
 
 import torch
@@ -42,6 +42,7 @@ def prior_scores(
     structures: Structures,
     labels: Labels,
     n_edges: Tensor,
+    left_alone: Iterable[int] = (),
 ) -> Tensor:
     """Return how badly the prior head reproduces the prior's forces at each candidate.
 
@@ -53,6 +54,7 @@ def prior_scores(
         structures: The structures.
         labels: The prior's labels of them.
         n_edges: Shape (n_candidates, n_systems): edges of each candidate's graph.
+        left_alone: Structures that need no scores.
 
     Returns:
         Shape (n_candidates, n_systems), float64: mean absolute error over the force
@@ -61,7 +63,7 @@ def prior_scores(
     shape = (len(candidates), structures.n_systems)
     scores = torch.full(shape, torch.nan, dtype=torch.float64)
     usable = torch.ones(structures.n_systems, dtype=torch.bool)
-    usable[list(labels.failures)] = False
+    usable[[*labels.failures, *left_alone]] = False
     same_graph = 0  # the last candidate whose forces follow from its graph alone
     for number, candidate in enumerate(candidates):
         wanted = usable.clone()

@@ -15,6 +15,7 @@ from torch import Tensor
 
 from mlffbench.core.errors import BenchError, CapabilityError, DataError
 from mlffbench.core.forcefield import ForceField, HasCutoff
+from mlffbench.core.labels import Labels
 from mlffbench.core.spectrum import Spectra
 from mlffbench.core.structures import Structures
 from mlffbench.models.catalog import DEFAULT_PRIOR
@@ -28,7 +29,14 @@ from mlffbench.models.cutoffs import (
     scopes_of,
 )
 from mlffbench.refine.per_structure import Routed
-from mlffbench.refine.prior_head import PriorLabels, has_prior_head, require_prior_head
+from mlffbench.refine.prior_head import (
+    PriorLabels,
+    Wish,
+    has_prior_head,
+    origin_of,
+    require_prior_head,
+)
+from mlffbench.refine.prior_level import PriorLevel, level_of, require_level
 from mlffbench.refine.radius.criteria import (
     SPECTRAL,
     Criterion,
@@ -39,6 +47,7 @@ from mlffbench.refine.radius.criteria import (
 from mlffbench.refine.radius.reference import Reference, reference_of, remembered
 from mlffbench.refine.radius.test_graphs import CandidateGraphs, graphs_of
 from mlffbench.refine.refiner import Fact, Refined, Training, Unit
+from mlffbench.refine.unit_gate import START, START_GAP, Gate, UnitGate
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -76,6 +85,11 @@ class RadiusRefinement:
         smallest: Least radius of the grid, in Å.
         n_radii: Radii of the grid from ``smallest`` to the trained cutoff.
         radii: Radii in Å to try instead of the grid, in text: ``"3.0,3.5"``.
+        gate: ``training``: where a prior guides, only structures are refined whose prior
+            loss and gap are above those of training molecules, see `UnitGate`; ``off``:
+            all are.
+        start: Share of new molecules like those of training that have a lower loss.
+        start_gap: The same for the gap.
         unit: One radius per ``structure``, or one for the conformers of a ``group``.
         prior: Name of the prior, or of any model taken for one.
     """
@@ -90,10 +104,14 @@ class RadiusRefinement:
         smallest: float = 3.0,
         n_radii: int = 10,
         radii: str | float | Sequence[float] = "",
+        gate: Gate = "training",
+        start: float = START,
+        start_gap: float = START_GAP,
         unit: Literal["structure", "group"] = "structure",
         prior: str = DEFAULT_PRIOR,
     ) -> None:
         for value, known in (
+            (gate, ("training", "off")),
             (criterion, (None, *get_args(Criterion))),
             (envelope, (None, *SCOPES)),
             (unit, ("structure", "group")),
@@ -112,7 +130,11 @@ class RadiusRefinement:
                 f"rr: {criterion!r} looks at graphs, which do not tell envelopes apart; "
             )
             raise BenchError(msg + "choose the envelope truncate or rescale")
+        if not (0 < start < 1 and 0 < start_gap < 1):
+            msg = f"rr: start {start:g} and start_gap {start_gap:g} are shares of "
+            raise BenchError(msg + "molecules: expected values between 0 and 1")
         self.unit: Unit = unit
+        self.gate, self.start, self.start_gap = gate, start, start_gap
         self.criterion, self.envelope, self.prior = criterion, envelope, prior
         self.smallest, self.n_radii, self.radii = smallest, n_radii, radii
         labels = {
@@ -124,7 +146,17 @@ class RadiusRefinement:
         )
         self._labels = PriorLabels(prior)
         self._reference: Reference | None = None
+        self._level: PriorLevel | None = None
         self._no_reference: str | None = None
+        self.no_head_because = ""
+
+    def wants_head(self, model: ForceField) -> Wish:
+        """Return whether a prior is to guide, or could."""
+        if self.criterion == "prior-guided":
+            return "must"
+        if self.criterion is not None or not isinstance(model, HasCutoff):
+            return "no"
+        return "better" if len(self.candidates(model)) > 1 else "no"
 
     def check(self, model: ForceField) -> None:
         """Raise CapabilityError when the model lacks what its refinement needs."""
@@ -166,10 +198,14 @@ class RadiusRefinement:
     def learn(self, model: ForceField, training: Training) -> None:
         """Find out what the training graphs look like; the model's own memory counts.
 
+        And how far model and prior head are from a prior that guides.
+
         Raises:
             DataError: A spectral criterion needs the training graphs, and one of them
-                has no spectrum.
+                has no spectrum, or there are too few of them to judge a prior head by.
         """
+        if self._gated(model):
+            self._level = level_of(model, training, self._labels)
         cutoff = cast("HasCutoff", model).cutoff
         try:
             self._reference = remembered(model) or reference_of(training, cutoff)
@@ -189,6 +225,8 @@ class RadiusRefinement:
             "radii": ", ".join(f"{radius:.6g}" for radius in radii),
             "unit": self.unit,
             "prior": self.prior if choice.criterion == "prior-guided" else None,
+            "prior_head": origin_of(model) or self.no_head_because or None,
+            **self._gate_settings(model),
             "reference": reference.origin if reference else self._no_reference,
         }
 
@@ -239,7 +277,10 @@ class RadiusRefinement:
         if criterion == "prior-guided":
             labels = self._labels.of(structures)
             reasons |= {place: str(why) for place, why in labels.failures.items()}
-            return prior_scores(candidates, structures, labels, graphs.n_edges[places])
+            alone = self._left_alone(model, structures, labels)
+            reasons |= alone
+            n_edges = graphs.n_edges[places]
+            return prior_scores(candidates, structures, labels, n_edges, alone)
         reference = self._reference_for(model)
         if reference is None:
             msg = (
@@ -277,6 +318,41 @@ class RadiusRefinement:
                 mine[f"{name}_chosen"] = _number(values[pick, place])
             facts.append(mine)
         return facts
+
+    def _gated(self, model: ForceField) -> bool:
+        guided = self.choice(model).criterion == "prior-guided"
+        return guided and self.gate == "training"
+
+    def _gate_settings(self, model: ForceField) -> dict[str, Fact]:
+        level = self._level
+        if not self._gated(model):
+            return {"gate": "off"}
+        return {
+            "gate": self.gate,
+            "start": self.start,
+            "start_gap": self.start_gap,
+            "most_loss": round(level.loss_at(self.start), 6) if level else None,
+            "most_gap": round(level.gap_at(self.start_gap), 6) if level else None,
+            "level": level.origin if level else None,
+        }
+
+    def _left_alone(
+        self, model: ForceField, structures: Structures, labels: Labels
+    ) -> dict[int, str]:
+        """Return why structures are left alone where the prior head is not to judge."""
+        if not self._gated(model):
+            return {}
+        gate = UnitGate.of(
+            model,
+            structures,
+            labels.forces,
+            require_level(self._level, model),
+            start=self.start,
+            start_gap=self.start_gap,
+        )
+        known = (i for i in range(structures.n_systems) if i not in labels.failures)
+        reasons = {place: gate.why_not([place]) for place in known}
+        return {place: why for place, why in reasons.items() if why}
 
     def _reference_for(self, model: ForceField) -> Reference | None:
         return self._reference or remembered(model)

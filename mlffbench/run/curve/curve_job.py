@@ -137,8 +137,8 @@ class CurveWork:
     pool: Sequence[Split]
     tests: Sequence[Split]
 
-    def check(self) -> None:
-        """Raise CapabilityError when the model cannot be fine-tuned, or not from ttt."""
+    def prepared(self, progress: Progress) -> Self:  # noqa: ARG002 - nothing is fitted
+        """Return the job; CapabilityError where the model cannot be fine-tuned."""
         model = self.model
         if not isinstance(model, _Tunable) or not model.parameters_of("ref"):
             msg = (
@@ -147,6 +147,7 @@ class CurveWork:
             raise CapabilityError(msg + "network, see mlffbench train")
         if "ttt" in self.job.modes:
             require_prior_head(model, "starting from 'ttt'")
+        return self
 
     def decides(self) -> dict[str, Any]:
         """Return everything that decides the errors."""

@@ -274,6 +274,7 @@ class Evaluation:
             job=job,
             splits=self.splits,
             model=model,
+            subject=model,
             card=card_of(model),
             refiner=load_refiner(job.mode, dict(job.settings)),
             training=training_of(job.suite, self.splits, job.seed),
@@ -317,7 +318,7 @@ def _skipped(split: Split, rows: np.ndarray, card: ModelCard) -> list[str | None
 def _predict(work: EvaluationWork, batch: Batch, structures: Structures) -> Arrays:
     split = work.splits[batch.split]
     prediction = predict_batch(
-        work.model,
+        work.subject,
         _refiner_of(split, work.refiner),
         structures,
         device=work.job.device,

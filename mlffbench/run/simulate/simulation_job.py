@@ -194,6 +194,7 @@ class Simulation:
             job=job,
             subjects=self.subjects,
             model=model,
+            subject=model,
             card=card_of(model),
             refiner=load_refiner(job.mode, dict(job.settings)),
             training=training_of(job.suite, self.splits, job.seed),
@@ -287,7 +288,7 @@ def _refine(
         seen = [part for s in subjects for part in (s.conformers, s.start)]
         structures = Structures.concatenate(seen)
         try:
-            refined = work.refiner.refine(work.model, structures)
+            refined = work.refiner.refine(work.subject, structures)
         except BenchError:
             raise
         except Exception as error:

@@ -241,7 +241,7 @@ def test_ttt_of_a_saved_head_moves_the_trunk_and_nothing_else(
     assert torch.equal(before.energy, baseline.energy)
     assert torch.equal(before.forces, baseline.forces)
 
-    tuning = PriorTuning(unit="split", steps=15, learning_rate=3e-3)
+    tuning = PriorTuning(gate="off", unit="split", steps=15, learning_rate=3e-3)
     tuning.check(loaded)
     refined = tuning.refine(loaded, structures)
     [losses] = refined.trace.values()

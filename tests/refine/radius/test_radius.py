@@ -33,7 +33,8 @@ def training(*structures: Structures) -> Training:
 def taught(
     model: ForceField, *structures: Structures, **changes: object
 ) -> RadiusRefinement:
-    refiner = RadiusRefinement(**changes)  # type: ignore[arg-type]
+    settings = {"gate": "off", **changes}
+    refiner = RadiusRefinement(**settings)  # type: ignore[arg-type]
     refiner.check(model)
     refiner.learn(model, training(*structures))
     return refiner
@@ -212,6 +213,30 @@ def test_a_structure_without_prior_labels_keeps_the_baseline(tmp_path: Path) -> 
     assert others == ["", "", ""]
 
 
+def test_a_structure_like_those_of_training_is_left_alone(tmp_path: Path) -> None:
+    """The head follows the prior up to a reach; training has the same reach, or less."""
+    model, prior = GuidedStrings(), prior_file(tmp_path, 3.0)
+    tests = Structures.concatenate(
+        [line(0, 1.5, 3.4, name="like"), line(*range(7), name="far")]
+    )
+    book = [line(0, 1.5, 3.3 + 0.01 * n, name=f"t{n}") for n in range(8)]
+    refiner = taught(model, *book, gate="training", prior=prior, radii=RADII)
+    found = refiner.settings(model)
+    assert found["level"] == "8 of toy/train"
+    like, far = refiner.refine(model, tests).facts
+    assert "as on training molecules" in str(like["not_refined_because"])
+    assert (like["radius"], like["score_trained"]) == (5.0, None)
+    assert (far["radius"], far["not_refined_because"]) == (3.0, "")
+    everything = taught(model, *book, prior=prior, radii=RADII)
+    assert radii(everything.refine(model, tests)) == [3.0, 3.0]
+
+
+def test_a_gate_without_training_says_so(tmp_path: Path) -> None:
+    refiner = RadiusRefinement(prior=prior_file(tmp_path, 3.0), radii=RADII)
+    with pytest.raises(CapabilityError, match=r"no training geometries.*gate=off"):
+        refiner.refine(GuidedStrings(), random_lines(2))
+
+
 def crystal(length: float, name: str = "cell") -> Structures:
     """Return two atoms in a periodic box; each sees its own images within the cutoff."""
     return Structures.build(
@@ -357,6 +382,8 @@ def test_settings_are_complete_and_resolved(tmp_path: Path) -> None:
         "radii": "5, 4, 3",
         "unit": "structure",
         "prior": prior,
+        "prior_head": None,
+        "gate": "off",
         "reference": "1 structures of toy/train",
     }
     plain = taught(Strings(), radii="3.25").settings(Strings())

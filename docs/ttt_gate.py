@@ -1,0 +1,423 @@
+"""Record what test-time training does to each molecule, step by step, for several models.
+
+Writes docs/ttt_gate_levels.csv (the prior loss of every training geometry) and
+docs/ttt_gate_curves.csv (prior loss and true force error after every step). The true
+error is read here, to judge rules (docs/ttt_gate_rules.py), and nowhere in them. Only
+val halves and training molecules that the head was not fitted to are looked at.
+
+Usage: python docs/ttt_gate.py [--weights FOLDER] [--spice FOLDER] [--heads FOLDER]
+
+``--weights`` holds MACE_SPICE.model and ani500k_small_CC.model, ``--spice`` the files of
+the SPICE sample; without them their rows are left out. Restarted, it goes on.
+"""
+
+import argparse
+import copy
+import csv
+import hashlib
+import math
+import os
+import statistics
+import time
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+import torch
+from torch import Tensor, nn
+
+from mlffbench.core.model_options import ModelOptions
+from mlffbench.core.structures import Structures
+from mlffbench.datasets.sets.mini.splits import splits as mini_splits
+from mlffbench.models.load import load_model
+from mlffbench.refine.prior_head import PriorLabels
+from mlffbench.training.attached import AttachedPriorHead
+from mlffbench.training.automatic_head import HeadSettings, fit_head, sample_of, within
+from mlffbench.training.trunk import as_trunk
+
+HERE = Path(__file__).parent
+CLIP = 10.0
+MOLECULES = int(os.environ.get("MOLECULES", "4"))
+SPENT = {"mace-spice": (15, 1)}
+"""Steps and conformers of a molecule, fewer where molecules are large."""
+FITS = {"mace-spice": HeadSettings(n_structures=120, epochs=15)}
+"""A smaller fit where molecules are large."""
+KINDS = {"careful": 1.0}
+LOW = {"mace-spice": 1.0}
+"""A curve ends at this share of the median loss of training, 0.6 where not said."""
+LEVELS = 400
+PRIOR = "gfn2-xtb"
+OPTIONS = ModelOptions(dtype="float32")
+
+
+@dataclass(frozen=True)
+class Case:
+    """A model, the training geometries, and the splits it is judged on."""
+
+    name: str
+    model: Any
+    training: Structures
+    truth: Mapping[str, Tensor]
+    parts: Mapping[str, str]
+    splits: Mapping[str, tuple[Structures, Tensor]]
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    for name in ("--weights", "--spice", "--heads"):
+        parser.add_argument(name, type=Path)
+    parser.add_argument("--half", choices=("val", "test"), default="val")
+    parser.add_argument("--only", default="")
+    asked = parser.parse_args()
+    torch.set_num_threads(1)
+    levels, curves = (
+        Table(HERE / f"ttt_gate_{name}_{asked.half}.csv") for name in ("levels", "curves")
+    )
+    for case in cases(asked):
+        labels = PriorLabels(PRIOR)
+        if (case.name,) not in levels.done("model"):
+            levels.add(list(levels_of(case, labels)))
+        done = curves.done("model", "split", "unit", "kind")
+        low = LOW.get(case.name, 0.6) * levels.median(case.name)
+        for split, (structures, truth) in case.splits.items():
+            steps, conformers = SPENT.get(case.name, (50, 2))
+            for unit in units_of(structures, conformers):
+                mine = structures.select(unit)
+                key = (case.name, split, mine.group[0])
+                todo = [kind for kind in KINDS if (*key, kind) not in done]
+                if not todo or unit_fails(labels, mine):
+                    continue
+                targets = labels.of(mine).forces
+                true = torch.cat([rows_of(truth, structures, place) for place in unit])
+                for kind in todo:
+                    head = dict(zip(("model", "split", "unit"), key, strict=True))
+                    start = time.perf_counter()
+                    limits = Limits(kind, steps, low)
+                    points = list(walk(case.model, mine, targets, true, limits))
+                    wall = round(time.perf_counter() - start, 2)
+                    curves.add(
+                        [{**head, "kind": kind, **p, "wall": wall} for p in points]
+                    )
+            print(time.strftime("%H:%M:%S"), case.name, split, flush=True)
+
+
+class Table:
+    """Rows in a CSV file that grows."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def add(self, rows: list[dict[str, Any]]) -> None:
+        new = not self.path.exists()
+        with self.path.open("a", newline="") as file:
+            writer = csv.DictWriter(file, list(rows[0]), lineterminator="\n")
+            if new:
+                writer.writeheader()
+            writer.writerows(rows)
+
+    def median(self, model: str) -> float:
+        with self.path.open(newline="") as file:
+            rows = [row for row in csv.DictReader(file) if row["model"] == model]
+        held = [row for row in rows if row["part"] == "held_out"] or rows
+        return statistics.median(float(row["loss"]) for row in held)
+
+    def done(self, *columns: str) -> set[tuple[str, ...]]:
+        if not self.path.exists():
+            return set()
+        with self.path.open(newline="") as file:
+            return {tuple(row[c] for c in columns) for row in csv.DictReader(file)}
+
+
+def cases(asked: argparse.Namespace) -> Iterator[Case]:
+    """Yield the models one by one; heads are fitted when first needed."""
+    mini = {(s.name, s.role): s for s in mini_splits()}
+    train = mini["train", "train"]
+    labelled = train.structures, train.reference.forces
+    sets = {
+        name: (split.structures, split.reference.forces)
+        for (name, role), split in mini.items()
+        if role.endswith(asked.half)
+    }
+    for name in ("mini-mace", "mini-schnet"):
+        if asked.only in ("", name):
+            yield case(name, load_model(name, OPTIONS), labelled, sets, {})
+    bases: dict[str, Any] = {
+        "mini-mace-scratch": lambda: load_model("mini-mace-scratch", OPTIONS)
+    }
+    if asked.weights:
+        bases["mace-ani-cc"] = lambda: load_model(
+            f"mace:{asked.weights / 'ani500k_small_CC.model'}", OPTIONS
+        )
+    for name, opened in bases.items():
+        if asked.only in ("", name):
+            base = opened()
+            model, parts = with_head(name, base, train.structures, asked)
+            mine = {k: fit(base, *v) for k, v in sets.items()}
+            mine = {k: v for k, v in mine.items() if v}
+            yield case(name, model, labelled, mine, parts)
+    if asked.weights and asked.spice and asked.only in ("", "mace-spice"):
+        base = open_spice(asked.weights / "MACE_SPICE.model")
+        known, forces, sets = spice(asked.spice, asked.half)
+        model, parts = with_head("mace-spice", base, known, asked)
+        yield case("mace-spice", model, (known, forces), sets, parts)
+
+
+def case(
+    name: str,
+    model: Any,
+    training: tuple[Structures, Tensor],
+    sets: Mapping[str, tuple[Structures, Tensor]],
+    parts: Mapping[str, str],
+) -> Case:
+    """Return a case; training molecules held out of the head are a split of their own."""
+    known, forces = training
+    sizes = known.sizes.tolist()
+    truth = dict(zip(known.ids, torch.split(forces, sizes), strict=True))
+    held = [i for i, one in enumerate(known.ids) if parts.get(one) == "held_out"]
+    sets = dict(sets)
+    if held:
+        mine = known.select(held)
+        sets["held_out_training"] = (mine, torch.cat([truth[one] for one in mine.ids]))
+    return Case(name, model, known, truth, parts, sets)
+
+
+def with_head(name: str, base: Any, training: Structures, asked: Any) -> Any:
+    """Return the model with a head, fitted at the first call, and each id's part."""
+    stem, settings = asked.heads / name, FITS.get(name, HeadSettings())
+    sample = sample_of(training, within(base, PriorLabels(PRIOR).of), settings)
+    if not stem.with_suffix(".json").exists():
+        start = time.perf_counter()
+        rows: list[Any] = []
+        model = fit_head(as_trunk(base), sample, settings, rows.append)
+        model.save(stem, name, {"seconds": round(time.perf_counter() - start)})
+        print(name, "head:", len(rows), "epochs", rows[-1], flush=True)
+    model = AttachedPriorHead.load(stem.with_suffix(".json"), lambda _: base)
+    parts = dict.fromkeys(sample.fitted.structures.ids, "fitted")
+    return model, parts | dict.fromkeys(sample.held_out.structures.ids, "held_out")
+
+
+def open_spice(path: Path) -> Any:
+    """Return MACE_SPICE, whose file of 2022 keeps three numbers as plain attributes."""
+    from mlffbench.models import cards
+    from mlffbench.models.pretrained import mace_file
+    from mlffbench.models.pretrained.mace_model import MaceForceField
+
+    modules = mace_file.import_mace()
+    shell: Any = mace_file._open_inert(path)
+    for attribute in ("r_max", "atomic_numbers", "num_interactions"):
+        value = getattr(shell, attribute, len(shell.interactions))
+        if not isinstance(value, Tensor):
+            vars(shell).pop(attribute, None)
+            number = torch.tensor(getattr(value, "zs", value))
+            shell.register_buffer(attribute, number)
+    network = mace_file._rebuild(modules, shell, path)
+    return MaceForceField(
+        "mace-spice",
+        network,
+        cards.MACE,
+        head="",
+        device=torch.device("cpu"),
+        dtype=torch.float32,
+    )
+
+
+def spice(folder: Path, half: str) -> Any:
+    """Return training geometries, their forces, and the splits of one half."""
+    from ase.io import read
+
+    found: dict[str, list[Any]] = {}
+    for file in (
+        "des370k_monomers",
+        "dipeptides",
+        "pubchem",
+        "qmugs",
+        "solvated_amino_acids",
+        "water",
+    ):
+        found[file] = read(folder / f"{file}.xyz", ":")
+    known = [
+        (f, i, a)
+        for f in ("des370k_monomers", "dipeptides", "pubchem")
+        for i, a in enumerate(found[f])
+    ]
+    train, tested = [], []
+    for one in known:  # a fifth of the molecules is unseen by the head
+        fold = int(digest(molecule_of(*one)), 16) % 10
+        (tested if fold < 2 else train).append(one)
+    sets = {"id": tested} | {
+        f: [(f, i, a) for i, a in enumerate(found[f])]
+        for f in ("qmugs", "solvated_amino_acids", "water")
+    }
+    return *batch_of(train), {name: batch_of(halved(s, half)) for name, s in sets.items()}
+
+
+def halved(frames: list[Any], half: str) -> list[Any]:
+    names = sorted({molecule_of(*one) for one in frames}, key=digest)
+    cut = len(names) // 2
+    mine = set(names[:cut] if half == "val" else names[cut:])
+    return [one for one in frames if molecule_of(*one) in mine]
+
+
+def molecule_of(file: str, number: int, atoms: Any) -> str:
+    if file == "water":
+        return f"water {len(atoms)}"
+    return str(atoms.info.get("smiles") or f"{file} {number}")
+
+
+def batch_of(frames: list[Any]) -> tuple[Structures, Tensor]:
+    return Structures.build(
+        [torch.tensor(atoms.positions) for _, _, atoms in frames],
+        [torch.tensor(atoms.numbers) for _, _, atoms in frames],
+        ids=[f"{file}/{i}" for file, i, _ in frames],
+        group=[molecule_of(*one) for one in frames],
+    ), torch.cat([torch.tensor(atoms.arrays["REF_forces"]) for _, _, atoms in frames])
+
+
+def fit(base: Any, structures: Structures, truth: Tensor) -> Any:
+    """Return the structures whose elements a model knows, or None."""
+    kept = [
+        i
+        for i in range(structures.n_systems)
+        if set(structures.select([i]).numbers.tolist()) <= base.elements
+    ]
+    if not kept:
+        return None
+    return structures.select(kept), torch.cat(
+        [rows_of(truth, structures, place) for place in kept]
+    )
+
+
+def units_of(
+    structures: Structures, conformers: int, molecules: int = MOLECULES
+) -> list[list[int]]:
+    """Return the molecules in sha256 order, at most so many, of so many conformers."""
+    members: dict[str, list[int]] = {}
+    for place, group in enumerate(structures.group):
+        members.setdefault(group, []).append(place)
+    names = sorted(members, key=digest)[:molecules]
+    return [members[name][:conformers] for name in names]
+
+
+def levels_of(case: Case, labels: PriorLabels) -> Iterator[dict[str, Any]]:
+    """Yield the prior loss of training geometries, one by one."""
+    chosen = [
+        i
+        for i, one in enumerate(case.training.ids)
+        if case.parts.get(one) or not case.parts
+    ]
+    chosen = sorted(chosen, key=lambda i: digest(case.training.ids[i]))[:LEVELS]
+    for start in range(0, len(chosen), 16):
+        known = case.training.select(chosen[start : start + 16])
+        wanted = labels.of(known)
+        here = known.to(dtype=torch.float32)
+        found = case.model.predict(here).forces.double()
+        prior = case.model.predict_prior(here).forces.double()
+        for place, name in enumerate(known.ids):
+            if place in wanted.failures:
+                continue
+            ref, head, target = (
+                rows_of(forces, known, place) for forces in (found, prior, wanted.forces)
+            )
+            yield {
+                "model": case.name,
+                "id": name,
+                "group": known.group[place],
+                "part": case.parts.get(name, "trained"),
+                "n_atoms": len(ref),
+                "loss": norm(head - target),
+                "prior_norm": norm(target),
+                "gap": norm(ref - target),
+                "mae": float((ref - case.truth[name]).abs().mean()),
+            }
+
+
+@dataclass(frozen=True)
+class Limits:
+    """Kind of curve, steps at most, and the loss at which it ends."""
+
+    kind: str
+    steps: int
+    low: float
+
+
+def walk(
+    model: Any, structures: Structures, targets: Tensor, truth: Tensor, limits: Limits
+) -> Iterator[dict[str, Any]]:
+    """Yield where the model stands before every step, and after the last."""
+    kind, steps, low = limits.kind, limits.steps, limits.low
+    here = structures.to(dtype=torch.float32)
+    wanted = targets.to(torch.float32)
+    twin = model.clone()
+    parameters = list(twin.representation_parameters())
+    rate = getattr(model, "prior_learning_rate", 1e-3) * KINDS[kind]
+    optimizer = torch.optim.AdamW(parameters, lr=rate, weight_decay=0.0)
+    before = model.predict(here).forces.double()
+    best, saved, factor, back = math.inf, None, 1.0, 0
+    for step in range(steps + 1):
+        error = twin.forward(here, "prior").forces - wanted
+        loss = torch.linalg.vector_norm(error, dim=1).mean()
+        value = float(loss.detach())
+        if kind == "careful" and saved and not value <= best:
+            factor /= 2
+            put(parameters, optimizer, saved)
+            back += 1
+            if back > 1:  # its momentum may point uphill
+                optimizer = torch.optim.AdamW(parameters, lr=rate, weight_decay=0.0)
+        else:
+            best, back = value, 0
+            found = twin.predict(here).forces.double()
+            yield {
+                "step": step,
+                "prior_loss": round(value, 5),
+                "factor": factor,
+                "mae": round(float((found - truth).abs().mean()), 5),
+                "moved": round(norm(found - before), 5),
+                "gap": round(norm(found - targets), 5),
+                "prior_norm": round(norm(targets), 4),
+                "prior_mae": round(float((targets - truth).abs().mean()), 5),
+                "n_atoms": structures.n_atoms,
+                "n": structures.n_systems,
+            }
+            if not math.isfinite(value) or factor < 1 / 300 or value < low:
+                return
+            gradients = torch.autograd.grad(loss, parameters, allow_unused=True)
+            for parameter, gradient in zip(parameters, gradients, strict=True):
+                parameter.grad = gradient
+            nn.utils.clip_grad_norm_(parameters, CLIP)
+            saved = (
+                [p.detach().clone() for p in parameters],
+                copy.deepcopy(optimizer.state_dict()),
+            )
+        for group in optimizer.param_groups:
+            group["lr"] = rate * factor * 0.5 * (1 + math.cos(math.pi * step / steps))
+        optimizer.step()
+
+
+def put(parameters: Any, optimizer: Any, saved: Any) -> None:
+    with torch.no_grad():
+        for parameter, value in zip(parameters, saved[0], strict=True):
+            parameter.copy_(value)
+    optimizer.load_state_dict(copy.deepcopy(saved[1]))
+
+
+def unit_fails(labels: PriorLabels, structures: Structures) -> bool:
+    return bool(labels.of(structures).failures)
+
+
+def rows_of(forces: Tensor, structures: Structures, place: int) -> Tensor:
+    return torch.split(forces, structures.sizes.tolist())[place]
+
+
+def norm(forces: Tensor) -> float:
+    return float(torch.linalg.vector_norm(forces, dim=1).mean())
+
+
+def digest(name: str) -> str:
+    return hashlib.sha256(name.encode()).hexdigest()
+
+
+if __name__ == "__main__":
+    main()

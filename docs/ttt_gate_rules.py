@@ -1,0 +1,253 @@
+"""Judge rules for when to adapt and when to stop on the curves of docs/ttt_gate.py.
+
+A rule sees the prior loss of a molecule after each step, its gap, and losses and gaps of
+training molecules, nothing else. Writes docs/ttt_gate_rules_<half>.csv, a row per model,
+rule and split, and docs/ttt_gate.png, and prints the tables of docs/pretrained.md.
+
+Usage: python docs/ttt_gate_rules.py [--half val]        (seconds: no model is run)
+"""
+
+import argparse
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import matplotlib as mpl
+import numpy as np
+import pandas as pd
+from scipy import stats
+
+HERE = Path(__file__).parent
+DRAWS = 2000
+
+
+@dataclass(frozen=True)
+class Rule:
+    """Adapt above a loss of training, where the head is a guide, down to another loss.
+
+    Attributes:
+        start: Share of training molecules with a lower loss; 0 adapts everything.
+        stop: Share that ends the descent; 0 takes all steps.
+        gap: Share with a smaller gap, which must be exceeded too; 0 does not ask,
+        trust: unless the loss is below this share of the gap.
+        hot: Losses are divided by this power of the prior's mean force over training's,
+            where that is above 1; ``cold``: where it is below 1 as well.
+        kind: Which curve is followed: ``careful``, or ``full`` where it was recorded.
+    """
+
+    start: float
+    stop: float
+    gap: float = 0.0
+    trust: float = 0.0
+    hot: float = 0.7
+    cold: bool = False
+    kind: str = "careful"
+
+
+CHOSEN = Rule(start=0.95, stop=0.5, gap=0.9, trust=0.8)
+NAME = "**chosen**"
+RULES: Mapping[str, Rule] = {
+    "all steps, full rate": Rule(0, 0, kind="full"),
+    "all steps, careful": Rule(0, 0),
+    "loss, down to the start": replace(CHOSEN, stop=0.95, gap=0, trust=0, hot=0),
+    "loss": replace(CHOSEN, gap=0, trust=0, hot=0),
+    "loss and gap": replace(CHOSEN, trust=0, hot=0),
+    "loss, gap or trusted head": replace(CHOSEN, hot=0),
+    NAME: CHOSEN,
+    "hot 0.5": replace(CHOSEN, hot=0.5),
+    "hot 1": replace(CHOSEN, hot=1),
+    "relative, cold ones too": replace(CHOSEN, cold=True),
+    "start 0.8": replace(CHOSEN, start=0.8),
+    "start 0.9": replace(CHOSEN, start=0.9),
+    "start 0.97": replace(CHOSEN, start=0.97),
+    "start 0.98": replace(CHOSEN, start=0.98),
+    "start 0.99": replace(CHOSEN, start=0.99),
+    "stop 0.3": replace(CHOSEN, stop=0.3),
+    "stop 0.8": replace(CHOSEN, stop=0.8),
+    "stop 0.95": replace(CHOSEN, stop=0.95),
+    "gap 0.7": replace(CHOSEN, gap=0.7),
+    "gap 0.8": replace(CHOSEN, gap=0.8),
+    "gap 0.95": replace(CHOSEN, gap=0.95),
+    "trust 0.7": replace(CHOSEN, trust=0.7),
+    "trust 0.9": replace(CHOSEN, trust=0.9),
+}
+
+
+def bound(values: np.ndarray, share: float) -> float:
+    """Return what a share of further values stays below; 0 for a share of 0."""
+    if not share:
+        return 0.0
+    logs = np.log(values)
+    width = stats.t.ppf(share, len(logs) - 1) * np.sqrt(1 + 1 / len(logs))
+    return float(np.exp(logs.mean() + width * logs.std(ddof=1)))
+
+
+def molecules(levels: pd.DataFrame) -> pd.DataFrame:
+    """Return a row per training molecule: of held-out ones where there are any."""
+    held = levels[levels["part"] == "held_out"]
+    mine = held if len(held) else levels
+    return mine.groupby("group")[["loss", "gap", "prior_norm"]].mean()
+
+
+def apply(rule: Rule, curves: pd.DataFrame, levels: pd.DataFrame) -> pd.DataFrame:
+    """Return where the rule leaves every molecule."""
+    known = molecules(levels)
+    typical = known["prior_norm"].median()
+
+    def scale(force: Any) -> Any:
+        ratio = force / typical
+        return (ratio if rule.cold else np.maximum(1, ratio)) ** rule.hot
+
+    losses = (known["loss"] / scale(known["prior_norm"])).to_numpy()
+    start, stop = bound(losses, rule.start), bound(losses, rule.stop)
+    gap = bound(known["gap"].to_numpy(), rule.gap)
+    rows = []
+    mine = curves[curves["kind"] == rule.kind]
+    for (split, unit), points in mine.groupby(["split", "unit"], sort=False):
+        loss = points["prior_loss"].to_numpy()
+        apart = points["gap"].iloc[0]
+        guided = apart > gap or loss[0] < rule.trust * apart
+        loss = loss / scale(points["prior_norm"].to_numpy())
+        at = 0
+        if loss[0] > start and guided:
+            reached = np.flatnonzero(loss <= stop)
+            at = int(reached[0]) if len(reached) else len(loss) - 1
+        errors = 1000 * points["mae"].to_numpy()
+        rows.append(
+            {
+                "split": split,
+                "unit": unit,
+                "prior": 1000 * points["prior_mae"].iloc[0],
+                "baseline": errors[0],
+                "after": errors[at],
+                "oracle": errors.min(),
+                "adapted": float(at > 0),
+                "steps": float(points["step"].iloc[at]),
+            }
+        )
+    return pd.DataFrame(rows)
+
+
+def summary(found: pd.DataFrame) -> pd.DataFrame:
+    """Return mean errors in meV/Å and ratios by split."""
+    table = found.drop(columns="unit").groupby("split", sort=False).mean()
+    table.insert(0, "n", found.groupby("split", sort=False).size())
+    table["ratio"] = table["after"] / table["baseline"]
+    ends = [interval(found[found["split"] == name]) for name in table.index]
+    table["low"], table["high"] = zip(*ends, strict=True)
+    return table
+
+
+def interval(rows: pd.DataFrame) -> tuple[float, float]:
+    """Return the bootstrapped 95 % interval of the ratio over molecules."""
+    picks = np.random.default_rng(0).integers(len(rows), size=(DRAWS, len(rows)))
+    before, after = rows["baseline"].to_numpy(), rows["after"].to_numpy()
+    ratios = after[picks].sum(1) / before[picks].sum(1)
+    low, high = np.quantile(ratios, [0.025, 0.975])
+    return float(low), float(high)
+
+
+def judge(curves: pd.DataFrame, levels: pd.DataFrame) -> pd.DataFrame:
+    """Return a row per model, rule and split."""
+    tables = []
+    for model, mine in curves.groupby("model", sort=False):
+        known = levels[levels["model"] == model]
+        for name, rule in RULES.items():
+            found = apply(rule, mine, known)
+            if len(found):
+                table = summary(found).reset_index()
+                table.insert(0, "rule", name)
+                table.insert(0, "model", model)
+                tables.append(table)
+    return pd.concat(tables, ignore_index=True)
+
+
+def overview(table: pd.DataFrame) -> str:
+    """Return gain and harm of each rule and model, as a table."""
+    models = list(table["model"].unique())
+    lines = ["| rule | " + " | ".join(models) + " |", "|---" * (len(models) + 1) + "|"]
+    for name in RULES:
+        cells = []
+        for model in models:
+            mine = table[(table["model"] == model) & (table["rule"] == name)]
+            if not len(mine):
+                cells.append("–")
+                continue
+            near = mine["split"].str.startswith(("id", "held_out"))
+            shifted = ~near
+            ood, rest = mine[shifted], mine[~shifted]
+            gain = 1 - ood["after"].mean() / ood["baseline"].mean()
+            worst = mine.loc[mine["ratio"].idxmax()]
+            cell = f"{-100 * gain:+.0f} %"
+            if len(rest):
+                cell += f", ID ×{rest['after'].mean() / rest['baseline'].mean():.2f}"
+            cells.append(f"{cell}, worst ×{worst['ratio']:.2f} ({worst['split']})")
+        lines.append(f"| {name} | " + " | ".join(cells) + " |")
+    return "\n".join(lines)
+
+
+def by_split(table: pd.DataFrame, name: str) -> str:
+    """Return every split under one rule, as a table."""
+    lines = [
+        "| model | split | n | prior | baseline | ttt | ratio | oracle | adapted | "
+        "steps |",
+        "|---|---|--:|--:|--:|--:|--:|--:|--:|--:|",
+    ]
+    lines += [
+        f"| {r.model} | {r.split} | {r.n} | {r.prior:.0f} | {r.baseline:.1f} | "
+        f"{r.after:.1f} | ×{r.ratio:.3f} [{r.low:.2f}, {r.high:.2f}] | {r.oracle:.1f} | "
+        f"{100 * r.adapted:.0f} % | {r.steps:.0f} |"
+        for r in table[table["rule"] == name].itertuples()
+    ]
+    return "\n".join(lines)
+
+
+def draw(curves: pd.DataFrame, levels: pd.DataFrame) -> None:
+    """Draw the error of every molecule against its prior loss, start at the right."""
+    mpl.use("Agg")
+    from matplotlib import pyplot as plt
+
+    models = list(curves["model"].unique())
+    figure, axes = plt.subplots(
+        1, len(models), figsize=(3.2 * len(models), 3.4), squeeze=False, sharey=True
+    )
+    for axis, model in zip(axes[0], models, strict=True):
+        mine = curves[(curves["model"] == model) & (curves["kind"] == "careful")]
+        for (split, _), points in mine.groupby(["split", "unit"], sort=False):
+            known = not str(split).startswith("ood") and model != "mace-spice"
+            axis.plot(
+                points["prior_loss"],
+                points["mae"] / points["mae"].iloc[0],
+                color="tab:blue" if known else "tab:orange",
+                linewidth=0.8,
+            )
+        losses = molecules(levels[levels["model"] == model])["loss"].to_numpy()
+        for share in (CHOSEN.start, CHOSEN.stop):
+            axis.axvline(bound(losses, share), color="black", linestyle=":")
+        axis.axhline(1, color="grey", linewidth=0.5)
+        axis.set(title=model, xscale="log", ylim=(0, 1.8))
+    figure.supxlabel(
+        "prior loss, eV/Å (dotted: where adapting starts, and where it stops)"
+    )
+    axes[0][0].set_ylabel("force error / baseline's")
+    figure.tight_layout()
+    figure.savefig(HERE / "ttt_gate.png", dpi=90)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--half", default="val")
+    asked = parser.parse_args()
+    curves = pd.read_csv(HERE / f"ttt_gate_curves_{asked.half}.csv")
+    levels = pd.read_csv(HERE / f"ttt_gate_levels_{asked.half}.csv")
+    table = judge(curves, levels)
+    path = HERE / f"ttt_gate_rules_{asked.half}.csv"
+    table.to_csv(path, index=False, float_format="%.4g")
+    print(overview(table), by_split(table, NAME), sep="\n\n")
+    if asked.half == "val":
+        draw(curves, levels)
+
+
+if __name__ == "__main__":
+    main()
