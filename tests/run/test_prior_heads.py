@@ -58,7 +58,7 @@ def scratch() -> TwoHeaded:
     model = TwoHeaded.build(
         architecture, atomic_energies=zeros, scale={"prior": 1.0, "ref": 1.0}, seed=0
     )
-    model.facts = {"trained_heads": ["ref"]}
+    model.history = {"trained_heads": ["ref"]}
     return model
 
 
