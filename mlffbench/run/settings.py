@@ -6,7 +6,6 @@ before torch is imported.
 
 import ast
 import difflib
-import importlib
 import importlib.util
 import inspect
 from collections.abc import Mapping
@@ -27,8 +26,6 @@ _KINDS = {
     "bool": ((bool,), "true or false"),
 }
 """Name of a type -> values that are of it, and what to call them."""
-_LIGHT = frozenset({"mlffbench.models.catalog", "mlffbench.refine.catalog"})
-"""Modules whose constants may be defaults that are read; they import no torch."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,13 +124,9 @@ def _read(module: str, name: str) -> dict[str, Parameter] | None:
     None where the source does not tell: it is not found, the class inherits its
     ``__init__``, takes what it is not asked for, or has a default that is no constant.
     """
-    try:
-        found = importlib.util.find_spec(module)
-        if found is None or not found.origin or not found.origin.endswith(".py"):
-            return None
-        tree = ast.parse(Path(found.origin).read_text(encoding="utf-8"))
-    except (ImportError, OSError, SyntaxError, ValueError):
-        return None  # importing it says what is wrong
+    tree = _source(module)
+    if tree is None:
+        return None
     classes = [n for n in tree.body if isinstance(n, ast.ClassDef) and n.name == name]
     if len(classes) != 1 or classes[0].decorator_list:
         return None
@@ -166,7 +159,7 @@ def _parameters(maker: ast.FunctionDef, tree: ast.Module) -> dict[str, Parameter
 
 
 def _constant(node: ast.expr, tree: ast.Module) -> Any:
-    """Return a default: a literal, or a constant of a module that imports no torch.
+    """Return a default: a literal, or a name that its module's source gives one.
 
     Raises:
         ValueError: It is neither.
@@ -174,9 +167,29 @@ def _constant(node: ast.expr, tree: ast.Module) -> Any:
     if not isinstance(node, ast.Name):
         return ast.literal_eval(node)
     for statement in tree.body:
-        if isinstance(statement, ast.ImportFrom) and statement.module in _LIGHT:
+        if isinstance(statement, ast.Assign):
+            for target in statement.targets:
+                if isinstance(target, ast.Name) and target.id == node.id:
+                    return ast.literal_eval(statement.value)
+                if isinstance(target, ast.Tuple):
+                    names = [getattr(one, "id", "") for one in target.elts]
+                    if node.id in names:
+                        return ast.literal_eval(statement.value)[names.index(node.id)]
+        if isinstance(statement, ast.ImportFrom) and statement.module:
             for alias in statement.names:
                 if (alias.asname or alias.name) == node.id:
-                    module = importlib.import_module(statement.module)
-                    return getattr(module, alias.name)
+                    source = _source(statement.module)
+                    if source is not None:
+                        return _constant(ast.Name(alias.name), source)
     raise ValueError(node.id)
+
+
+def _source(module: str) -> ast.Module | None:
+    """Return the source of a module, importing nothing but its packages; None without."""
+    try:
+        found = importlib.util.find_spec(module)
+        if found is None or not found.origin or not found.origin.endswith(".py"):
+            return None
+        return ast.parse(Path(found.origin).read_text(encoding="utf-8"))
+    except (ImportError, OSError, SyntaxError, ValueError):
+        return None  # importing it says what is wrong
