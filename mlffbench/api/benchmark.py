@@ -2,12 +2,20 @@
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Literal, NamedTuple
+from typing import Annotated, Literal, NamedTuple
+
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    NonNegativeInt,
+    PositiveInt,
+    Strict,
+    ValidationError,
+)
 
 from mlffbench.api.inputs import device_named
 from mlffbench.api.results import Results
 from mlffbench.core.errors import BenchError
-from mlffbench.core.model_options import DTYPES
 from mlffbench.report.run_inventory import take_inventory
 from mlffbench.run.evaluate.evaluation_score import score_run
 from mlffbench.run.folder import RunFolder
@@ -15,6 +23,26 @@ from mlffbench.run.loop import run_campaign
 from mlffbench.run.request import Request, resolve
 from mlffbench.run.suite import Setting
 from mlffbench.run.work import Progress
+
+
+class _Asked(BaseModel):
+    """The arguments of `run_suite`, of the types they must have."""
+
+    model_config = ConfigDict(strict=True, extra="forbid")
+
+    suite: str
+    models: tuple[str, ...]
+    modes: tuple[str, ...]
+    settings: dict[str, dict[str, Setting]]
+    half: Literal["test", "val"]
+    dtype: Literal["float32", "float64"] | None
+    seed: NonNegativeInt
+    limit: PositiveInt | None
+    batch_atoms: PositiveInt | None
+    out: Annotated[Path, Strict(False)]
+    overwrite: bool
+    trust: bool
+    diagnose: bool
 
 
 class Scoring(NamedTuple):
@@ -27,8 +55,8 @@ class Scoring(NamedTuple):
 def run_suite(
     suite: str,
     *,
-    models: str | Sequence[str] = (),
-    modes: str | Sequence[str] = (),
+    models: str | Sequence[str] | None = None,
+    modes: str | Sequence[str] | None = None,
     settings: Mapping[str, Mapping[str, Setting]] | None = None,
     half: Literal["test", "val"] = "test",
     limit: int | None = None,
@@ -74,31 +102,22 @@ def run_suite(
     Examples:
         >>> found = run_suite("mini-ood", models="zero", limit=2)  # doctest: +SKIP
     """
-    if half not in ("test", "val"):
-        msg = f"unknown half {half!r}: expected 'test' or 'val'"
-        raise BenchError(msg)
-    if limit is not None and limit < 1:
-        msg = f"limit={limit}: expected at least 1 structure per split, or None for all"
-        raise BenchError(msg)
-    if dtype is not None and dtype not in DTYPES:
-        msg = f"unknown dtype {dtype!r}: expected {' or '.join(DTYPES)}, or None"
-        raise BenchError(msg)
-    request = Request(
-        suite=suite,
+    asked = _checked(
+        suite=str(suite),
         models=_names(models),
         modes=_names(modes),
         settings=settings or {},
         half=half,
-        device=device_named(device),
         dtype=dtype,
         seed=seed,
         limit=limit,
         batch_atoms=batch_atoms,
-        out=Path(out),
+        out=out,
         overwrite=overwrite,
         trust=trust,
         diagnose=diagnose,
     )
+    request = Request(**asked.model_dump(), device=device_named(device))
     done = run_campaign(resolve(request), progress)
     scored = score_folders(done.folders)
     faults = (*done.faults, *scored.faults)
@@ -134,5 +153,20 @@ def score_folders(folders: Sequence[RunFolder]) -> Scoring:
     return scoring
 
 
-def _names(given: str | Sequence[str]) -> tuple[str, ...]:
-    return (given,) if isinstance(given, str) else tuple(given)
+def _checked(**values: object) -> _Asked:
+    """Return arguments whose types and ranges are right.
+
+    Raises:
+        BenchError: One is not; the sentence names it and what was expected.
+    """
+    try:
+        return _Asked.model_validate(values)
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(str(part) for part in first["loc"])
+        msg = f"run_suite: {where}={first['input']!r}: {first['msg']}"
+        raise BenchError(msg) from error
+
+
+def _names(given: str | Sequence[str] | None) -> tuple[str, ...]:
+    return (given,) if isinstance(given, str) else tuple(given or ())

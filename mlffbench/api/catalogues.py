@@ -87,7 +87,7 @@ def list_names(kind: str) -> list[str]:
         'baseline'
     """
     if kind not in set(Kind):
-        raise UnknownNameError("kind", kind, list(Kind))
+        raise UnknownNameError("kind", kind, [one.value for one in Kind])
     return list(all_rows()[Kind(kind)])
 
 
@@ -128,7 +128,7 @@ def facts_of(name: str) -> list[Facts]:
     catalogues = all_rows()
     found = [(kind, rows[name]) for kind, rows in catalogues.items() if name in rows]
     if not found:
-        known = [key for rows in catalogues.values() for key in rows]
+        known = dict.fromkeys(key for rows in catalogues.values() for key in rows)
         raise UnknownNameError("name", name, known)
     return [Facts(kind, name, tuple(_pairs(name, kind, entry))) for kind, entry in found]
 

@@ -79,11 +79,28 @@ def _chosen(
         held = f"{target} holds {total or 'no'} structure{'s' * (total > 1)}"
         why = f"a training set needs at least {at_least} to have a spread"
         raise DataError(f"{held}; {why}" if at_least > 1 else held)
-    chosen = []
-    for part in parts:
-        share = None if limit is None else max(1, round(limit * len(part.rows) / total))
-        chosen.append((part, choose_rows(part, share, seed)))
-    return chosen
+    if limit is not None and limit < 1:
+        msg = f"limit={limit}: expected at least 1 structure, or None for all"
+        raise DataError(msg)
+    shares = _shares([len(part.rows) for part in parts], limit)
+    return [
+        (part, choose_rows(part, share, seed))
+        for part, share in zip(parts, shares, strict=True)
+        if share
+    ]
+
+
+def _shares(sizes: Sequence[int], limit: int | None) -> list[int]:
+    """Return how many of each part make up ``limit``, in proportion to their sizes."""
+    total = sum(sizes)
+    if limit is None or limit >= total:
+        return list(sizes)
+    exact = [limit * size / total for size in sizes]
+    shares = [int(share) for share in exact]
+    by_rest = sorted(range(len(sizes)), key=lambda one: shares[one] - exact[one])
+    for one in by_rest[: limit - sum(shares)]:
+        shares[one] += 1
+    return shares
 
 
 def _parts_of(target: str) -> Sequence[Split]:

@@ -33,7 +33,7 @@ class Results:
     """Finished and scored runs; nothing is computed again.
 
     Energies are in eV, per atom where the unit says so, forces in eV/Å. Intervals are
-    95 %, bootstrap over molecules. A missing number is NaN, never 0. Shown in a notebook,
+    95 %, over molecules. A missing number is NaN, never 0. Shown in a notebook,
     it is the table that ``mlffbench score`` prints.
 
     Attributes:

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from mlffbench.core.errors import SuiteError
+from mlffbench.core.errors import ModelError, SuiteError
 from mlffbench.models.catalog import MODELS
 from mlffbench.models.model_spec import parse_spec
 from mlffbench.refine.modes import load_refiner, mode_name
@@ -66,14 +66,14 @@ def check_names(
         msg = f"settings were given for mode {unused[0]!r}, which is not run; add it to "
         raise SuiteError(msg + "--mode or leave them out")
     for model in tuple(models) or found.models:
-        parts = parse_spec(model)
-        if not parts.is_file:
-            MODELS.entry(parts.name)
+        _check_model(model)
     merged = {
         mode: {**found.settings.get(mode, {}), **typed.get(mode, {})} for mode in chosen
     }
     for mode, values in {**found.settings, **merged}.items():
         check_settings(mode, values)
+        if isinstance(values.get("prior"), str):
+            _check_model(str(values["prior"]))
     for mode, values in merged.items():  # what imports torch comes last
         load_refiner(mode, values)
     return Names(
@@ -83,3 +83,18 @@ def check_names(
         modes=chosen,
         settings={mode: tuple(sorted(merged[mode].items())) for mode in chosen},
     )
+
+
+def _check_model(spec: str) -> None:
+    """Check that a model, or a prior, is in the catalogue or a file that is there.
+
+    Raises:
+        UnknownNameError: No row carries the name.
+        ModelError: There is no such file.
+    """
+    parts = parse_spec(spec)
+    if not parts.is_file:
+        MODELS.entry(parts.name)
+    elif not Path(parts.name).is_file():
+        msg = f"there is no file {parts.name}; expected path/to/model.py:factory"
+        raise ModelError(msg)

@@ -171,7 +171,7 @@ def test_two_models_are_compared_on_what_both_evaluated(
     assert row["ratio_low"] <= row["ratio"] <= row["ratio_high"]
     assert (row["difference"] > 0) == (row["ratio"] > 1)
     same = mlffbench.compare(results.folders[0], results.folders[0])
-    assert set(same["verdict"]) <= {"no difference", "undecided"}
+    assert set(same["verdict"]) <= {"no difference", "cannot be judged"}
 
 
 def test_runs_of_other_structures_are_not_compared(

@@ -16,7 +16,7 @@ quantiles: value ± √(n/(n−1)) · t_{α/2, n−1} bootstrap standard errors,
 mean is Student's interval.
 
 Coverage in % of a nominal 95 % interval of a mean, 20,000 simulated sets each (standard
-error 0.2 to 0.4; ``tests/metrics/test_interval_coverage.py`` repeats it). The lognormal
+error 0.2 to 0.4; ``test_interval_coverage.py`` repeats it). The lognormal
 distribution has σ = 1/2 and skewness 1.75; the GFN2-xTB force errors of the molecules in
 the embedded subsets have skewness 0 to 1.9:
 
