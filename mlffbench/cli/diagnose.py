@@ -15,6 +15,7 @@ from mlffbench.cli.shared.options import (
     DtypeOption,
     SeedOption,
     TrustOption,
+    option,
 )
 from mlffbench.cli.shared.progress import ProgressBar
 from mlffbench.core.errors import BenchError, UnknownNameError
@@ -32,72 +33,52 @@ COMPUTED_WITH = frozenset({"cutoff", "prior", "limit", "out", "seed", "device", 
 _WHAT, _WHERE = "What to compare", "Where results go"
 _SET = "A dataset, a file, or SUITE:SPLIT (SUITE:SPLIT/val for its val half)."
 
-TrainOption = Annotated[
-    str | None, typer.Option("--train", help=_SET, rich_help_panel=_WHAT)
-]
-TestOption = Annotated[
-    str | None, typer.Option("--test", help=_SET, rich_help_panel=_WHAT)
-]
+TrainOption = Annotated[str | None, option("--train", _SET, _WHAT)]
+TestOption = Annotated[str | None, option("--test", _SET, _WHAT)]
 SuiteOption = Annotated[
     str | None,
-    typer.Option(
-        "--suite",
-        "-s",
-        help="Instead of --train and --test: every test split of a suite.",
-        rich_help_panel=_WHAT,
+    option(
+        "--suite -s", "Instead of --train and --test: every test split of a suite.", _WHAT
     ),
 ]
 ModelOption = Annotated[
-    str | None,
-    typer.Option(
-        "--model", "-m", help="For embeddings and errors.", rich_help_panel=_WHAT
-    ),
+    str | None, option("--model -m", "For embeddings and errors.", _WHAT)
 ]
 CutoffOption = Annotated[
     float | None,
-    typer.Option(
-        "--cutoff",
-        help="Radius of the graphs in Å; left out: the model's, else 5.",
-        rich_help_panel=_WHAT,
+    option(
+        "--cutoff", "Radius of the graphs in Å; left out: the model's, else 5.", _WHAT
     ),
 ]
 PriorOption = Annotated[
     str | None,
-    typer.Option(
+    option(
         "--prior",
-        help="A prior, or any model, whose forces the model is compared with.",
-        rich_help_panel=_WHAT,
+        "A prior, or any model, whose forces the model is compared with.",
+        _WHAT,
     ),
 ]
 LimitOption = Annotated[
     int | None,
-    typer.Option(
+    option(
         "--limit",
-        min=2,
-        help="At most N structures per set, spread over its molecules.",
-        rich_help_panel=_WHAT,
+        "At most N structures per set, spread over its molecules.",
+        _WHAT,
+        least=2,
     ),
 ]
-RunsOption = Annotated[
-    Path,
-    typer.Option(
-        "--runs", help="Where runs of the suite may lie.", rich_help_panel=_WHERE
-    ),
-]
+RunsOption = Annotated[Path, option("--runs", "Where runs of the suite may lie.", _WHERE)]
 OracleOption = Annotated[
     bool,
-    typer.Option(
+    option(
         "--oracle",
-        help="Of --suite and --model: how much the best graph cutoff of each structure "
-        "would gain, and what the finished rr runs captured of it. READS REFERENCE "
-        "LABELS.",
-        rich_help_panel=_WHAT,
+        "Of --suite and --model: how much the best graph cutoff of each structure "
+        "would gain, and what the finished rr runs captured of it. READS "
+        "REFERENCE LABELS.",
+        _WHAT,
     ),
 ]
-OutOption = Annotated[
-    Path,
-    typer.Option("--out", help="Folder of JSON and figures.", rich_help_panel=_WHERE),
-]
+OutOption = Annotated[Path, option("--out", "Folder of JSON and figures.", _WHERE)]
 
 
 def diagnose(
