@@ -75,9 +75,9 @@ ZERO = ModelCard(
     charges=None,
     periodic=True,
     level_of_theory="isolated atoms (wB97X/6-31G(d)); 0 eV beyond H B C N O F Si P S Cl",
+    dtype="float64",
     licence="MIT (mlffbench)",
     citation="none: it is the floor",
-    dtype="float64",
 )
 
 
@@ -193,12 +193,12 @@ MACE_SPICE = replace(
 
 MACE_MP_0 = ModelCard(
     elements=frozenset({*range(1, 84), *range(89, 95)}),
+    cutoff=6.0,
     periodic=True,
     level_of_theory="PBE+U (Materials Project)",
     training_sets=("MPtrj",),
     licence="MIT",
     citation="Batatia et al., J. Chem. Phys. 163, 184110 (2025), arXiv:2401.00096",
-    cutoff=6.0,
     source="github.com/ACEsuit/mace-mp, release mace_mp_0 (medium)",
 )
 

@@ -9,6 +9,8 @@ from mlffbench.core.errors import DataError
 
 NOT_STATED = "not stated; see the source page"
 """Licence of data whose authors name none."""
+EV_XYZ = {"units": "Å, eV, eV/Å", "layout": "xyz"}
+"""What the rows of most xyz files share."""
 _ARCHIVES = (".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tar.xz", ".zip", ".gz", ".bz2")
 _STEP = 1000
 
