@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from mlffbench.diagnostics.diagnosis import Diagnosis
+    from mlffbench.diagnostics.study import Study
     from mlffbench.run.diagnose.instruments import Instruments
 
 OUT = Path("diagnose")
@@ -124,12 +125,12 @@ def diagnose(
         )
         who = model or ""
         if suite:
-            made = _suite(suite, instruments, who, out, limit=limit, seed=seed)
-            _print_suite(console, made)
+            found = _suite(suite, instruments, limit=limit, seed=seed)
+            _print_suite(console, _write(found, out, model=who, seed=seed))
         else:
             sets = str(train), str(test)
-            made = _pair(sets, instruments, who, out, limit=limit, seed=seed)
-            _print_pair(console, made, sets)
+            found = _pair(sets, instruments, limit=limit, seed=seed)
+            _print_pair(console, _write(found, out, model=who, seed=seed), sets)
     console.print(f"wrote {out}", markup=False, soft_wrap=True)
 
 
@@ -203,46 +204,37 @@ def _instruments(
 
 
 def _pair(
-    sets: tuple[str, str],
-    instruments: "Instruments",
-    model: str,
-    out: Path,
-    *,
-    limit: int | None,
-    seed: int,
-) -> "Diagnosis":
-    """Return the diagnosis of two sets, written to a folder."""
+    sets: tuple[str, str], instruments: "Instruments", *, limit: int | None, seed: int
+) -> "Study":
+    """Return what was measured of two sets."""
     from mlffbench.api.named_sets import sample_of
     from mlffbench.diagnostics.measure import MIN_TRAIN
     from mlffbench.diagnostics.study import Probe, study
-    from mlffbench.run.diagnose.diagnosis_job import write_diagnosis
 
     trained = sample_of(sets[0], "train", limit=limit, seed=seed, at_least=MIN_TRAIN)
     examined = instruments.examine(
         [trained, sample_of(sets[1], "test", limit=limit, seed=seed)]
     )
-    found = study(examined[0], [Probe(sample=examined[1])], instruments.cutoff)
-    predictions = [examined[1].prediction]
-    return write_diagnosis(out, found, predictions, model=model, seed=seed)
+    return study(examined[0], [Probe(sample=examined[1])], instruments.cutoff)
 
 
 def _suite(
-    suite: str,
-    instruments: "Instruments",
-    model: str,
-    out: Path,
-    *,
-    limit: int | None,
-    seed: int,
-) -> "Diagnosis":
-    """Return the diagnosis of a suite's test splits, written to a folder."""
-    from mlffbench.run.diagnose.diagnosis_job import study_of_splits, write_diagnosis
+    suite: str, instruments: "Instruments", *, limit: int | None, seed: int
+) -> "Study":
+    """Return what was measured of a suite's test splits."""
+    from mlffbench.run.diagnose.diagnosis_job import study_of_splits
     from mlffbench.run.evaluate.evaluation_job import splits_of
     from mlffbench.run.suite import load_suite
     from mlffbench.run.suite_splits import load_splits
 
     splits = splits_of(load_splits(*load_suite(suite)), "test")
-    found = study_of_splits(splits, instruments, limit=limit, seed=seed)
+    return study_of_splits(splits, instruments, limit=limit, seed=seed)
+
+
+def _write(found: "Study", out: Path, *, model: str, seed: int) -> "Diagnosis":
+    """Return the diagnosis of what was measured, written to a folder."""
+    from mlffbench.run.diagnose.diagnosis_job import write_diagnosis
+
     predictions = [probe.sample.prediction for probe in found.tests]
     return write_diagnosis(out, found, predictions, model=model, seed=seed)
 

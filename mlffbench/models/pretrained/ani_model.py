@@ -10,11 +10,12 @@ from torch import Tensor, nn
 
 from mlffbench.core.assembly import predict_rest, refusals, require_supported
 from mlffbench.core.card import ModelCard
-from mlffbench.core.errors import ModelError
 from mlffbench.core.forcefield import CutoffScope
 from mlffbench.core.labels import Labels
 from mlffbench.core.structures import Structures
 from mlffbench.core.units import HARTREE
+from mlffbench.models.copies import copied
+from mlffbench.models.cutoffs import check_within
 from mlffbench.models.pretrained.ani_ensemble import Ensemble
 
 MAX_PADDED_PAIRS = {"cpu": 25_000, "cuda": 1_000_000}
@@ -111,13 +112,8 @@ class AniForceField:
             ModelError: The radius is not positive, or above the trained one, beyond which
                 the networks never saw a neighbour.
         """
-        if not 0 < cutoff <= self.trained_cutoff:
-            msg = (
-                f"{self.name!r} cannot use a cutoff of {cutoff:g} Å: it must be above 0, "
-                f"and beyond the trained {self.trained_cutoff:g} Å its networks never "
-                "saw a neighbour"
-            )
-            raise ModelError(msg)
+        why = "its networks never saw a neighbour"
+        check_within(cutoff, self.trained_cutoff, self.name, why)
         twin = copy.copy(self)
         twin.cutoff = float(cutoff)
         twin._aev_computer = copy.copy(self._aev_computer)
@@ -128,10 +124,7 @@ class AniForceField:
     def clone(self) -> Self:
         """Return a copy whose trunk can be changed without touching this one."""
         twin = copy.copy(self)
-        twin._trunk = {
-            name: nn.Parameter(value.detach().clone(), value.requires_grad)
-            for name, value in self._trunk.items()
-        }
+        twin._trunk = copied(self._trunk)
         return twin
 
     def trunk_parameters(self) -> dict[str, nn.Parameter]:

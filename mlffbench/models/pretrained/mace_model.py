@@ -17,6 +17,8 @@ from mlffbench.core.forcefield import CutoffScope
 from mlffbench.core.graph import radius_graph
 from mlffbench.core.labels import Labels
 from mlffbench.core.structures import Structures
+from mlffbench.models.copies import copied
+from mlffbench.models.cutoffs import check_within
 from mlffbench.models.pretrained.mace_inputs import (
     charges_of,
     inputs_of,
@@ -117,13 +119,8 @@ class MaceForceField:
                 further edge is multiplied by an envelope of 0; or the network has another
                 envelope than MACE's own.
         """
-        if not 0 < cutoff <= self.trained_cutoff:
-            msg = (
-                f"{self.name!r} cannot use a cutoff of {cutoff:g} Å: it must be above 0, "
-                f"and beyond the trained {self.trained_cutoff:g} Å the envelope is 0, so "
-                "that further edges are inert"
-            )
-            raise ModelError(msg)
+        why = "the envelope is 0, so that further edges are inert"
+        check_within(cutoff, self.trained_cutoff, self.name, why)
         other = copy.copy(self)
         other.cutoff = float(cutoff)
         other.cutoff_scope = scope or self.cutoff_scope
@@ -135,10 +132,7 @@ class MaceForceField:
     def clone(self) -> Self:
         """Return a copy whose trunk can be changed without touching this one."""
         twin = copy.copy(self)
-        twin._trunk = {
-            name: nn.Parameter(value.detach().clone(), value.requires_grad)
-            for name, value in self._trunk.items()
-        }
+        twin._trunk = copied(self._trunk)
         return twin
 
     def trunk_parameters(self) -> dict[str, nn.Parameter]:

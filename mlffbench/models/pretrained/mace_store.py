@@ -17,8 +17,9 @@ from safetensors.torch import load as read_tensors
 from safetensors.torch import save as write_tensors
 from torch import Tensor, nn
 
-from mlffbench.core.errors import BenchError, ModelError
+from mlffbench.core.errors import ModelError
 from mlffbench.core.files import sha256_of, write_atomic
+from mlffbench.core.tool import run_tool
 from mlffbench.models.pretrained.mace_file import open_inert
 from mlffbench.models.pretrained.mace_network import build, describe
 
@@ -133,17 +134,11 @@ def _read(file: Path) -> bytes:
 
 def main(arguments: list[str]) -> int:
     """Convert the file that the command line names; return the exit code."""
-    if len(arguments) != 2:  # noqa: PLR2004
-        sys.stderr.write("usage: mace_store MODEL_FILE STEM\n")
-        return 2
-    path, stem = map(Path, arguments)
-    try:
-        manifest = convert(path, stem)
-    except BenchError as error:
-        sys.stderr.write(f"{error}\n")
-        return 1
-    sys.stdout.write(f"{stem}.safetensors, sha256 {manifest.weights_sha256}\n")
-    return 0
+
+    def told(path: Path, stem: Path) -> str:
+        return f"{stem}.safetensors, sha256 {convert(path, stem).weights_sha256}"
+
+    return run_tool(arguments, "mace_store MODEL_FILE STEM", told)
 
 
 if __name__ == "__main__":

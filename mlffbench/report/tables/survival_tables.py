@@ -67,7 +67,7 @@ def _row(
     return (
         *(record.split, record.model, record.mode),
         f"{stable.n} ({stable.n_molecules})" if stable else "0 (0)",
-        _percent(metrics.get("survival")),
+        _whole(metrics.get("survival"), 100),
         _stable(stable, record),
         with_interval(metrics.get("time_to_failure")),
         *(_difference(record.paired.get("stable_time"), system) if compared else ()),
@@ -106,22 +106,13 @@ def _difference(
     return with_interval(compared.difference, system), compared.verdict
 
 
-def _percent(metric: MetricValue | None) -> str:
+def _whole(metric: MetricValue | None, scale: float = 1.0) -> str:
     if metric is None:
         return "–"
-    text = f"{100 * metric.value:.0f}"
+    text = f"{scale * metric.value:.0f}"
     if metric.low is None or metric.high is None:
         return text
-    return f"{text} [{100 * metric.low:.0f}, {100 * metric.high:.0f}]"
-
-
-def _whole(metric: MetricValue | None) -> str:
-    if metric is None:
-        return "–"
-    text = f"{metric.value:.0f}"
-    if metric.low is None or metric.high is None:
-        return text
-    return f"{text} [{metric.low:.0f}, {metric.high:.0f}]"
+    return f"{text} [{scale * metric.low:.0f}, {scale * metric.high:.0f}]"
 
 
 def _in_order(records: Sequence[Record]) -> list[Record]:
