@@ -5,15 +5,14 @@ from enum import StrEnum
 from typing import TYPE_CHECKING, Annotated
 
 from mlffbench.cli.shared.asked import Asked, Kept, checked_values, spread
+from mlffbench.cli.shared.carried_out import carried_out
 from mlffbench.cli.shared.console import (
     make_console,
     print_table,
-    print_warnings,
-    resumable,
 )
 from mlffbench.cli.shared.endings import end, tell_left_out, tell_where
 from mlffbench.cli.shared.options import Units, option
-from mlffbench.cli.shared.progress import TUNINGS, ProgressBar
+from mlffbench.cli.shared.progress import TUNINGS
 from mlffbench.core.errors import BenchError
 
 if TYPE_CHECKING:
@@ -94,8 +93,7 @@ def finetune_curve(
     asked = replace(asked, mode=asked.mode or list(STARTS))
     values = checked_values(asked, kept)  # before torch is imported
     from mlffbench.cli.shared.resolving import names
-    from mlffbench.run.loop import run_campaign
-    from mlffbench.run.request import CurveRequest, resolve
+    from mlffbench.run.request import CurveRequest
     from mlffbench.training.finetune import FineTuning
 
     request = CurveRequest(
@@ -107,10 +105,7 @@ def finetune_curve(
         adapts_to=ttt_sees.value,
     )
     console = make_console()
-    with resumable(), ProgressBar(console, TUNINGS) as progress:
-        campaign = resolve(request)
-        print_warnings(campaign.warnings)
-        done = run_campaign(campaign, progress)
+    done = carried_out(request, console, TUNINGS)
     for folder in done.folders:
         _score_and_print(console, folder, kept.units)
     tell_left_out(console, done.notes)

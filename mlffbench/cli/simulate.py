@@ -5,15 +5,14 @@ from enum import StrEnum
 from typing import TYPE_CHECKING, Annotated
 
 from mlffbench.cli.shared.asked import Asked, Kept, checked_values, spread
+from mlffbench.cli.shared.carried_out import carried_out
 from mlffbench.cli.shared.console import (
     make_console,
     print_table,
-    print_warnings,
-    resumable,
 )
 from mlffbench.cli.shared.endings import end, tell_left_out, tell_where
 from mlffbench.cli.shared.options import BatchAtomsOption, Units, option
-from mlffbench.cli.shared.progress import STEPS, ProgressBar
+from mlffbench.cli.shared.progress import STEPS
 from mlffbench.core.errors import BenchError
 
 if TYPE_CHECKING:
@@ -136,8 +135,7 @@ def simulate(
     """
     values = checked_values(asked, kept)  # before torch is imported
     from mlffbench.cli.shared.resolving import names
-    from mlffbench.run.loop import run_campaign
-    from mlffbench.run.request import SimulationRequest, resolve
+    from mlffbench.run.request import SimulationRequest
 
     request = SimulationRequest(
         **values,
@@ -150,10 +148,7 @@ def simulate(
         form=trajectory_format.value,
     )
     console = make_console()
-    with resumable(), ProgressBar(console, STEPS) as progress:
-        campaign = resolve(request)
-        print_warnings(campaign.warnings)
-        done = run_campaign(campaign, progress)
+    done = carried_out(request, console, STEPS)
     faults = [*done.faults, *_score_and_print(console, done.folders, kept.units)]
     tell_left_out(console, done.notes)
     tell_where(console, done.folders)

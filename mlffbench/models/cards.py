@@ -73,8 +73,8 @@ EMT = ModelCard(
 
 ZERO = ModelCard(
     charges=None,
-    periodic=True,
     level_of_theory="isolated atoms (wB97X/6-31G(d)); 0 eV beyond H B C N O F Si P S Cl",
+    periodic=True,
     dtype="float64",
     licence="MIT (mlffbench)",
     citation="none: it is the floor",

@@ -1,6 +1,8 @@
-"""Copies of parameters: what a clone may change without touching its model."""
+"""Copies of models: what a clone may change without touching the model it is of."""
 
+import copy
 from collections.abc import Mapping
+from typing import Self
 
 from torch import nn
 
@@ -11,3 +13,19 @@ def copied(parameters: Mapping[str, nn.Parameter]) -> dict[str, nn.Parameter]:
         name: nn.Parameter(value.detach().clone(), value.requires_grad)
         for name, value in parameters.items()
     }
+
+
+class OwnsTrunk:
+    """A model that keeps the parameters its features depend on in a table."""
+
+    _trunk: dict[str, nn.Parameter]
+
+    def clone(self) -> Self:
+        """Return a copy whose trunk can be changed without touching this one."""
+        twin = copy.copy(self)
+        twin._trunk = copied(self._trunk)
+        return twin
+
+    def trunk_parameters(self) -> dict[str, nn.Parameter]:
+        """Return the parameters that the features depend on, by name."""
+        return dict(self._trunk)

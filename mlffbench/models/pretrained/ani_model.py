@@ -14,7 +14,7 @@ from mlffbench.core.forcefield import CutoffScope
 from mlffbench.core.labels import Labels
 from mlffbench.core.structures import Structures
 from mlffbench.core.units import HARTREE
-from mlffbench.models.copies import copied
+from mlffbench.models.copies import OwnsTrunk
 from mlffbench.models.cutoffs import check_within
 from mlffbench.models.pretrained.ani_ensemble import Ensemble
 
@@ -50,7 +50,7 @@ class _Padded(NamedTuple):
     positions: Tensor
 
 
-class AniForceField:
+class AniForceField(OwnsTrunk):
     """A model of the ANI family, batched by padding; networks run on real atoms only.
 
     Args:
@@ -120,16 +120,6 @@ class AniForceField:
         twin._aev_computer.Rcr = twin.cutoff
         twin._aev_computer.Rca = min(self._angular_cutoff, twin.cutoff)
         return twin
-
-    def clone(self) -> Self:
-        """Return a copy whose trunk can be changed without touching this one."""
-        twin = copy.copy(self)
-        twin._trunk = copied(self._trunk)
-        return twin
-
-    def trunk_parameters(self) -> dict[str, nn.Parameter]:
-        """Return all layers of all networks but their last, by name."""
-        return dict(self._trunk)
 
     def embed(self, structures: Structures) -> Tensor:
         """Return atomic environment vectors, shape (n_atoms, n_inputs), dimensionless.

@@ -17,7 +17,7 @@ from mlffbench.core.forcefield import CutoffScope
 from mlffbench.core.graph import radius_graph
 from mlffbench.core.labels import Labels
 from mlffbench.core.structures import Structures
-from mlffbench.models.copies import copied
+from mlffbench.models.copies import OwnsTrunk
 from mlffbench.models.cutoffs import check_within
 from mlffbench.models.pretrained.mace_inputs import (
     charges_of,
@@ -41,7 +41,7 @@ _ENVELOPE = "radial_embedding.cutoff_fn.r_max"
 own."""
 
 
-class MaceForceField:
+class MaceForceField(OwnsTrunk):
     """One head of a MACE network.
 
     Args:
@@ -128,16 +128,6 @@ class MaceForceField:
             msg = f"{self.name!r} has no radial envelope {_ENVELOPE!r} to move; "
             raise ModelError(msg + "use the envelope policy 'truncate'")
         return other
-
-    def clone(self) -> Self:
-        """Return a copy whose trunk can be changed without touching this one."""
-        twin = copy.copy(self)
-        twin._trunk = copied(self._trunk)
-        return twin
-
-    def trunk_parameters(self) -> dict[str, nn.Parameter]:
-        """Return the parameters that the node features depend on, by name."""
-        return dict(self._trunk)
 
     def predict(self, structures: Structures) -> Labels:
         """Return float64 total energies in eV and forces in eV/Å."""

@@ -17,11 +17,11 @@ from safetensors.torch import load as read_tensors
 from safetensors.torch import save as write_tensors
 from torch import Tensor, nn
 
-from mlffbench.core.errors import ModelError
+from mlffbench.core.errors import ModelError, run_tool
 from mlffbench.core.files import sha256_of, write_atomic
-from mlffbench.core.tool import run_tool
 from mlffbench.models.pretrained.mace_file import open_inert
 from mlffbench.models.pretrained.mace_network import build, describe
+from mlffbench.models.weights import read_file
 
 FORMAT = "mlffbench-mace"
 """Tells our JSON from any other."""
@@ -96,7 +96,7 @@ def open_stored(path: Path) -> nn.Module:
     """
     manifest = _read_manifest(path)
     file = path.with_suffix(".safetensors")
-    weights = _read(file)
+    weights = read_file(file, "converted MACE")
     if hashlib.sha256(weights).hexdigest() != manifest.weights_sha256:
         msg = f"{file} is not the weights that {path.name} describes: damaged, or from "
         raise ModelError(msg + "another network; fetch or convert both files again")
@@ -109,7 +109,7 @@ def open_stored(path: Path) -> nn.Module:
 
 def _read_manifest(path: Path) -> StoredNetwork:
     try:
-        manifest = StoredNetwork.model_validate_json(_read(path))
+        manifest = StoredNetwork.model_validate_json(read_file(path, "converted MACE"))
     except ValidationError as error:
         complaint = error.errors()[0]
         place = ".".join(str(part) for part in complaint["loc"]) or "the file"
@@ -122,14 +122,6 @@ def _read_manifest(path: Path) -> StoredNetwork:
         )
         raise ModelError(msg)
     return manifest
-
-
-def _read(file: Path) -> bytes:
-    try:
-        return file.read_bytes()
-    except OSError as error:
-        msg = f"cannot read the converted MACE {file}: {error.strerror}"
-        raise ModelError(msg) from error
 
 
 def main(arguments: list[str]) -> int:

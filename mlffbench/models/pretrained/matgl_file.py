@@ -24,7 +24,7 @@ from mlffbench.core.labels import Labels
 from mlffbench.core.model_options import ModelOptions
 from mlffbench.core.structures import Structures
 from mlffbench.models import cards
-from mlffbench.models.copies import copied
+from mlffbench.models.copies import OwnsTrunk
 from mlffbench.models.cutoffs import check_within
 from mlffbench.models.pretrained.tensornet import TensorNet
 
@@ -53,7 +53,7 @@ class _Arguments(BaseModel):
     of_dgl: bool
 
 
-class MatglForceField:
+class MatglForceField(OwnsTrunk):
     """A TensorNet in matgl's files.
 
     Args:
@@ -120,16 +120,6 @@ class MatglForceField:
         other.cutoff = float(cutoff)
         other.cutoff_scope = scope or self.cutoff_scope
         return other
-
-    def clone(self) -> Self:
-        """Return a copy whose trunk can be changed without touching this one."""
-        twin = copy.copy(self)
-        twin._trunk = copied(self._trunk)
-        return twin
-
-    def trunk_parameters(self) -> dict[str, nn.Parameter]:
-        """Return the parameters that the features depend on, by name."""
-        return dict(self._trunk)
 
     def predict(self, structures: Structures) -> Labels:
         """Return float64 total energies in eV and forces in eV/Å."""

@@ -9,7 +9,7 @@ from mlffbench.report.tables.display_units import (
     shown_unit,
     with_interval,
 )
-from mlffbench.report.tables.record_tables import TextTable
+from mlffbench.report.tables.record_tables import TextTable, left_out, where
 
 
 def dynamics_table(records: Sequence[Record], system: UnitSystem = "meV") -> TextTable:
@@ -144,18 +144,13 @@ def _title(ordered: Sequence[Record]) -> str:
 
 def _notes(ordered: Sequence[Record]) -> tuple[str, ...]:
     horizon = float(ordered[0].provenance["duration"])
-    reasons = [
-        f"{r.split}, {r.model} {r.mode}: {n} of {r.counts.total} trajectories – {why}"
-        for r in ordered
-        for why, n in r.counts.reasons.items()
-    ]
     return (
         "Intervals: 95 %, over molecules (Clopper-Pearson where all live or "
         "none does); survival.csv has the Kaplan-Meier curve and its own intervals.",
         "n: trajectories (molecules) that were simulated.",
         f"stable ps: mean time in order, at most {number(horizon)}; to failure: of those "
         "that failed.",
-        *reasons,
+        *left_out(ordered, "trajectories"),
         *_told(ordered),
     )
 
@@ -165,7 +160,6 @@ def _told(ordered: Sequence[Record]) -> Iterator[str]:
     about: dict[str, list[str]] = {}
     for record in ordered:
         for note in record.notes:
-            name = f"{record.split}, {record.model} {record.mode}"
-            about.setdefault(note, []).append(name)
+            about.setdefault(note, []).append(where(record))
     for note, names in about.items():
         yield note if len(names) == len(ordered) else f"{'; '.join(names)}: {note}"
