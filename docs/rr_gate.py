@@ -6,15 +6,13 @@ what radius refinement may look at, and the true error, to judge it. See docs/tt
 Usage: python docs/rr_gate.py [--weights FOLDER] [--heads FOLDER] [--half val|test]
 """
 
-import argparse
 import os
-from pathlib import Path
 from typing import Any
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import torch
-from ttt_gate import HERE, PRIOR, Table, cases, norm, rows_of, units_of
+from ttt_gate import HERE, PRIOR, Table, asked_for, cases, norm, rows_of, units_of
 
 from mlffbench.core.labels import Labels
 from mlffbench.diagnostics.cutoff_errors import errors_by_cutoff
@@ -25,13 +23,7 @@ from mlffbench.refine.radius.test_graphs import graphs_of
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    for name in ("--weights", "--spice", "--heads"):
-        parser.add_argument(name, type=Path)
-    parser.add_argument("--half", choices=("val", "test"), default="val")
-    parser.add_argument("--only", default="")
-    asked = parser.parse_args()
-    torch.set_num_threads(1)
+    asked = asked_for(__doc__)
     table = Table(HERE / f"rr_gate_curves_{asked.half}.csv")
     labels = PriorLabels(PRIOR)
     for case in cases(asked):

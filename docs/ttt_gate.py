@@ -65,14 +65,19 @@ class Case:
     splits: Mapping[str, tuple[Structures, Tensor]]
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
+def asked_for(description: str | None) -> argparse.Namespace:
+    """Return what the command line of a study of gates says; one thread computes."""
+    parser = argparse.ArgumentParser(description=description)
     for name in ("--weights", "--spice", "--heads"):
         parser.add_argument(name, type=Path)
     parser.add_argument("--half", choices=("val", "test"), default="val")
     parser.add_argument("--only", default="")
-    asked = parser.parse_args()
     torch.set_num_threads(1)
+    return parser.parse_args()
+
+
+def main() -> None:
+    asked = asked_for(__doc__)
     levels, curves = (
         Table(HERE / f"ttt_gate_{name}_{asked.half}.csv") for name in ("levels", "curves")
     )

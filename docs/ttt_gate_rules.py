@@ -47,6 +47,13 @@ class Rule:
 
 CHOSEN = Rule(start=0.95, stop=0.5, gap=0.9, trust=0.8)
 NAME = "**chosen**"
+OTHERS: Mapping[str, tuple[float, ...]] = {
+    "start": (0.8, 0.9, 0.97, 0.98, 0.99),
+    "stop": (0.3, 0.8, 0.95),
+    "gap": (0.7, 0.8, 0.95),
+    "trust": (0.7, 0.9),
+}
+"""Value of the chosen rule -> what else is tried."""
 RULES: Mapping[str, Rule] = {
     "all steps, full rate": Rule(0, 0, kind="full"),
     "all steps, careful": Rule(0, 0),
@@ -58,19 +65,11 @@ RULES: Mapping[str, Rule] = {
     "hot 0.5": replace(CHOSEN, hot=0.5),
     "hot 1": replace(CHOSEN, hot=1),
     "relative, cold ones too": replace(CHOSEN, cold=True),
-    "start 0.8": replace(CHOSEN, start=0.8),
-    "start 0.9": replace(CHOSEN, start=0.9),
-    "start 0.97": replace(CHOSEN, start=0.97),
-    "start 0.98": replace(CHOSEN, start=0.98),
-    "start 0.99": replace(CHOSEN, start=0.99),
-    "stop 0.3": replace(CHOSEN, stop=0.3),
-    "stop 0.8": replace(CHOSEN, stop=0.8),
-    "stop 0.95": replace(CHOSEN, stop=0.95),
-    "gap 0.7": replace(CHOSEN, gap=0.7),
-    "gap 0.8": replace(CHOSEN, gap=0.8),
-    "gap 0.95": replace(CHOSEN, gap=0.95),
-    "trust 0.7": replace(CHOSEN, trust=0.7),
-    "trust 0.9": replace(CHOSEN, trust=0.9),
+    **{
+        f"{name} {value}": replace(CHOSEN, **{name: value})
+        for name, values in OTHERS.items()
+        for value in values
+    },
 }
 
 

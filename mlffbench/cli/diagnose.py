@@ -15,6 +15,7 @@ from mlffbench.cli.shared.options import (
     DtypeOption,
     SeedOption,
     TrustOption,
+    option,
 )
 from mlffbench.cli.shared.progress import ProgressBar
 from mlffbench.core.errors import BenchError, UnknownNameError
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from mlffbench.diagnostics.diagnosis import Diagnosis
+    from mlffbench.diagnostics.study import Study
     from mlffbench.run.diagnose.instruments import Instruments
 
 OUT = Path("diagnose")
@@ -32,72 +34,52 @@ COMPUTED_WITH = frozenset({"cutoff", "prior", "limit", "out", "seed", "device", 
 _WHAT, _WHERE = "What to compare", "Where results go"
 _SET = "A dataset, a file, or SUITE:SPLIT (SUITE:SPLIT/val for its val half)."
 
-TrainOption = Annotated[
-    str | None, typer.Option("--train", help=_SET, rich_help_panel=_WHAT)
-]
-TestOption = Annotated[
-    str | None, typer.Option("--test", help=_SET, rich_help_panel=_WHAT)
-]
+TrainOption = Annotated[str | None, option("--train", _SET, _WHAT)]
+TestOption = Annotated[str | None, option("--test", _SET, _WHAT)]
 SuiteOption = Annotated[
     str | None,
-    typer.Option(
-        "--suite",
-        "-s",
-        help="Instead of --train and --test: every test split of a suite.",
-        rich_help_panel=_WHAT,
+    option(
+        "--suite -s", "Instead of --train and --test: every test split of a suite.", _WHAT
     ),
 ]
 ModelOption = Annotated[
-    str | None,
-    typer.Option(
-        "--model", "-m", help="For embeddings and errors.", rich_help_panel=_WHAT
-    ),
+    str | None, option("--model -m", "For embeddings and errors.", _WHAT)
 ]
 CutoffOption = Annotated[
     float | None,
-    typer.Option(
-        "--cutoff",
-        help="Radius of the graphs in Å; left out: the model's, else 5.",
-        rich_help_panel=_WHAT,
+    option(
+        "--cutoff", "Radius of the graphs in Å; left out: the model's, else 5.", _WHAT
     ),
 ]
 PriorOption = Annotated[
     str | None,
-    typer.Option(
+    option(
         "--prior",
-        help="A prior, or any model, whose forces the model is compared with.",
-        rich_help_panel=_WHAT,
+        "A prior, or any model, whose forces the model is compared with.",
+        _WHAT,
     ),
 ]
 LimitOption = Annotated[
     int | None,
-    typer.Option(
+    option(
         "--limit",
-        min=2,
-        help="At most N structures per set, spread over its molecules.",
-        rich_help_panel=_WHAT,
+        "At most N structures per set, spread over its molecules.",
+        _WHAT,
+        least=2,
     ),
 ]
-RunsOption = Annotated[
-    Path,
-    typer.Option(
-        "--runs", help="Where runs of the suite may lie.", rich_help_panel=_WHERE
-    ),
-]
+RunsOption = Annotated[Path, option("--runs", "Where runs of the suite may lie.", _WHERE)]
 OracleOption = Annotated[
     bool,
-    typer.Option(
+    option(
         "--oracle",
-        help="Of --suite and --model: how much the best graph cutoff of each structure "
-        "would gain, and what the finished rr runs captured of it. READS REFERENCE "
-        "LABELS.",
-        rich_help_panel=_WHAT,
+        "Of --suite and --model: how much the best graph cutoff of each structure "
+        "would gain, and what the finished rr runs captured of it. READS "
+        "REFERENCE LABELS.",
+        _WHAT,
     ),
 ]
-OutOption = Annotated[
-    Path,
-    typer.Option("--out", help="Folder of JSON and figures.", rich_help_panel=_WHERE),
-]
+OutOption = Annotated[Path, option("--out", "Folder of JSON and figures.", _WHERE)]
 
 
 def diagnose(
@@ -143,12 +125,12 @@ def diagnose(
         )
         who = model or ""
         if suite:
-            made = _suite(suite, instruments, who, out, limit=limit, seed=seed)
-            _print_suite(console, made)
+            found = _suite(suite, instruments, limit=limit, seed=seed)
+            _print_suite(console, _write(found, out, model=who, seed=seed))
         else:
             sets = str(train), str(test)
-            made = _pair(sets, instruments, who, out, limit=limit, seed=seed)
-            _print_pair(console, made, sets)
+            found = _pair(sets, instruments, limit=limit, seed=seed)
+            _print_pair(console, _write(found, out, model=who, seed=seed), sets)
     console.print(f"wrote {out}", markup=False, soft_wrap=True)
 
 
@@ -222,46 +204,37 @@ def _instruments(
 
 
 def _pair(
-    sets: tuple[str, str],
-    instruments: "Instruments",
-    model: str,
-    out: Path,
-    *,
-    limit: int | None,
-    seed: int,
-) -> "Diagnosis":
-    """Return the diagnosis of two sets, written to a folder."""
+    sets: tuple[str, str], instruments: "Instruments", *, limit: int | None, seed: int
+) -> "Study":
+    """Return what was measured of two sets."""
     from mlffbench.api.named_sets import sample_of
     from mlffbench.diagnostics.measure import MIN_TRAIN
     from mlffbench.diagnostics.study import Probe, study
-    from mlffbench.run.diagnose.diagnosis_job import write_diagnosis
 
     trained = sample_of(sets[0], "train", limit=limit, seed=seed, at_least=MIN_TRAIN)
     examined = instruments.examine(
         [trained, sample_of(sets[1], "test", limit=limit, seed=seed)]
     )
-    found = study(examined[0], [Probe(sample=examined[1])], instruments.cutoff)
-    predictions = [examined[1].prediction]
-    return write_diagnosis(out, found, predictions, model=model, seed=seed)
+    return study(examined[0], [Probe(sample=examined[1])], instruments.cutoff)
 
 
 def _suite(
-    suite: str,
-    instruments: "Instruments",
-    model: str,
-    out: Path,
-    *,
-    limit: int | None,
-    seed: int,
-) -> "Diagnosis":
-    """Return the diagnosis of a suite's test splits, written to a folder."""
-    from mlffbench.run.diagnose.diagnosis_job import study_of_splits, write_diagnosis
+    suite: str, instruments: "Instruments", *, limit: int | None, seed: int
+) -> "Study":
+    """Return what was measured of a suite's test splits."""
+    from mlffbench.run.diagnose.diagnosis_job import study_of_splits
     from mlffbench.run.evaluate.evaluation_job import splits_of
     from mlffbench.run.suite import load_suite
     from mlffbench.run.suite_splits import load_splits
 
     splits = splits_of(load_splits(*load_suite(suite)), "test")
-    found = study_of_splits(splits, instruments, limit=limit, seed=seed)
+    return study_of_splits(splits, instruments, limit=limit, seed=seed)
+
+
+def _write(found: "Study", out: Path, *, model: str, seed: int) -> "Diagnosis":
+    """Return the diagnosis of what was measured, written to a folder."""
+    from mlffbench.run.diagnose.diagnosis_job import write_diagnosis
+
     predictions = [probe.sample.prediction for probe in found.tests]
     return write_diagnosis(out, found, predictions, model=model, seed=seed)
 

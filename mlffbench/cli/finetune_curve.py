@@ -4,18 +4,15 @@ from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import TYPE_CHECKING, Annotated
 
-import typer
-
 from mlffbench.cli.shared.asked import Asked, Kept, checked_values, spread
+from mlffbench.cli.shared.carried_out import carried_out
 from mlffbench.cli.shared.console import (
     make_console,
     print_table,
-    print_warnings,
-    resumable,
 )
 from mlffbench.cli.shared.endings import end, tell_left_out, tell_where
-from mlffbench.cli.shared.options import Units
-from mlffbench.cli.shared.progress import TUNINGS, ProgressBar
+from mlffbench.cli.shared.options import Units, option
+from mlffbench.cli.shared.progress import TUNINGS
 from mlffbench.core.errors import BenchError
 
 if TYPE_CHECKING:
@@ -30,39 +27,24 @@ _WHAT, _HOW = "What to run", "How to fine-tune"
 
 StartsOption = Annotated[
     list[str] | None,
-    typer.Option(
-        "--mode",
-        help="Weights to start from: baseline, ttt; left out: both.",
-        rich_help_panel=_WHAT,
-    ),
+    option("--mode", "Weights to start from: baseline, ttt; left out: both.", _WHAT),
 ]
 SizesOption = Annotated[
-    str,
-    typer.Option(
-        "--sizes", help="Numbers of labels, separated by commas.", rich_help_panel=_WHAT
-    ),
+    str, option("--sizes", "Numbers of labels, separated by commas.", _WHAT)
 ]
 OodOption = Annotated[
     list[str] | None,
-    typer.Option(
+    option(
         "--split",
-        help="OOD splits: labels from their val halves, errors on their test halves; "
+        "OOD splits: labels from their val halves, errors on their test halves; "
         "left out: all that have both.",
-        rich_help_panel=_WHAT,
+        _WHAT,
     ),
 ]
-DrawsOption = Annotated[
-    int, typer.Option("--seeds", min=1, help="Draws of labels.", rich_help_panel=_HOW)
-]
-StepsOption = Annotated[
-    int, typer.Option("--steps", help="Optimiser steps at least.", rich_help_panel=_HOW)
-]
-BatchOption = Annotated[
-    int, typer.Option("--batch", help="Structures per step.", rich_help_panel=_HOW)
-]
-RateOption = Annotated[
-    float, typer.Option("--lr", help="Highest learning rate.", rich_help_panel=_HOW)
-]
+DrawsOption = Annotated[int, option("--seeds", "Draws of labels.", _HOW, least=1)]
+StepsOption = Annotated[int, option("--steps", "Optimiser steps at least.", _HOW)]
+BatchOption = Annotated[int, option("--batch", "Structures per step.", _HOW)]
+RateOption = Annotated[float, option("--lr", "Highest learning rate.", _HOW)]
 
 
 class AdaptsTo(StrEnum):
@@ -75,11 +57,11 @@ class AdaptsTo(StrEnum):
 
 AdaptsOption = Annotated[
     AdaptsTo,
-    typer.Option(
+    option(
         "--ttt-sees",
-        help="Geometries that ttt adapts to: of the pool of labels, of the OOD tests, or "
-        "both; never a reference label.",
-        rich_help_panel=_HOW,
+        "Geometries that ttt adapts to: of the pool of labels, of the OOD tests, "
+        "or both; never a reference label.",
+        _HOW,
     ),
 ]
 
@@ -111,8 +93,7 @@ def finetune_curve(
     asked = replace(asked, mode=asked.mode or list(STARTS))
     values = checked_values(asked, kept)  # before torch is imported
     from mlffbench.cli.shared.resolving import names
-    from mlffbench.run.loop import run_campaign
-    from mlffbench.run.request import CurveRequest, resolve
+    from mlffbench.run.request import CurveRequest
     from mlffbench.training.finetune import FineTuning
 
     request = CurveRequest(
@@ -124,10 +105,7 @@ def finetune_curve(
         adapts_to=ttt_sees.value,
     )
     console = make_console()
-    with resumable(), ProgressBar(console, TUNINGS) as progress:
-        campaign = resolve(request)
-        print_warnings(campaign.warnings)
-        done = run_campaign(campaign, progress)
+    done = carried_out(request, console, TUNINGS)
     for folder in done.folders:
         _score_and_print(console, folder, kept.units)
     tell_left_out(console, done.notes)

@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 from mlffbench.cli.shared.console import make_console, resumable
+from mlffbench.cli.shared.options import option
 from mlffbench.cli.shared.progress import ProgressBar
 
 PriorOption = Annotated[
@@ -14,15 +15,14 @@ PriorOption = Annotated[
 ]
 CacheDirOption = Annotated[
     Path | None,
-    typer.Option(
+    option(
         "--cache-dir",
-        help="Folder of prior labels; left out: labels/ under $MLFFBENCH_CACHE, else "
+        "Folder of prior labels; left out: labels/ under $MLFFBENCH_CACHE, else "
         "under the user's cache folder.",
     ),
 ]
 WorkersOption = Annotated[
-    int | None,
-    typer.Option("--workers", min=1, help="Processes that compute the prior."),
+    int | None, option("--workers", "Processes that compute the prior.", least=1)
 ]
 
 

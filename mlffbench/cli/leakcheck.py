@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, NoReturn
 import typer
 
 from mlffbench.cli.shared.console import make_console
+from mlffbench.cli.shared.options import option
 from mlffbench.core.errors import DataError, UnknownNameError
 
 if TYPE_CHECKING:
@@ -39,12 +40,8 @@ def leakcheck(
             "--geometries/--no-geometries", help="Compare geometries, or molecules only."
         ),
     ] = True,
-    as_json: Annotated[
-        bool, typer.Option("--json", help="Everything found, for programs.")
-    ] = False,
-    show: Annotated[
-        int, typer.Option("--show", min=1, help="Rows of each table at most.")
-    ] = 10,
+    as_json: Annotated[bool, option("--json", "Everything found, for programs.")] = False,
+    show: Annotated[int, option("--show", "Rows of each table at most.", least=1)] = 10,
 ) -> None:
     """Tell which molecules and geometries two sets share; labels are not needed.
 

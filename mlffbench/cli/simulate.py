@@ -4,18 +4,15 @@ from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import TYPE_CHECKING, Annotated
 
-import typer
-
 from mlffbench.cli.shared.asked import Asked, Kept, checked_values, spread
+from mlffbench.cli.shared.carried_out import carried_out
 from mlffbench.cli.shared.console import (
     make_console,
     print_table,
-    print_warnings,
-    resumable,
 )
 from mlffbench.cli.shared.endings import end, tell_left_out, tell_where
-from mlffbench.cli.shared.options import BatchAtomsOption, Units
-from mlffbench.cli.shared.progress import STEPS, ProgressBar
+from mlffbench.cli.shared.options import BatchAtomsOption, Units, option
+from mlffbench.cli.shared.progress import STEPS
 from mlffbench.core.errors import BenchError
 
 if TYPE_CHECKING:
@@ -43,86 +40,65 @@ class Form(StrEnum):
 
 PresetOption = Annotated[
     str,
-    typer.Option(
+    option(
         "--preset",
-        help="quick, mdsim-molecule, mlipaudit or nve-drift; the options below change "
+        "quick, mdsim-molecule, mlipaudit or nve-drift; the options below change "
         "single values of it.",
-        rich_help_panel=_HOW,
+        _HOW,
     ),
 ]
-SeedsOption = Annotated[
-    int | None,
-    typer.Option("--seeds", help="Trajectories per molecule.", rich_help_panel=_HOW),
-]
+SeedsOption = Annotated[int | None, option("--seeds", "Trajectories per molecule.", _HOW)]
 TimeOption = Annotated[
-    float | None,
-    typer.Option("--time", help="Length of a trajectory, in ps.", rich_help_panel=_HOW),
+    float | None, option("--time", "Length of a trajectory, in ps.", _HOW)
 ]
-TimeStepOption = Annotated[
-    float | None, typer.Option("--time-step", help="In fs.", rich_help_panel=_HOW)
-]
-TemperatureOption = Annotated[
-    float | None, typer.Option("--temperature", help="In K.", rich_help_panel=_HOW)
-]
+TimeStepOption = Annotated[float | None, option("--time-step", "In fs.", _HOW)]
+TemperatureOption = Annotated[float | None, option("--temperature", "In K.", _HOW)]
 FrictionOption = Annotated[
-    float | None,
-    typer.Option("--friction", help="Of the bath, in 1/fs.", rich_help_panel=_HOW),
+    float | None, option("--friction", "Of the bath, in 1/fs.", _HOW)
 ]
 HydrogenOption = Annotated[
     float | None,
-    typer.Option(
+    option(
         "--hydrogen-mass",
-        help="Mass of hydrogens in amu, taken from the atoms they are bonded to.",
-        rich_help_panel=_HOW,
+        "Mass of hydrogens in amu, taken from the atoms they are bonded to.",
+        _HOW,
     ),
 ]
 KeepOption = Annotated[
     bool,
-    typer.Option(
+    option(
         "--keep-heavy-masses",
-        help="With --hydrogen-mass: add the mass instead of moving it.",
-        rich_help_panel=_HOW,
+        "With --hydrogen-mass: add the mass instead of moving it.",
+        _HOW,
     ),
 ]
 EngineOption = Annotated[
     Engine,
-    typer.Option(
+    option(
         "--engine",
-        help="batched: all molecules in one model call per step; ase: ASE's dynamics, "
+        "batched: all molecules in one model call per step; ase: ASE's dynamics, "
         "one molecule at a time.",
-        rich_help_panel=_HOW,
+        _HOW,
     ),
 ]
 SplitsOption = Annotated[
     list[str] | None,
-    typer.Option(
-        "--split",
-        help="Splits whose molecules move; left out: the suite's choice.",
-        rich_help_panel=_WHAT,
+    option(
+        "--split", "Splits whose molecules move; left out: the suite's choice.", _WHAT
     ),
 ]
 MoleculesOption = Annotated[
-    int | None,
-    typer.Option(
-        "--limit", min=1, help="At most N molecules per split.", rich_help_panel=_WHAT
-    ),
+    int | None, option("--limit", "At most N molecules per split.", _WHAT, least=1)
 ]
 FramesOption = Annotated[
     int,
-    typer.Option(
-        "--frames",
-        min=2,
-        help="Frames per written trajectory at most.",
-        rich_help_panel="Where results go",
+    option(
+        "--frames", "Frames per written trajectory at most.", "Where results go", least=2
     ),
 ]
 FormOption = Annotated[
     Form,
-    typer.Option(
-        "--trajectory-format",
-        help="Of the written trajectories.",
-        rich_help_panel="Where results go",
-    ),
+    option("--trajectory-format", "Of the written trajectories.", "Where results go"),
 ]
 
 
@@ -159,8 +135,7 @@ def simulate(
     """
     values = checked_values(asked, kept)  # before torch is imported
     from mlffbench.cli.shared.resolving import names
-    from mlffbench.run.loop import run_campaign
-    from mlffbench.run.request import SimulationRequest, resolve
+    from mlffbench.run.request import SimulationRequest
 
     request = SimulationRequest(
         **values,
@@ -173,10 +148,7 @@ def simulate(
         form=trajectory_format.value,
     )
     console = make_console()
-    with resumable(), ProgressBar(console, STEPS) as progress:
-        campaign = resolve(request)
-        print_warnings(campaign.warnings)
-        done = run_campaign(campaign, progress)
+    done = carried_out(request, console, STEPS)
     faults = [*done.faults, *_score_and_print(console, done.folders, kept.units)]
     tell_left_out(console, done.notes)
     tell_where(console, done.folders)

@@ -11,12 +11,12 @@ from ase.md.langevin import Langevin
 from ase.md.verlet import VelocityVerlet
 
 from mlffbench.core.structures import Structures
-from mlffbench.dynamics.engine import Course, prepare
+from mlffbench.dynamics.engine import Engine, prepare
 from mlffbench.dynamics.evaluation import Evaluation, broken
 from mlffbench.dynamics.motion import temperatures
 from mlffbench.dynamics.noise import generator_of
 from mlffbench.dynamics.recording import Arrays, Recorder
-from mlffbench.dynamics.stability import Criterion, Watch
+from mlffbench.dynamics.stability import Watch
 from mlffbench.dynamics.state import FINISHED, State, Systems, atoms_of
 
 
@@ -90,29 +90,13 @@ class _Lone(NamedTuple):
     watch: Watch
 
 
-class AseEngine:
+class AseEngine(Engine):
     """Moves one system after another with ASE's integrators.
 
     The same starts, velocities, frames and criteria as `BatchedEngine`; the noise is
     another, and sanity is looked at with every frame instead of every step. A killed run
     goes on with the first system that had not ended.
-
-    Args:
-        evaluate: The force field, and how it is asked.
-        systems: What moves.
-        criterion: What counts as failure.
-        course: How the run goes.
     """
-
-    def __init__(
-        self,
-        evaluate: Evaluation,
-        systems: Systems,
-        criterion: Criterion,
-        course: Course,
-    ) -> None:
-        self.evaluate, self.systems = evaluate, systems
-        self.criterion, self.course = criterion, course
 
     def parts(self, done: Sequence[Arrays] = ()) -> Iterator[Arrays]:
         """Yield a piece of the run for the starts, then one per system."""

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 import torch
 from torch import Tensor
@@ -100,8 +101,8 @@ def initial_velocities(systems: Systems, course: Course) -> tuple[Tensor, Tensor
     return without_drift(velocities, systems.masses, structures)
 
 
-class BatchedEngine:
-    """Moves many systems with one model call per step.
+class Engine:
+    """What every engine is given.
 
     Args:
         evaluate: The force field, and how it is asked.
@@ -119,7 +120,15 @@ class BatchedEngine:
     ) -> None:
         self.evaluate, self.systems = evaluate, systems
         self.criterion, self.course = criterion, course
-        _, self.degrees = initial_velocities(systems, course)
+
+
+class BatchedEngine(Engine):
+    """Moves many systems with one model call per step."""
+
+    @cached_property
+    def degrees(self) -> Tensor:
+        """Shape (n_systems,), degrees of freedom of each."""
+        return initial_velocities(self.systems, self.course)[1]
 
     def parts(self, done: Sequence[Arrays] = ()) -> Iterator[Arrays]:
         """Yield pieces of the run, each with its frames and the state at its end.

@@ -2,17 +2,13 @@
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from mlffbench.core.errors import BenchError, UnknownNameError
 from mlffbench.dynamics.motion import FS_PER_PS
 
 CriterionName = Literal["bonds", "explosion"]
-MOST_FOR_HYDROGEN = 1.0
-"""fs that a hydrogen of 1 amu stands: its stretches swing in 9 to 11 fs."""
-_HEAVY_HYDROGEN = 2.5
-"""amu above which a hydrogen counts as slowed down."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -89,46 +85,42 @@ class Preset:
         )
 
 
+MOST_FOR_HYDROGEN = 1.0
+"""fs that a hydrogen of 1 amu stands: its stretches swing in 9 to 11 fs."""
+_HEAVY_HYDROGEN = 2.5
+"""amu above which a hydrogen counts as slowed down."""
+_MDSIM = Preset(
+    name="mdsim-molecule",
+    thermostat=True,
+    temperature=500.0,
+    time_step=0.5,
+    duration=300.0,
+    seeds=5,
+)
 PRESETS: Mapping[str, Preset] = {
     preset.name: preset
     for preset in (
-        Preset(
-            name="quick",
-            thermostat=True,
-            temperature=500.0,
-            time_step=0.5,
-            duration=1.0,
-            friction=0.01,
-            record_every=20,
-            seeds=3,
+        replace(
+            _MDSIM, name="quick", duration=1.0, friction=0.01, record_every=20, seeds=3
         ),
-        Preset(
-            name="mdsim-molecule",
-            thermostat=True,
-            temperature=500.0,
-            time_step=0.5,
-            duration=300.0,
-            record_every=100,
-            seeds=5,
-        ),
-        Preset(
+        _MDSIM,
+        replace(
+            _MDSIM,
             name="mlipaudit",
-            thermostat=True,
             temperature=300.0,
             time_step=1.0,
             duration=100.0,
-            record_every=100,
             criterion="explosion",
             seeds=1,
         ),
-        Preset(
+        replace(
+            _MDSIM,
             name="nve-drift",
-            thermostat=False,
             temperature=300.0,
-            time_step=0.5,
             duration=5.0,
             record_every=10,
             seeds=1,
+            thermostat=False,
         ),
     )
 }

@@ -1,12 +1,20 @@
 """MODELS: one row per force field, priors too; nothing imported until asked for."""
 
+from dataclasses import replace
+
 from mlffbench.core.card import ModelCard
 from mlffbench.core.registry import Entry, Registry
 from mlffbench.models import cards
 
-_MACE = ("mace", "e3nn")
-# torchani 2.2.4 imports pkg_resources, which setuptools dropped in version 81.
-_ANI = ("torchani", "pkg_resources")
+_REQUIRES = {
+    "": (),
+    "mace": ("mace", "e3nn"),
+    # torchani 2.2.4 imports pkg_resources, which setuptools dropped in version 81.
+    "ani": ("torchani", "pkg_resources"),
+    "rdkit": ("rdkit",),
+    "sgdml": ("sgdml",),
+}
+"""Extra -> import names that tell whether it is installed."""
 
 ARGUMENTS = {
     "mace": "mace:PATH[?head=NAME&backend=cueq]",
@@ -22,151 +30,155 @@ ARGUMENTS = {
 DEFAULT_PRIOR = "gfn2-xtb"
 """The prior used where none is named."""
 
-_TWOHEADED = "mlffbench.models.twoheaded.loading"
+
+def _row(extra: str, target: str, summary: str, card: ModelCard) -> Entry:
+    return Entry(
+        f"mlffbench.{target}",
+        summary,
+        extra=extra or None,
+        requires=_REQUIRES[extra],
+        card=card,
+    )
+
+
+def _prior(extra: str, target: str, summary: str, card: ModelCard) -> Entry:
+    return replace(_row(extra, target, summary, card), prior=True)
+
+
 MODELS = Registry(
     "model",
     {
-        "zero": Entry(
-            "mlffbench.models.physics.zero:load",
+        "zero": _row(
+            "",
+            "models.physics.zero:load",
             "zero forces, isolated-atom energies: the floor any model must beat",
-            card=cards.ZERO,
+            cards.ZERO,
         ),
-        "ani-1x": Entry(
-            "mlffbench.models.pretrained.ani:load",
+        "ani-1x": _row(
+            "ani",
+            "models.pretrained.ani:load",
             "ANI-1x, ensemble of 8 networks for H C N O",
-            extra="ani",
-            requires=_ANI,
-            card=cards.ANI_1X,
+            cards.ANI_1X,
         ),
-        "ani": Entry(
-            "mlffbench.models.pretrained.ani:load_folder",
+        "ani": _row(
+            "ani",
+            "models.pretrained.ani:load_folder",
             "ANI-2x, ANI-1ccx or another folder of the ANI model zoo: ani:FOLDER",
-            extra="ani",
-            requires=_ANI,
-            card=cards.ANI,
+            cards.ANI,
         ),
-        "gfn2-xtb": Entry(
-            "mlffbench.models.physics.xtb:load_gfn2",
+        "gfn2-xtb": _prior(
+            "",
+            "models.physics.xtb:load_gfn2",
             "GFN2-xTB tight binding, H to Rn, any charge",
-            card=cards.GFN2_XTB,
-            prior=True,
+            cards.GFN2_XTB,
         ),
-        "gfn1-xtb": Entry(
-            "mlffbench.models.physics.xtb:load_gfn1",
+        "gfn1-xtb": _prior(
+            "",
+            "models.physics.xtb:load_gfn1",
             "GFN1-xTB tight binding, H to Rn, any charge",
-            card=cards.GFN1_XTB,
-            prior=True,
+            cards.GFN1_XTB,
         ),
-        "mmff94": Entry(
-            "mlffbench.models.physics.classical:load_mmff94",
+        "mmff94": _prior(
+            "rdkit",
+            "models.physics.classical:load_mmff94",
             "MMFF94 classical force field for organic molecules",
-            extra="rdkit",
-            requires=("rdkit",),
-            card=cards.MMFF94,
-            prior=True,
+            cards.MMFF94,
         ),
-        "uff": Entry(
-            "mlffbench.models.physics.classical:load_uff",
+        "uff": _prior(
+            "rdkit",
+            "models.physics.classical:load_uff",
             "UFF classical force field for any molecule",
-            extra="rdkit",
-            requires=("rdkit",),
-            card=cards.UFF,
-            prior=True,
+            cards.UFF,
         ),
-        "emt": Entry(
-            "mlffbench.models.physics.emt:load",
+        "emt": _prior(
+            "",
+            "models.physics.emt:load",
             "effective medium theory for Al Ni Cu Pd Ag Pt Au",
-            card=cards.EMT,
-            prior=True,
+            cards.EMT,
         ),
-        "sgdml": Entry(
-            "mlffbench.models.physics.sgdml:load",
+        "sgdml": _prior(
+            "sgdml",
+            "models.physics.sgdml:load",
             "an sGDML model file of one molecule: sgdml:PATH",
-            extra="sgdml",
-            requires=("sgdml",),
-            card=cards.SGDML,
-            prior=True,
+            cards.SGDML,
         ),
-        "mace-spice": Entry(
-            "mlffbench.models.pretrained.mace:load_spice",
+        "mace-spice": _row(
+            "mace",
+            "models.pretrained.mace:load_spice",
             "a small MACE trained on SPICE 1 by OpenMM-ML; ships in the package",
-            extra="mace",
-            requires=_MACE,
-            card=cards.MACE_SPICE,
+            cards.MACE_SPICE,
         ),
-        "mace-off23-small": Entry(
-            "mlffbench.models.pretrained.mace:load_off23_small",
+        "mace-off23-small": _row(
+            "mace",
+            "models.pretrained.mace:load_off23_small",
             "MACE-OFF23 small, organic molecules",
-            extra="mace",
-            requires=_MACE,
-            card=cards.MACE_OFF23_SMALL,
+            cards.MACE_OFF23_SMALL,
         ),
-        "mace-off23-medium": Entry(
-            "mlffbench.models.pretrained.mace:load_off23_medium",
+        "mace-off23-medium": _row(
+            "mace",
+            "models.pretrained.mace:load_off23_medium",
             "MACE-OFF23 medium, organic molecules",
-            extra="mace",
-            requires=_MACE,
-            card=cards.MACE_OFF23_MEDIUM,
+            cards.MACE_OFF23_MEDIUM,
         ),
-        "mace-off23-large": Entry(
-            "mlffbench.models.pretrained.mace:load_off23_large",
+        "mace-off23-large": _row(
+            "mace",
+            "models.pretrained.mace:load_off23_large",
             "MACE-OFF23 large, organic molecules",
-            extra="mace",
-            requires=_MACE,
-            card=cards.MACE_OFF23_LARGE,
+            cards.MACE_OFF23_LARGE,
         ),
-        "mace-mp-0": Entry(
-            "mlffbench.models.pretrained.mace:load_mp_0",
+        "mace-mp-0": _row(
+            "mace",
+            "models.pretrained.mace:load_mp_0",
             "MACE-MP-0 medium, 89 elements, inorganic materials",
-            extra="mace",
-            requires=_MACE,
-            card=cards.MACE_MP_0,
+            cards.MACE_MP_0,
         ),
-        "mace": Entry(
-            "mlffbench.models.pretrained.mace:load_file",
+        "mace": _row(
+            "mace",
+            "models.pretrained.mace:load_file",
             "any MACE model file of yours: mace:PATH",
-            extra="mace",
-            requires=_MACE,
-            card=cards.MACE,
+            cards.MACE,
         ),
-        "matgl": Entry(
-            "mlffbench.models.pretrained.matgl_file:load",
+        "matgl": _row(
+            "",
+            "models.pretrained.matgl_file:load",
             "a TensorNet that matgl saved: matgl:FOLDER",
-            card=cards.MATGL,
+            cards.MATGL,
         ),
-        "mini-mace": Entry(
-            f"{_TWOHEADED}:mini_mace",
+        "mini-mace": _row(
+            "mace",
+            "models.twoheaded.loading:mini_mace",
             "MACE with a prior head, trained on GFN2-xTB, then on mini",
-            extra="mace",
-            requires=_MACE,
-            card=cards.MINI_MACE,
+            cards.MINI_MACE,
         ),
-        "mini-schnet": Entry(
-            f"{_TWOHEADED}:mini_schnet",
+        "mini-schnet": _row(
+            "",
+            "models.twoheaded.loading:mini_schnet",
             "SchNet with a prior head, trained on GFN2-xTB, then on mini",
-            card=cards.MINI_SCHNET,
+            cards.MINI_SCHNET,
         ),
-        "mini-mace-scratch": Entry(
-            f"{_TWOHEADED}:mini_mace_scratch",
+        "mini-mace-scratch": _row(
+            "mace",
+            "models.twoheaded.loading:mini_mace_scratch",
             "the control of mini-mace: trained on mini alone",
-            extra="mace",
-            requires=_MACE,
-            card=cards.MINI_MACE_SCRATCH,
+            cards.MINI_MACE_SCRATCH,
         ),
-        "checkpoint": Entry(
-            f"{_TWOHEADED}:from_checkpoint",
+        "checkpoint": _row(
+            "",
+            "models.twoheaded.loading:from_checkpoint",
             "a model that mlffbench train wrote: checkpoint:PATH",
-            card=cards.CHECKPOINT,
+            cards.CHECKPOINT,
         ),
-        "attached": Entry(
-            "mlffbench.training.attached:load_attached",
+        "attached": _row(
+            "",
+            "training.attached:load_attached",
             "a pretrained model with a prior head of its own: attached:PATH",
-            card=cards.ATTACHED,
+            cards.ATTACHED,
         ),
-        "ase": Entry(
-            "mlffbench.models.pretrained.ase:load",
+        "ase": _row(
+            "",
+            "models.pretrained.ase:load",
             "any ASE calculator: ase:package.module:Class?key=value",
-            card=cards.ASE,
+            cards.ASE,
         ),
     },
     group="mlffbench.models",

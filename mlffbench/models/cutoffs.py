@@ -37,6 +37,23 @@ class Candidate:
     envelope: str
 
 
+def check_within(cutoff: float, trained: float, name: str, why: str) -> None:
+    """Check a radius that a pretrained model is asked to take.
+
+    Args:
+        cutoff: In Å.
+        trained: The cutoff it was trained with, in Å.
+        name: The model as typed.
+        why: What is beyond the trained cutoff.
+
+    Raises:
+        ModelError: The radius is not positive, or above the trained one.
+    """
+    if not 0 < cutoff <= trained:
+        msg = f"{name!r} cannot use a cutoff of {cutoff:g} Å: it must be above 0, "
+        raise ModelError(msg + f"and beyond the trained {trained:g} Å {why}")
+
+
 def radii_of(
     trained: float,
     *,

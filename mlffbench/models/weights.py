@@ -104,3 +104,20 @@ def _first_seen(weights: Weights, found: str) -> str:
         lock,
     )
     return found
+
+
+def read_file(file: Path, what: str) -> bytes:
+    """Return the content of a file.
+
+    Args:
+        file: The file.
+        what: What a message calls it, e.g. ``"checkpoint"``.
+
+    Raises:
+        ModelError: It cannot be read.
+    """
+    try:
+        return file.read_bytes()
+    except OSError as error:
+        msg = f"cannot read the {what} {file}: {error.strerror}"
+        raise ModelError(msg) from error

@@ -1,7 +1,7 @@
 """RR after TTT: radii chosen with the adapted models, each for its own structures."""
 
 from collections.abc import Mapping
-from typing import cast
+from typing import Any, cast
 
 from mlffbench.core.forcefield import ForceField
 from mlffbench.core.structures import Structures
@@ -52,20 +52,16 @@ class TunedRadius:
         smallest: float = 3.0,
         n_radii: int = 10,
     ) -> None:
+        shared: dict[str, Any] = {"prior": prior, "gate": gate}
         self._tuning = PriorTuning(
-            prior=prior,
-            unit=unit,
-            gate=gate,
-            steps=steps,
-            learning_rate=learning_rate,
+            unit=unit, steps=steps, learning_rate=learning_rate, **shared
         )
         self._radius = RadiusRefinement(
             criterion=criterion,
             envelope=envelope,
             smallest=smallest,
             n_radii=n_radii,
-            gate=gate,
-            prior=prior,
+            **shared,
         )
         self.unit: Unit = unit
         self.sees = self._tuning.sees

@@ -116,6 +116,21 @@ class RunFolder:
             )
         return dict(manifest)
 
+    def read_finished(self, what: str) -> dict[str, Any]:
+        """Return ``run.json`` of what is complete.
+
+        Args:
+            what: What a message calls it, e.g. ``"run"``.
+
+        Raises:
+            StoreError: It has not finished, or the file is missing or broken.
+        """
+        manifest = self.read_manifest()
+        if manifest.get("status") != "complete":
+            msg = f"the {what} in {self.path} has not finished; repeat its command to "
+            raise StoreError(msg + f"continue: {manifest.get('command')}")
+        return manifest
+
     def write_part(self, number: int, arrays: Arrays) -> None:
         """Store one finished batch."""
         write_arrays(self.part(number), arrays)
@@ -147,17 +162,23 @@ class RunFolder:
         for name, content in arrays.items():
             write_arrays(self.path / f"{name}.npz", content)
 
-    def read_table(self) -> pd.DataFrame:
-        """Return ``predictions.parquet``.
+    def read_table(
+        self, name: str = "predictions.parquet", what: str = "run"
+    ) -> pd.DataFrame:
+        """Return a table, with a row per structure unless another is named.
+
+        Args:
+            name: Of the file.
+            what: What a message calls that which wrote it.
 
         Raises:
             StoreError: It is missing or broken.
         """
-        path = self.path / "predictions.parquet"
+        path = self.path / name
         try:
             return pd.read_parquet(path)
         except (OSError, pa.ArrowException) as error:
-            msg = f"{path} is missing or broken; repeat the run with --overwrite"
+            msg = f"{path} is missing or broken; repeat the {what} with --overwrite"
             raise StoreError(msg) from error
 
     def write_alignment(self, shifts: Mapping[str, Any] | None) -> None:

@@ -11,7 +11,7 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from mlffbench.core.card import DataCard
-from mlffbench.core.errors import SuiteError, UnknownNameError
+from mlffbench.core.errors import SuiteError, UnknownNameError, faults_in
 from mlffbench.core.roles import Named, Role, ShiftKind, check_role, check_unique
 from mlffbench.datasets.catalog import DATASETS
 from mlffbench.datasets.download.table import DOWNLOADS
@@ -164,11 +164,7 @@ def parse_suite(text: str, origin: str) -> Suite:
     try:
         return Suite.model_validate(content)
     except ValidationError as error:
-        faults = "; ".join(
-            f"{'.'.join(str(part) for part in fault['loc']) or 'suite'}: {fault['msg']}"
-            for fault in error.errors()
-        )
-        msg = f"the suite {origin} is not legal: {faults}"
+        msg = f"the suite {origin} is not legal: {faults_in(error, 'suite')}"
         raise SuiteError(msg) from error
 
 

@@ -126,6 +126,21 @@ class RefinedJob(AnyJob, Protocol):
     """A job of one mode, in one floating-point type."""
 
     @property
+    def suite(self) -> str:
+        """Name of the suite."""
+        ...
+
+    @property
+    def seed(self) -> int:
+        """Seed of every random choice."""
+        ...
+
+    @property
+    def settings(self) -> tuple[tuple[str, str | int | float | bool], ...]:
+        """The mode's settings as the suite or the user gave them."""
+        ...
+
+    @property
     def mode(self) -> str:
         """The mode as typed."""
         ...

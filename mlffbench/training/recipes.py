@@ -3,7 +3,8 @@
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from mlffbench.training.training_plan import RecipeName, StagePlan
+from mlffbench.core.forcefield import Head
+from mlffbench.training.training_plan import Part, RecipeName, StagePlan
 
 
 def stages_of(
@@ -38,62 +39,38 @@ def stages_of(
     return recipes[recipe]()
 
 
+def _stage(
+    name: str, parts: tuple[Part, ...], heads: dict[Head, float], **values: Any
+) -> StagePlan:
+    """Return a stage; the prior's labels may come from further geometries."""
+    return StagePlan(
+        name=name, parts=parts, heads=heads, further="prior" in heads, **values
+    )
+
+
 def _scratch(values: dict[str, Any]) -> StagePlan:
     """The control: representation and reference head, no prior anywhere."""
-    return StagePlan(
-        name="ref",
-        parts=("shared", "ref"),
-        heads={"ref": 1.0},
-        monitor="ref",
-        further=False,
-        **values,
-    )
+    return _stage("ref", ("shared", "ref"), {"ref": 1.0}, monitor="ref", **values)
 
 
 def _joint(values: dict[str, Any], prior_weight: float) -> StagePlan:
     """Both heads at once on the shared representation."""
-    return StagePlan(
-        name="joint",
-        parts=("shared", "prior", "ref"),
-        heads={"ref": 1.0, "prior": prior_weight},
-        monitor="ref",
-        further=True,
-        **values,
-    )
+    heads: dict[Head, float] = {"ref": 1.0, "prior": prior_weight}
+    return _stage("joint", ("shared", "prior", "ref"), heads, monitor="ref", **values)
 
 
 def _prior(values: dict[str, Any]) -> StagePlan:
     """Representation and prior head on prior labels."""
-    return StagePlan(
-        name="prior",
-        parts=("shared", "prior"),
-        heads={"prior": 1.0},
-        monitor="prior",
-        further=True,
-        **values,
-    )
+    parts: tuple[Part, ...] = ("shared", "prior")
+    return _stage("prior", parts, {"prior": 1.0}, monitor="prior", **values)
 
 
 def _finetune(values: dict[str, Any]) -> StagePlan:
     """What the reference head owns, from the prior head's weights, all else frozen."""
-    return StagePlan(
-        name="ref",
-        parts=("ref",),
-        heads={"ref": 1.0},
-        monitor="ref",
-        start_from="prior",
-        further=False,
-        **values,
-    )
+    start: dict[str, Any] = {"monitor": "ref", "start_from": "prior"}
+    return _stage("ref", ("ref",), {"ref": 1.0}, **start, **values)
 
 
 def _attach(values: dict[str, Any]) -> StagePlan:
     """A new prior readout on the frozen features of a pretrained model."""
-    return StagePlan(
-        name="attach",
-        parts=("prior",),
-        heads={"prior": 1.0},
-        monitor="prior",
-        further=True,
-        **values,
-    )
+    return _stage("attach", ("prior",), {"prior": 1.0}, monitor="prior", **values)

@@ -13,20 +13,8 @@ from mlffbench.models.twoheaded.model import TwoHeaded
 
 
 @runtime_checkable
-class HasTrunk(Protocol):
-    """A model whose per-atom features can be differentiated.
-
-    Attributes:
-        name: How tables call it.
-        elements: Atomic numbers it can treat.
-    """
-
-    name: str
-    elements: frozenset[int]
-
-    def predict(self, structures: Structures) -> Labels:
-        """Return detached labels."""
-        ...
+class HasTrunk(ForceField, Protocol):
+    """A model whose per-atom features can be differentiated."""
 
     def clone(self) -> Self:
         """Return a copy whose parameters can be changed without touching this one."""

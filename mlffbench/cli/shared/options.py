@@ -5,22 +5,13 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
+from typer.models import OptionInfo
 
+Device = StrEnum("Device", "auto cpu cuda")
+"""Where to compute."""
 
-class Device(StrEnum):
-    """Where to compute."""
-
-    auto = "auto"
-    cpu = "cpu"
-    cuda = "cuda"
-
-
-class Dtype(StrEnum):
-    """Floating-point type of the model."""
-
-    auto = "auto"
-    float32 = "float32"
-    float64 = "float64"
+Dtype = StrEnum("Dtype", "auto float32 float64")
+"""Floating-point type of the model."""
 
 
 class Half(StrEnum):
@@ -30,123 +21,119 @@ class Half(StrEnum):
     val = "val"
 
 
-class Units(StrEnum):
-    """Units of energies and forces in tables."""
+Units = StrEnum("Units", {"mev": "meV", "kcal": "kcal"})
+"""Units of energies and forces in tables."""
 
-    mev = "meV"
-    kcal = "kcal"
+
+def option(
+    flags: str,
+    text: str,
+    panel: str | None = None,
+    *,
+    least: int | None = None,
+    metavar: str | None = None,
+) -> OptionInfo:
+    """Return an option of a command.
+
+    Args:
+        flags: Its long and short flag, separated by a space.
+        text: What `--help` says about it.
+        panel: Heading of the options beside which `--help` lists it.
+        least: Smallest number it takes.
+        metavar: How `--help` writes its value; left out: by its type.
+    """
+    made: OptionInfo = typer.Option(
+        *flags.split(), help=text, rich_help_panel=panel, min=least, metavar=metavar
+    )
+    return made
 
 
 _WHAT, _HOW, _WHERE = "What to run", "How to compute", "Where results go"
 
 SuiteOption = Annotated[
-    str,
-    typer.Option(
-        "--suite",
-        "-s",
-        help="A shipped suite's name, or a YAML file.",
-        rich_help_panel=_WHAT,
-    ),
+    str, option("--suite -s", "A shipped suite's name, or a YAML file.", _WHAT)
 ]
 ModelsOption = Annotated[
     list[str] | None,
-    typer.Option(
-        "--model",
-        "-m",
-        help="A model's name, ase:package.module:Class?key=value, or "
-        "path/to/file.py:factory; repeat it or separate by commas. "
-        "Left out: the suite's own models.",
-        rich_help_panel=_WHAT,
+    option(
+        "--model -m",
+        "A model's name, ase:package.module:Class?key=value, or "
+        "path/to/file.py:factory; repeat it or separate by commas. Left out: the "
+        "suite's own models.",
+        _WHAT,
     ),
 ]
 ModesOption = Annotated[
     list[str] | None,
-    typer.Option(
+    option(
         "--mode",
-        help="A refinement mode, or path/to/file.py:Mode; repeat it or separate by "
-        "commas. "
-        "Left out: the suite's own modes.",
-        rich_help_panel=_WHAT,
+        "A refinement mode, or path/to/file.py:Mode; repeat it or separate by "
+        "commas. Left out: the suite's own modes.",
+        _WHAT,
     ),
 ]
 SettingsOption = Annotated[
     list[str] | None,
-    typer.Option(
+    option(
         "--set",
-        metavar="MODE.NAME=VALUE",
-        help="A setting of a mode, e.g. rr.criterion=quantile or ttt.steps=200; repeat "
+        "A setting of a mode, e.g. rr.criterion=quantile or ttt.steps=200; repeat "
         "it. Goes before the suite's own.",
-        rich_help_panel=_HOW,
+        _HOW,
+        metavar="MODE.NAME=VALUE",
     ),
 ]
 LimitOption = Annotated[
     int | None,
-    typer.Option(
+    option(
         "--limit",
-        min=1,
-        help="At most N structures per split, spread over its molecules.",
-        rich_help_panel=_WHAT,
+        "At most N structures per split, spread over its molecules.",
+        _WHAT,
+        least=1,
     ),
 ]
 HalfOption = Annotated[
     Half,
-    typer.Option(
+    option(
         "--half",
-        help="Evaluate the test half, or the val half, where tuning is allowed.",
-        rich_help_panel=_WHAT,
+        "Evaluate the test half, or the val half, where tuning is allowed.",
+        _WHAT,
     ),
 ]
 SeedOption = Annotated[
-    int,
-    typer.Option(
-        "--seed", min=0, help="Seed of every random choice.", rich_help_panel=_HOW
-    ),
+    int, option("--seed", "Seed of every random choice.", _HOW, least=0)
 ]
 DeviceOption = Annotated[
-    Device,
-    typer.Option(
-        "--device", help="auto takes CUDA where there is one.", rich_help_panel=_HOW
-    ),
+    Device, option("--device", "auto takes CUDA where there is one.", _HOW)
 ]
 DtypeOption = Annotated[
-    Dtype,
-    typer.Option(
-        "--dtype", help="auto is each model's own default.", rich_help_panel=_HOW
-    ),
+    Dtype, option("--dtype", "auto is each model's own default.", _HOW)
 ]
 BatchAtomsOption = Annotated[
     int | None,
-    typer.Option(
+    option(
         "--batch-atoms",
-        min=1,
-        help="Atoms per batch; left out: 2,000 on a CPU, 20,000 on a GPU.",
-        rich_help_panel=_HOW,
+        "Atoms per batch; left out: 2,000 on a CPU, 20,000 on a GPU.",
+        _HOW,
+        least=1,
     ),
 ]
 TrustOption = Annotated[
     bool,
-    typer.Option(
+    option(
         "--trust",
-        help="Unpickle a model file of unknown origin. It can run any code: "
-        "only for files you made yourself.",
-        rich_help_panel=_HOW,
+        "Unpickle a model file of unknown origin. It can run any code: only for "
+        "files you made yourself.",
+        _HOW,
     ),
 ]
-OutOption = Annotated[
-    Path,
-    typer.Option("--out", help="Folder of all runs.", rich_help_panel=_WHERE),
-]
+OutOption = Annotated[Path, option("--out", "Folder of all runs.", _WHERE)]
 OverwriteOption = Annotated[
     bool,
-    typer.Option(
-        "--overwrite",
-        help="Delete a run with other settings that stands in the way.",
-        rich_help_panel=_WHERE,
+    option(
+        "--overwrite", "Delete a run with other settings that stands in the way.", _WHERE
     ),
 ]
 UnitsOption = Annotated[
     Units,
-    typer.Option(
-        "--units", help="meV: meV/Å and meV/atom; kcal: kcal/mol/Å and kcal/mol/atom."
-    ),
+    option("--units", "meV: meV/Å and meV/atom; kcal: kcal/mol/Å and kcal/mol/atom."),
 ]

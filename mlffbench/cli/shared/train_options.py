@@ -5,7 +5,7 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
-import typer
+from mlffbench.cli.shared.options import option
 
 
 class Recipe(StrEnum):
@@ -25,162 +25,96 @@ class Depth(StrEnum):
     max = "max"
 
 
-class Schedule(StrEnum):
-    """What becomes of the learning rate."""
-
-    cosine = "cosine"
-    plateau = "plateau"
-    constant = "constant"
-
+Schedule = StrEnum("Schedule", "cosine plateau constant")
+"""What becomes of the learning rate."""
 
 _NETWORK, _LOOP = "Network", "Optimisation"
 _LABELS, _WHERE = "Prior labels", "Where results go"
 
 NetworkOption = Annotated[
     str,
-    typer.Option(
-        "--model",
-        "-m",
-        help="mace or schnet; for attach-prior-head any pretrained model.",
-        rich_help_panel=_NETWORK,
+    option(
+        "--model -m",
+        "mace or schnet; for attach-prior-head any pretrained model.",
+        _NETWORK,
     ),
 ]
 DepthOption = Annotated[
     Depth,
-    typer.Option(
+    option(
         "--depth",
-        help="Interaction blocks that both heads share: the first, all but "
-        "the last, or all.",
-        rich_help_panel=_NETWORK,
+        "Interaction blocks that both heads share: the first, all but the last, or all.",
+        _NETWORK,
     ),
 ]
-CutoffOption = Annotated[
-    float,
-    typer.Option("--cutoff", help="Of the graph, in Å.", rich_help_panel=_NETWORK),
-]
+CutoffOption = Annotated[float, option("--cutoff", "Of the graph, in Å.", _NETWORK)]
 ChannelsOption = Annotated[
-    int | None,
-    typer.Option(
-        "--channels", min=1, help="Features per atom.", rich_help_panel=_NETWORK
-    ),
+    int | None, option("--channels", "Features per atom.", _NETWORK, least=1)
 ]
 RecipeOption = Annotated[
     Recipe,
-    typer.Option(
-        "--recipe",
-        help="What is learned from which labels, in which order.",
-        rich_help_panel=_LOOP,
-    ),
+    option("--recipe", "What is learned from which labels, in which order.", _LOOP),
 ]
 EpochsOption = Annotated[
-    int,
-    typer.Option(
-        "--epochs",
-        min=1,
-        help="Epochs on reference labels at most.",
-        rich_help_panel=_LOOP,
-    ),
+    int, option("--epochs", "Epochs on reference labels at most.", _LOOP, least=1)
 ]
 PriorEpochsOption = Annotated[
-    int,
-    typer.Option(
-        "--prior-epochs",
-        min=1,
-        help="Epochs on prior labels at most.",
-        rich_help_panel=_LOOP,
-    ),
+    int, option("--prior-epochs", "Epochs on prior labels at most.", _LOOP, least=1)
 ]
-BatchOption = Annotated[
-    int,
-    typer.Option("--batch", min=1, help="Structures per step.", rich_help_panel=_LOOP),
-]
+BatchOption = Annotated[int, option("--batch", "Structures per step.", _LOOP, least=1)]
 LearningRateOption = Annotated[
     float | None,
-    typer.Option(
-        "--lr",
-        help="On reference labels; left out: 3e-3 for mace, 1e-3 for others.",
-        rich_help_panel=_LOOP,
+    option(
+        "--lr", "On reference labels; left out: 3e-3 for mace, 1e-3 for others.", _LOOP
     ),
 ]
 PriorLearningRateOption = Annotated[
     float | None,
-    typer.Option(
-        "--prior-lr",
-        help="On prior labels; left out: 1e-2 for mace, 2e-3 for others.",
-        rich_help_panel=_LOOP,
+    option(
+        "--prior-lr", "On prior labels; left out: 1e-2 for mace, 2e-3 for others.", _LOOP
     ),
 ]
 PriorWeightOption = Annotated[
-    float,
-    typer.Option(
-        "--prior-weight",
-        help="w of L = L_ref + w L_prior (recipe joint).",
-        rich_help_panel=_LOOP,
-    ),
+    float, option("--prior-weight", "w of L = L_ref + w L_prior (recipe joint).", _LOOP)
 ]
 EnergyWeightOption = Annotated[
-    float,
-    typer.Option(
-        "--energy-weight", help="Of the mean |ΔE| per atom, in eV.", rich_help_panel=_LOOP
-    ),
+    float, option("--energy-weight", "Of the mean |ΔE| per atom, in eV.", _LOOP)
 ]
 ForceWeightOption = Annotated[
-    float,
-    typer.Option(
-        "--force-weight", help="Of the L2-MAE of forces, in eV/Å.", rich_help_panel=_LOOP
-    ),
+    float, option("--force-weight", "Of the L2-MAE of forces, in eV/Å.", _LOOP)
 ]
 ScheduleOption = Annotated[
-    Schedule,
-    typer.Option(
-        "--schedule", help="What becomes of the learning rate.", rich_help_panel=_LOOP
-    ),
+    Schedule, option("--schedule", "What becomes of the learning rate.", _LOOP)
 ]
-ClipOption = Annotated[
-    float,
-    typer.Option("--clip", help="Largest gradient norm.", rich_help_panel=_LOOP),
-]
+ClipOption = Annotated[float, option("--clip", "Largest gradient norm.", _LOOP)]
 AverageOption = Annotated[
     float,
-    typer.Option(
-        "--ema",
-        help="Share of the moving average of weights that a step keeps.",
-        rich_help_panel=_LOOP,
-    ),
+    option("--ema", "Share of the moving average of weights that a step keeps.", _LOOP),
 ]
-WeightDecayOption = Annotated[
-    float,
-    typer.Option("--weight-decay", help="Of AdamW.", rich_help_panel=_LOOP),
-]
+WeightDecayOption = Annotated[float, option("--weight-decay", "Of AdamW.", _LOOP)]
 PatienceOption = Annotated[
     int,
-    typer.Option(
+    option(
         "--patience",
-        min=1,
-        help="Epochs without a better ID validation error after which a stage stops.",
-        rich_help_panel=_LOOP,
+        "Epochs without a better ID validation error after which a stage stops.",
+        _LOOP,
+        least=1,
     ),
 ]
 ExtraGeometriesOption = Annotated[
     list[str] | None,
-    typer.Option(
+    option(
         "--extra-geometries",
-        help="DATASET or FILE of further training geometries, used with "
-        "prior labels only; may be repeated.",
-        rich_help_panel=_LABELS,
+        "DATASET or FILE of further training geometries, used with prior labels "
+        "only; may be repeated.",
+        _LABELS,
     ),
 ]
 CheckpointOption = Annotated[
-    Path,
-    typer.Option(
-        "--out", help="Path of the checkpoint, without suffix.", rich_help_panel=_WHERE
-    ),
+    Path, option("--out", "Path of the checkpoint, without suffix.", _WHERE)
 ]
 TensorboardOption = Annotated[
-    bool,
-    typer.Option(
-        "--tensorboard", help="Also log for TensorBoard.", rich_help_panel=_WHERE
-    ),
+    bool, option("--tensorboard", "Also log for TensorBoard.", _WHERE)
 ]
 
 

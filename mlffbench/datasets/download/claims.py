@@ -4,11 +4,14 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from pathlib import PurePosixPath
+from typing import Any
 
 from mlffbench.core.errors import DataError
 
 NOT_STATED = "not stated; see the source page"
 """Licence of data whose authors name none."""
+EV_XYZ: dict[str, Any] = {"units": "Å, eV, eV/Å", "layout": "xyz"}
+"""What the rows of most xyz files share."""
 _ARCHIVES = (".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tar.xz", ".zip", ".gz", ".bz2")
 _STEP = 1000
 

@@ -1,6 +1,8 @@
 """Rows of datasets of a few molecules each: MD17, rMD17, MD22, 3BPA, acetylacetone."""
 
-from mlffbench.datasets.download.claims import NOT_STATED, Download, RemoteFile
+from dataclasses import replace
+
+from mlffbench.datasets.download.claims import EV_XYZ, NOT_STATED, Download, RemoteFile
 
 _GDML = "quantum-machine.org/gdml"
 _BOTNET = "https://raw.githubusercontent.com/davkovacs/BOTNet-datasets/main"
@@ -123,7 +125,19 @@ def _acac(name: str, size: int, sha256: str) -> RemoteFile:
     )
 
 
-_REVISED = Download(
+_ORIGINAL = Download(
+    summary="MD17: eight small molecules in hot molecular dynamics",
+    files=tuple(_md17(*row) for row in _MD17.items()),
+    source="http://www.sgdml.org/#datasets",
+    licence=NOT_STATED,
+    citation=_MD17_PAPER,
+    level_of_theory="PBE+vdW-TS, FHI-aims",
+    units="Å, kcal/mol, kcal/mol/Å",
+    layout="npz",
+    elements="H C N O",
+)
+_REVISED = replace(
+    _ORIGINAL,
     summary="revised MD17: ten small molecules in hot dynamics, recomputed tightly",
     files=(
         RemoteFile(
@@ -142,9 +156,6 @@ _REVISED = Download(
     licence="CC0 1.0 as ColabFit states it; see the source page",
     citation=_RMD17_PAPER,
     level_of_theory="PBE/def2-SVP, ORCA",
-    units="Å, kcal/mol, kcal/mol/Å",
-    layout="npz",
-    elements="H C N O",
     keep=("rmd17_*.npz",),
     notes=(
         "train on at most 1,000 frames, its authors say; old_indices: the frame in MD17",
@@ -152,41 +163,22 @@ _REVISED = Download(
 )
 
 MOLECULES: dict[str, Download] = {
-    "md17": Download(
-        summary="MD17: eight small molecules in hot molecular dynamics",
-        files=tuple(_md17(*row) for row in _MD17.items()),
-        source="http://www.sgdml.org/#datasets",
-        licence=NOT_STATED,
-        citation=_MD17_PAPER,
-        level_of_theory="PBE+vdW-TS, FHI-aims",
-        units="Å, kcal/mol, kcal/mol/Å",
-        layout="npz",
-        elements="H C N O",
-    ),
+    "md17": _ORIGINAL,
     "rmd17": _REVISED,
-    "rmd17-files": Download(
+    "rmd17-files": replace(
+        _REVISED,
         summary="revised MD17: aspirin and ethanol as single files",
         files=tuple(_rmd17(key, *row) for key, row in _RMD17.items()),
-        source=_REVISED.source,
-        licence=_REVISED.licence,
-        citation=_RMD17_PAPER,
-        level_of_theory=_REVISED.level_of_theory,
-        units=_REVISED.units,
-        layout="npz",
         elements="H C O",
-        notes=_REVISED.notes,
+        keep=("*",),
     ),
-    "md22": Download(
+    "md22": replace(
+        _ORIGINAL,
         summary="MD22: seven molecules and assemblies of 42 to 370 atoms in dynamics",
         files=tuple(_md22(key, *row) for key, row in _MD22.items()),
-        source="http://www.sgdml.org/#datasets",
-        licence=NOT_STATED,
         citation="Chmiela et al., Sci. Adv. 9, eadf0873 (2023), "
         "https://doi.org/10.1126/sciadv.adf0873",
         level_of_theory="PBE+MBD, FHI-aims",
-        units="Å, kcal/mol, kcal/mol/Å",
-        layout="npz",
-        elements="H C N O",
     ),
     "3bpa": Download(
         summary="3BPA: one flexible drug-like molecule at 300, 600 and 1200 K",
@@ -205,10 +197,9 @@ MOLECULES: dict[str, Download] = {
         citation="Kovács et al., J. Chem. Theory Comput. 17, 7696 (2021), "
         "https://doi.org/10.1021/acs.jctc.1c00647",
         level_of_theory="wB97X/6-31G(d), ORCA",
-        units="Å, eV, eV/Å",
-        layout="xyz",
         elements="H C N O",
         keep=("*.xyz",),
+        **EV_XYZ,
     ),
     "acac": Download(
         summary="acetylacetone at 300 and 600 K, a dihedral scan and a proton transfer",
@@ -218,9 +209,8 @@ MOLECULES: dict[str, Download] = {
         citation="Batatia et al., Nat. Mach. Intell. 7, 56 (2025), "
         "https://arxiv.org/abs/2205.06643",
         level_of_theory="UHF-PBE-D3/def2-SVP, ORCA 5",
-        units="Å, eV, eV/Å",
-        layout="xyz",
         elements="H C O",
+        **EV_XYZ,
     ),
 }
 """Key -> row."""

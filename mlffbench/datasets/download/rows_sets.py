@@ -1,6 +1,8 @@
 """Rows of large datasets of many molecules: SPICE, ANI-1x, MACE-OFF23, Transition1x."""
 
-from mlffbench.datasets.download.claims import NOT_STATED, Download, RemoteFile
+from dataclasses import replace
+
+from mlffbench.datasets.download.claims import EV_XYZ, NOT_STATED, Download, RemoteFile
 
 _SPICE_ELEMENTS = "H Li C N O F Na Mg P S Cl K Ca Br I"
 _SPICE_PAPER = (
@@ -11,6 +13,7 @@ _NUTMEG_PAPER = (
     "https://doi.org/10.1021/acs.jctc.4c00794"
 )
 _SPICE_THEORY = "wB97M-D3(BJ)/def2-TZVPPD, Psi4"
+_IONS = "ions and ion pairs among them"
 _MODELFORGE = "size and md5: dataset files of the modelforge repository"
 _ANI_PAPER = (
     "Smith et al., Sci. Data 7, 134 (2020), https://doi.org/10.1038/s41597-020-0473-z"
@@ -35,14 +38,26 @@ def _figshare(number: str, host: str = "figshare.com") -> tuple[str, ...]:
     )
 
 
-def _spice(record: str, version: str, size: int, md5: str) -> RemoteFile:
+def _on_zenodo(record: str, name: str, size: int, md5: str, claim: str) -> RemoteFile:
+    urls = _zenodo(record, name)
+    return RemoteFile(name=name, urls=urls, size=size, checksum=f"md5:{md5}", claim=claim)
+
+
+def _spice(version: str, record: str, size: int, md5: str, summary: str) -> Download:
+    """Return the row of a release of SPICE, which is one file."""
     name = f"SPICE-{version}.hdf5"
-    return RemoteFile(
-        name=name,
-        urls=_zenodo(record, name),
-        size=size,
-        checksum=f"md5:{md5}",
-        claim="size: quoted from the Zenodo record; md5: also in a third-party loader",
+    claim = "size: quoted from the Zenodo record; md5: also in a third-party loader"
+    return Download(
+        summary=f"SPICE {version}: {summary}",
+        files=(_on_zenodo(record, name, size, md5, claim),),
+        source=f"https://doi.org/10.5281/zenodo.{record}",
+        licence="CC0 1.0",
+        citation=_SPICE_PAPER,
+        level_of_theory=_SPICE_THEORY,
+        units="bohr, hartree, hartree/bohr (gradients)",
+        layout="spice",
+        elements=_SPICE_ELEMENTS,
+        charges=_IONS,
     )
 
 
@@ -52,15 +67,7 @@ def _curated(
     """Return the row of one of modelforge's subsets of 1,000 conformers."""
     return Download(
         summary=f"1,000 conformers of {of}, curated for modelforge",
-        files=(
-            RemoteFile(
-                name=name,
-                urls=_zenodo(record, name),
-                size=size,
-                checksum=f"md5:{md5}",
-                claim=_MODELFORGE,
-            ),
-        ),
+        files=(_on_zenodo(record, name, size, md5, _MODELFORGE),),
         source=f"https://doi.org/10.5281/zenodo.{record}",
         licence=f"{NOT_STATED} ({'ANI-1x' if ani else 'SPICE'} itself: CC0 1.0)",
         citation=_ANI_PAPER if ani else _SPICE_PAPER,
@@ -68,42 +75,28 @@ def _curated(
         units="as each dataset of the file says",
         layout="modelforge",
         elements="H C N O" if ani else _SPICE_ELEMENTS,
-        charges="0" if ani else "ions and ion pairs among them",
+        charges="0" if ani else _IONS,
     )
 
 
 SETS: dict[str, Download] = {
-    "spice-1": Download(
-        summary="SPICE 1.1.4: 1.1 million conformers of drug-like molecules and dimers",
-        files=(
-            _spice(
-                "8222043", "1.1.4", 16_058_156_944, "f27d4c81da0e37d6547276bf6b4ae6a1"
-            ),
-        ),
-        source="https://doi.org/10.5281/zenodo.8222043",
-        licence="CC0 1.0",
-        citation=_SPICE_PAPER,
-        level_of_theory=_SPICE_THEORY,
-        units="bohr, hartree, hartree/bohr (gradients)",
-        layout="spice",
-        elements=_SPICE_ELEMENTS,
-        charges="ions and ion pairs among them",
+    "spice-1": _spice(
+        "1.1.4",
+        "8222043",
+        16_058_156_944,
+        "f27d4c81da0e37d6547276bf6b4ae6a1",
+        "1.1 million conformers of drug-like molecules and dimers",
     ),
-    "spice-2": Download(
-        summary="SPICE 2.0.1: 2.0 million conformers of 114,000 molecules and clusters",
-        files=(
-            _spice(
-                "10975225", "2.0.1", 37_479_271_148, "bfba2224b6540e1390a579569b475510"
-            ),
+    "spice-2": replace(
+        _spice(
+            "2.0.1",
+            "10975225",
+            37_479_271_148,
+            "bfba2224b6540e1390a579569b475510",
+            "2.0 million conformers of 114,000 molecules and clusters",
         ),
-        source="https://doi.org/10.5281/zenodo.10975225",
-        licence="CC0 1.0",
         citation=_NUTMEG_PAPER,
-        level_of_theory=_SPICE_THEORY,
-        units="bohr, hartree, hartree/bohr (gradients)",
-        layout="spice",
         elements="H Li B C N O F Na Mg Si P S Cl K Ca Br I",
-        charges="ions and ion pairs among them",
     ),
     "spice-1-nc1000": _curated(
         "15461060",
@@ -183,10 +176,9 @@ SETS: dict[str, Download] = {
         citation="Kovács, Moore et al., J. Am. Chem. Soc. 147, 17598 (2025), "
         "https://arxiv.org/abs/2312.15211",
         level_of_theory=_SPICE_THEORY,
-        units="Å, eV, eV/Å",
-        layout="xyz",
         elements="H C N O F P S Cl Br I",
         keep=("*.xyz", "*.extxyz"),
+        **EV_XYZ,
         notes=(
             "split by frame, not by molecule: most test molecules are in train as well",
         ),

@@ -6,7 +6,7 @@ from typing import Any, Literal
 import yaml
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from mlffbench.core.errors import DataError
+from mlffbench.core.errors import DataError, faults_in
 from mlffbench.core.units import energy_factor, force_factor, length_factor
 from mlffbench.datasets.files.atom_table import Columns
 
@@ -76,11 +76,7 @@ def read_description(path: Path) -> Described:
             if found.units.forces:
                 force_factor(found.units.forces)
     except ValidationError as error:
-        faults = "; ".join(
-            f"{'.'.join(str(part) for part in fault['loc'])}: {fault['msg']}"
-            for fault in error.errors()
-        )
-        msg = f"{path} does not describe a data file: {faults}"
+        msg = f"{path} does not describe a data file: {faults_in(error)}"
         raise DataError(msg) from error
     except DataError as error:
         msg = f"{path}: {error}"

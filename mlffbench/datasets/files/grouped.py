@@ -1,11 +1,10 @@
 """HDF5 files of one group per molecule in layouts other than SPICE's."""
 
-import copy
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
-from typing import Any, NamedTuple, Self
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -26,7 +25,7 @@ from mlffbench.datasets.files.records import (
     gather_structures,
     stack_forces,
 )
-from mlffbench.datasets.files.walk import Piece
+from mlffbench.datasets.files.walk import Piece, WalkedByGroup
 from mlffbench.datasets.statements.charge_spin import lowest_multiplicity
 
 
@@ -72,16 +71,15 @@ ANI_1X = Layout(
     energy_unit="hartree",
     level_of_theory="wB97X/6-31G(d)",
 )
-TRANSITION1X = Layout(
+TRANSITION1X = replace(
+    ANI_1X,
     name="Transition1x",
+    root="data",
+    depth=2,
     positions="positions",
     energies=("wB97x_6-31G(d).energy",),
     forces=("wB97x_6-31G(d).forces",),
-    length_unit="angstrom",
     energy_unit="eV",
-    root="data",
-    depth=2,
-    level_of_theory="wB97X/6-31G(d)",
 )
 MODELFORGE = Layout(
     name="modelforge",
@@ -107,7 +105,7 @@ class _Record(NamedTuple):
     factors: tuple[float, float, float]
 
 
-class GroupedFile:
+class GroupedFile(WalkedByGroup):
     """An HDF5 file of one group per molecule, read conformer by conformer.
 
     The molecule key is the name of the group, of the outer one where they are nested. A
@@ -138,7 +136,7 @@ class GroupedFile:
         """What the file holds, by one walk over shapes and small datasets."""
         builder = IndexBuilder()
         with open_hdf5(self.path) as file:
-            for name in self._names:
+            for name in self.names:
                 record = self._record(self._group(file, name))
                 builder.add(
                     name,
@@ -154,17 +152,6 @@ class GroupedFile:
     def sha256(self) -> str:
         """Checksum of the file."""
         return sha256_of(self.path)
-
-    def with_index(self, index: Index) -> Self:
-        """Return the same file with an index that was found out before."""
-        known = copy.copy(self)
-        known.__dict__["index"] = index  # where cached_property keeps it
-        return known
-
-    @property
-    def n_steps(self) -> int:
-        """Number of groups: a walk goes group by group."""
-        return len(self._names)
 
     def structures(self, rows: Rows) -> Structures:
         """Return structures by row of the index, float64, in Å.
@@ -212,7 +199,7 @@ class GroupedFile:
             DataError: The file is damaged.
         """
         with open_hdf5(self.path) as file:
-            for number, name in enumerate(self._names[start:stop], start):
+            for number, name in enumerate(self.names[start:stop], start):
                 record = self._record(self._group(file, name))
                 everything = np.arange(record.n_conformers, dtype=np.int64)
                 if len(everything) == 0:
@@ -234,7 +221,8 @@ class GroupedFile:
                 )
 
     @cached_property
-    def _names(self) -> list[str]:
+    def names(self) -> list[str]:
+        """Names of its groups, in the order of the walk."""
         root = self.layout.root
         with open_hdf5(self.path) as file:
             names = file.group(root).names() if root else file.names()

@@ -101,13 +101,7 @@ class Hdf5Dataset:
             DataError: It cannot be read, or does not hold text.
         """
         with _in_one_sentence(self.where):
-            dtype = self.handle.dtype
-            if dtype.kind not in "SO":
-                msg = f"{self.where} holds {dtype}; expected text"
-                raise DataError(msg)
-            value = np.empty(self.handle.shape, dtype)
-            self.handle.read(h5s.ALL, h5s.ALL, value)
-            return _as_text(value)
+            return _as_text(self._texts())
 
     def words(self) -> list[str]:
         """Return all entries as text.
@@ -116,13 +110,17 @@ class Hdf5Dataset:
             DataError: They cannot be read, or are not text.
         """
         with _in_one_sentence(self.where):
-            dtype = self.handle.dtype
-            if dtype.kind not in "SO":
-                msg = f"{self.where} holds {dtype}; expected text"
-                raise DataError(msg)
-            value = np.empty(self.handle.shape, dtype)
-            self.handle.read(h5s.ALL, h5s.ALL, value)
-            return [_as_text(np.asarray([entry])) for entry in value.reshape(-1)]
+            entries = self._texts().reshape(-1)
+            return [_as_text(np.asarray([entry])) for entry in entries]
+
+    def _texts(self) -> NDArray[Any]:
+        dtype = self.handle.dtype
+        if dtype.kind not in "SO":
+            msg = f"{self.where} holds {dtype}; expected text"
+            raise DataError(msg)
+        value = np.empty(self.handle.shape, dtype)
+        self.handle.read(h5s.ALL, h5s.ALL, value)
+        return value
 
     @property
     def holds_text(self) -> bool:

@@ -49,50 +49,23 @@ class FrameLayout:
     molecule: int | None = None
 
 
+def _layout(
+    name: str, datasets: str, units: GivenUnits | None, molecule: int | None = None
+) -> FrameLayout:
+    """Return a layout from its four datasets, separated by spaces."""
+    roles = ("numbers", "positions", "energy", "forces")
+    called: dict[str, Any] = dict(zip(roles, datasets.split(), strict=True))
+    return FrameLayout(name=name, units=units, molecule=molecule, **called)
+
+
+_ANI = GivenUnits("hartree", "angstrom", "hartree/angstrom")
+_EV = GivenUnits("eV", "angstrom")
 FRAME_LAYOUTS = (
-    FrameLayout(
-        name="ANI",
-        numbers="species",
-        positions="coordinates",
-        energy="energies",
-        forces="forces",
-        units=GivenUnits("hartree", "angstrom", "hartree/angstrom"),
-        molecule=-1,
-    ),
-    FrameLayout(
-        name="AIMNet",
-        numbers="numbers",
-        positions="coord",
-        energy="energy",
-        forces="forces",
-        units=GivenUnits("eV", "angstrom"),
-    ),
-    FrameLayout(
-        name="QM7-X",
-        numbers="atNUM",
-        positions="atXYZ",
-        energy="ePBE0+MBD",
-        forces="totFOR",
-        units=GivenUnits("eV", "angstrom"),
-        molecule=0,
-    ),
-    FrameLayout(
-        name="TorchMD-NET",
-        numbers="types",
-        positions="pos",
-        energy="energy",
-        forces="forces",
-        units=None,
-        molecule=-1,
-    ),
-    FrameLayout(
-        name="MACE",
-        numbers="atomic_numbers",
-        positions="positions",
-        energy="properties/energy",
-        forces="properties/forces",
-        units=GivenUnits("eV", "angstrom"),
-    ),
+    _layout("ANI", "species coordinates energies forces", _ANI, -1),
+    _layout("AIMNet", "numbers coord energy forces", _EV),
+    _layout("QM7-X", "atNUM atXYZ ePBE0+MBD totFOR", _EV, 0),
+    _layout("TorchMD-NET", "types pos energy forces", None, -1),
+    _layout("MACE", "atomic_numbers positions properties/energy properties/forces", _EV),
 )
 
 

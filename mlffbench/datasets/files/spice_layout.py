@@ -1,10 +1,9 @@
 """The released SPICE layout: one HDF5 group per molecule, all its conformers inside."""
 
-import copy
 from collections.abc import Callable, Iterator
 from functools import cached_property
 from pathlib import Path
-from typing import Any, NamedTuple, Self
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -25,7 +24,7 @@ from mlffbench.datasets.files.records import (
     gather_structures,
     stack_forces,
 )
-from mlffbench.datasets.files.walk import Piece
+from mlffbench.datasets.files.walk import Piece, WalkedByGroup
 from mlffbench.datasets.molecules.smiles import check_composition, formal_charge
 from mlffbench.datasets.statements.charge_spin import lowest_multiplicity
 
@@ -67,7 +66,7 @@ class _Record(NamedTuple):
     factors: tuple[float, float, float]
 
 
-class SpiceFile:
+class SpiceFile(WalkedByGroup):
     """A file in the released SPICE layout, read conformer by conformer.
 
     Each top-level group is a molecule: ``atomic_numbers`` (n,), ``conformations``
@@ -116,7 +115,7 @@ class SpiceFile:
         """What the file holds, by one walk over shapes and small datasets."""
         builder = IndexBuilder()
         with open_hdf5(self.path) as file:
-            for name in self._names:
+            for name in self.names:
                 record = self._record(name, file.group(name))
                 builder.add(
                     name,
@@ -129,17 +128,6 @@ class SpiceFile:
                 )
         return builder.build()
 
-    def with_index(self, index: Index) -> Self:
-        """Return the same file with an index that was found out before."""
-        known = copy.copy(self)
-        known.__dict__["index"] = index  # where cached_property keeps it
-        return known
-
-    @property
-    def n_steps(self) -> int:
-        """Number of groups: a walk goes group by group."""
-        return len(self._names)
-
     def walk(self, start: int, stop: int) -> Iterator[Piece]:
         """Yield the groups ``start`` to ``stop`` with all their conformers, converted.
 
@@ -147,7 +135,7 @@ class SpiceFile:
             DataError: The file is damaged.
         """
         with open_hdf5(self.path) as file:
-            for number, name in enumerate(self._names[start:stop], start):
+            for number, name in enumerate(self.names[start:stop], start):
                 record = self._record(name, file.group(name))
                 if record.n_conformers == 0:
                     continue
@@ -174,7 +162,8 @@ class SpiceFile:
                 )
 
     @cached_property
-    def _names(self) -> list[str]:
+    def names(self) -> list[str]:
+        """Names of its groups, in the order of the walk."""
         with open_hdf5(self.path) as file:
             return file.names()
 

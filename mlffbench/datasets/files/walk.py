@@ -4,14 +4,16 @@ Whoever predicts reads structures and labels by separate calls. An index wants f
 both, of every structure: a walk reads them together, each dataset of a file once.
 """
 
+import copy
+from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Protocol, runtime_checkable
+from typing import Protocol, Self, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
 
-from mlffbench.core.split import Source
+from mlffbench.core.split import Index, Source
 
 ROWS_AT_A_TIME = 1_000
 """Structures of a file without records of its own that are in memory at a time."""
@@ -125,3 +127,23 @@ class Rowwise:
 def walk_of(source: Source) -> Walkable:
     """Return the walk of a source: its own, else one by rows."""
     return source if isinstance(source, Walkable) else Rowwise(source)
+
+
+class WalkedByGroup(ABC):
+    """A file of groups, one per molecule or composition, that is walked by group."""
+
+    @property
+    @abstractmethod
+    def names(self) -> list[str]:
+        """Names of its groups, in the order of the walk."""
+
+    def with_index(self, index: Index) -> Self:
+        """Return the same file with an index that was found out before."""
+        known = copy.copy(self)
+        known.__dict__["index"] = index  # where cached_property keeps it
+        return known
+
+    @property
+    def n_steps(self) -> int:
+        """Number of groups: a walk goes group by group."""
+        return len(self.names)

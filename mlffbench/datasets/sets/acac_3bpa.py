@@ -24,38 +24,22 @@ class _Part(NamedTuple):
     shift: str = ""
 
 
+def _hot(kelvin: int, stem: str, rule: str) -> _Part:
+    shift = f"{kelvin} K instead of 300 K"
+    return _Part(f"ood_{kelvin}K", "ood_test", stem, rule, "force_norm", shift)
+
+
 _SHARED = "one molecule throughout"
 _ACAC = (
     _Part("train", "train", "train_300K", "500 frames of dynamics at 300 K"),
     _Part("md_300K", "id_test", "test_MD_300K", "650 other frames at 300 K"),
-    _Part(
-        "ood_600K",
-        "ood_test",
-        "test_MD_600K",
-        "650 frames of dynamics at 600 K",
-        "force_norm",
-        "600 K instead of 300 K",
-    ),
+    _hot(600, "test_MD_600K", "650 frames of dynamics at 600 K"),
 )
 _3BPA = (
     _Part("train", "train", "train_300K", "500 frames of dynamics at 300 K"),
     _Part("md_300K", "id_test", "test_300K", "other frames at 300 K"),
-    _Part(
-        "ood_600K",
-        "ood_test",
-        "test_600K",
-        "frames of dynamics at 600 K",
-        "force_norm",
-        "600 K instead of 300 K",
-    ),
-    _Part(
-        "ood_1200K",
-        "ood_test",
-        "test_1200K",
-        "frames of dynamics at 1200 K",
-        "force_norm",
-        "1200 K instead of 300 K",
-    ),
+    _hot(600, "test_600K", "frames of dynamics at 600 K"),
+    _hot(1200, "test_1200K", "frames of dynamics at 1200 K"),
     _Part(
         "ood_dihedral",
         "ood_test",

@@ -21,7 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mlffbench.core.card import SYMBOLS
-from mlffbench.core.errors import BenchError, DataError
+from mlffbench.core.errors import DataError, run_tool
 from mlffbench.core.units import BOHR, HARTREE
 from mlffbench.datasets.files.extxyz import ExtxyzFile
 from mlffbench.datasets.molecules.smiles import require_rdkit
@@ -132,17 +132,11 @@ def _write(
 
 def main(arguments: list[str]) -> int:
     """Make the file that the command line names; return the exit code."""
-    if len(arguments) != 2:  # noqa: PLR2004
-        sys.stderr.write("usage: spice_sample_recipe FOLDER FILE\n")
-        return 2
-    folder, out = map(Path, arguments)
-    try:
-        counts = make(folder, out)
-    except BenchError as error:
-        sys.stderr.write(f"{error}\n")
-        return 1
-    sys.stdout.write(f"{out}: {counts}\n")
-    return 0
+    return run_tool(
+        arguments,
+        "spice_sample_recipe FOLDER FILE",
+        lambda folder, out: f"{out}: {make(folder, out)}",
+    )
 
 
 if __name__ == "__main__":

@@ -38,12 +38,8 @@ def _compute(structures: Structures) -> Labels:
 
 
 def _compute_one(single: Single) -> Computed:
-    atoms: Any = Atoms(
-        numbers=single.numbers,
-        positions=single.positions,
-        cell=single.cell,
-        pbc=single.pbc,
-    )
+    cell = {"cell": single.cell, "pbc": single.pbc}
+    atoms: Any = Atoms(numbers=single.numbers, positions=single.positions, **cell)
     package: Any = emt
     atoms.calc = package.EMT()
     return Computed(energy=atoms.get_potential_energy(), forces=atoms.get_forces())

@@ -10,11 +10,12 @@ from torch import Tensor, nn
 
 from mlffbench.core.assembly import predict_rest, refusals, require_supported
 from mlffbench.core.card import ModelCard
-from mlffbench.core.errors import ModelError
 from mlffbench.core.forcefield import CutoffScope
 from mlffbench.core.labels import Labels
 from mlffbench.core.structures import Structures
 from mlffbench.core.units import HARTREE
+from mlffbench.models.copies import OwnsTrunk
+from mlffbench.models.cutoffs import check_within
 from mlffbench.models.pretrained.ani_ensemble import Ensemble
 
 MAX_PADDED_PAIRS = {"cpu": 25_000, "cuda": 1_000_000}
@@ -49,7 +50,7 @@ class _Padded(NamedTuple):
     positions: Tensor
 
 
-class AniForceField:
+class AniForceField(OwnsTrunk):
     """A model of the ANI family, batched by padding; networks run on real atoms only.
 
     Args:
@@ -111,32 +112,14 @@ class AniForceField:
             ModelError: The radius is not positive, or above the trained one, beyond which
                 the networks never saw a neighbour.
         """
-        if not 0 < cutoff <= self.trained_cutoff:
-            msg = (
-                f"{self.name!r} cannot use a cutoff of {cutoff:g} Å: it must be above 0, "
-                f"and beyond the trained {self.trained_cutoff:g} Å its networks never "
-                "saw a neighbour"
-            )
-            raise ModelError(msg)
+        why = "its networks never saw a neighbour"
+        check_within(cutoff, self.trained_cutoff, self.name, why)
         twin = copy.copy(self)
         twin.cutoff = float(cutoff)
         twin._aev_computer = copy.copy(self._aev_computer)
         twin._aev_computer.Rcr = twin.cutoff
         twin._aev_computer.Rca = min(self._angular_cutoff, twin.cutoff)
         return twin
-
-    def clone(self) -> Self:
-        """Return a copy whose trunk can be changed without touching this one."""
-        twin = copy.copy(self)
-        twin._trunk = {
-            name: nn.Parameter(value.detach().clone(), value.requires_grad)
-            for name, value in self._trunk.items()
-        }
-        return twin
-
-    def trunk_parameters(self) -> dict[str, nn.Parameter]:
-        """Return all layers of all networks but their last, by name."""
-        return dict(self._trunk)
 
     def embed(self, structures: Structures) -> Tensor:
         """Return atomic environment vectors, shape (n_atoms, n_inputs), dimensionless.

@@ -23,21 +23,21 @@ SPICE = Path(__file__).parent / "shipped" / "mace-spice.json"
 _OFF = "https://github.com/ACEsuit/mace-off/raw/main/mace_off23"
 _MP = "https://github.com/ACEsuit/mace-mp/releases/download/mace_mp_0"
 
+
+def _off(size: str, sha256: str) -> Weights:
+    file = f"MACE-OFF23_{size}.model"
+    return Weights(file=file, url=f"{_OFF}/{file}", sha256=sha256)
+
+
 # The three checksums were seen in one third-party file; the first real download confirms.
-OFF23_SMALL = Weights(
-    file="MACE-OFF23_small.model",
-    url=f"{_OFF}/MACE-OFF23_small.model",
-    sha256="165cce4cfec5a34b9c64d4ebf95de15d71106bb584b7291c8470f0749977c46f",
+OFF23_SMALL = _off(
+    "small", "165cce4cfec5a34b9c64d4ebf95de15d71106bb584b7291c8470f0749977c46f"
 )
-OFF23_MEDIUM = Weights(
-    file="MACE-OFF23_medium.model",
-    url=f"{_OFF}/MACE-OFF23_medium.model",
-    sha256="4842c52ad210d6e1f84d6cf1ffa70fae25a7e0d755ed55cf223f43913f587db7",
+OFF23_MEDIUM = _off(
+    "medium", "4842c52ad210d6e1f84d6cf1ffa70fae25a7e0d755ed55cf223f43913f587db7"
 )
-OFF23_LARGE = Weights(
-    file="MACE-OFF23_large.model",
-    url=f"{_OFF}/MACE-OFF23_large.model",
-    sha256="a29e397dbf3e7a24ac50a9b0dfc919bd5a62efa346f5895a6237b0950c1d76f4",
+OFF23_LARGE = _off(
+    "large", "a29e397dbf3e7a24ac50a9b0dfc919bd5a62efa346f5895a6237b0950c1d76f4"
 )
 MP_0 = Weights(
     file="2023-12-03-mace-128-L1_epoch-199.model",

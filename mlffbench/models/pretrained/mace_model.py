@@ -17,6 +17,8 @@ from mlffbench.core.forcefield import CutoffScope
 from mlffbench.core.graph import radius_graph
 from mlffbench.core.labels import Labels
 from mlffbench.core.structures import Structures
+from mlffbench.models.copies import OwnsTrunk
+from mlffbench.models.cutoffs import check_within
 from mlffbench.models.pretrained.mace_inputs import (
     charges_of,
     inputs_of,
@@ -39,7 +41,7 @@ _ENVELOPE = "radial_embedding.cutoff_fn.r_max"
 own."""
 
 
-class MaceForceField:
+class MaceForceField(OwnsTrunk):
     """One head of a MACE network.
 
     Args:
@@ -117,13 +119,8 @@ class MaceForceField:
                 further edge is multiplied by an envelope of 0; or the network has another
                 envelope than MACE's own.
         """
-        if not 0 < cutoff <= self.trained_cutoff:
-            msg = (
-                f"{self.name!r} cannot use a cutoff of {cutoff:g} Å: it must be above 0, "
-                f"and beyond the trained {self.trained_cutoff:g} Å the envelope is 0, so "
-                "that further edges are inert"
-            )
-            raise ModelError(msg)
+        why = "the envelope is 0, so that further edges are inert"
+        check_within(cutoff, self.trained_cutoff, self.name, why)
         other = copy.copy(self)
         other.cutoff = float(cutoff)
         other.cutoff_scope = scope or self.cutoff_scope
@@ -131,19 +128,6 @@ class MaceForceField:
             msg = f"{self.name!r} has no radial envelope {_ENVELOPE!r} to move; "
             raise ModelError(msg + "use the envelope policy 'truncate'")
         return other
-
-    def clone(self) -> Self:
-        """Return a copy whose trunk can be changed without touching this one."""
-        twin = copy.copy(self)
-        twin._trunk = {
-            name: nn.Parameter(value.detach().clone(), value.requires_grad)
-            for name, value in self._trunk.items()
-        }
-        return twin
-
-    def trunk_parameters(self) -> dict[str, nn.Parameter]:
-        """Return the parameters that the node features depend on, by name."""
-        return dict(self._trunk)
 
     def predict(self, structures: Structures) -> Labels:
         """Return float64 total energies in eV and forces in eV/Å."""

@@ -17,10 +17,11 @@ from safetensors.torch import load as read_tensors
 from safetensors.torch import save as write_tensors
 from torch import Tensor, nn
 
-from mlffbench.core.errors import BenchError, ModelError
+from mlffbench.core.errors import ModelError, run_tool
 from mlffbench.core.files import sha256_of, write_atomic
 from mlffbench.models.pretrained.mace_file import open_inert
 from mlffbench.models.pretrained.mace_network import build, describe
+from mlffbench.models.weights import read_file
 
 FORMAT = "mlffbench-mace"
 """Tells our JSON from any other."""
@@ -95,7 +96,7 @@ def open_stored(path: Path) -> nn.Module:
     """
     manifest = _read_manifest(path)
     file = path.with_suffix(".safetensors")
-    weights = _read(file)
+    weights = read_file(file, "converted MACE")
     if hashlib.sha256(weights).hexdigest() != manifest.weights_sha256:
         msg = f"{file} is not the weights that {path.name} describes: damaged, or from "
         raise ModelError(msg + "another network; fetch or convert both files again")
@@ -108,7 +109,7 @@ def open_stored(path: Path) -> nn.Module:
 
 def _read_manifest(path: Path) -> StoredNetwork:
     try:
-        manifest = StoredNetwork.model_validate_json(_read(path))
+        manifest = StoredNetwork.model_validate_json(read_file(path, "converted MACE"))
     except ValidationError as error:
         complaint = error.errors()[0]
         place = ".".join(str(part) for part in complaint["loc"]) or "the file"
@@ -123,27 +124,13 @@ def _read_manifest(path: Path) -> StoredNetwork:
     return manifest
 
 
-def _read(file: Path) -> bytes:
-    try:
-        return file.read_bytes()
-    except OSError as error:
-        msg = f"cannot read the converted MACE {file}: {error.strerror}"
-        raise ModelError(msg) from error
-
-
 def main(arguments: list[str]) -> int:
     """Convert the file that the command line names; return the exit code."""
-    if len(arguments) != 2:  # noqa: PLR2004
-        sys.stderr.write("usage: mace_store MODEL_FILE STEM\n")
-        return 2
-    path, stem = map(Path, arguments)
-    try:
-        manifest = convert(path, stem)
-    except BenchError as error:
-        sys.stderr.write(f"{error}\n")
-        return 1
-    sys.stdout.write(f"{stem}.safetensors, sha256 {manifest.weights_sha256}\n")
-    return 0
+
+    def told(path: Path, stem: Path) -> str:
+        return f"{stem}.safetensors, sha256 {convert(path, stem).weights_sha256}"
+
+    return run_tool(arguments, "mace_store MODEL_FILE STEM", told)
 
 
 if __name__ == "__main__":

@@ -24,6 +24,8 @@ from mlffbench.core.labels import Labels
 from mlffbench.core.model_options import ModelOptions
 from mlffbench.core.structures import Structures
 from mlffbench.models import cards
+from mlffbench.models.copies import OwnsTrunk
+from mlffbench.models.cutoffs import check_within
 from mlffbench.models.pretrained.tensornet import TensorNet
 
 FORM = "expected a folder of matgl with model.json and state.pt: matgl:FOLDER"
@@ -51,7 +53,7 @@ class _Arguments(BaseModel):
     of_dgl: bool
 
 
-class MatglForceField:
+class MatglForceField(OwnsTrunk):
     """A TensorNet in matgl's files.
 
     Args:
@@ -113,29 +115,11 @@ class MatglForceField:
         Raises:
             ModelError: The radius is not positive, or above the trained one.
         """
-        if not 0 < cutoff <= self.trained_cutoff:
-            msg = (
-                f"{self.name!r} cannot use a cutoff of {cutoff:g} Å: it must be above 0, "
-                f"and beyond the trained {self.trained_cutoff:g} Å its envelope is 0"
-            )
-            raise ModelError(msg)
+        check_within(cutoff, self.trained_cutoff, self.name, "its envelope is 0")
         other = copy.copy(self)
         other.cutoff = float(cutoff)
         other.cutoff_scope = scope or self.cutoff_scope
         return other
-
-    def clone(self) -> Self:
-        """Return a copy whose trunk can be changed without touching this one."""
-        twin = copy.copy(self)
-        twin._trunk = {
-            name: nn.Parameter(value.detach().clone(), value.requires_grad)
-            for name, value in self._trunk.items()
-        }
-        return twin
-
-    def trunk_parameters(self) -> dict[str, nn.Parameter]:
-        """Return the parameters that the features depend on, by name."""
-        return dict(self._trunk)
 
     def predict(self, structures: Structures) -> Labels:
         """Return float64 total energies in eV and forces in eV/Å."""

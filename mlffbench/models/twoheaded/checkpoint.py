@@ -22,6 +22,7 @@ from mlffbench.core.forcefield import Head
 from mlffbench.models.twoheaded.architecture import Architecture
 from mlffbench.models.twoheaded.model import HEADS, TwoHeaded
 from mlffbench.models.twoheaded.networks import make_backbone
+from mlffbench.models.weights import read_file
 
 SCHEMA_VERSION = 1
 """Raised by one whenever a stored field changes its meaning."""
@@ -137,7 +138,7 @@ def read_manifest(path: Path) -> Manifest:
         ModelError: There is no such file, or it is none of ours.
     """
     file = _file(path, ".json")
-    text = _read(file)
+    text = read_file(file, "checkpoint")
     try:
         manifest = Manifest.model_validate_json(text)
     except ValidationError as error:
@@ -174,7 +175,7 @@ def load(
     """
     manifest = read_manifest(path)
     file = _file(path, ".safetensors")
-    weights = _read(file)
+    weights = read_file(file, "checkpoint")
     if hashlib.sha256(weights).hexdigest() != manifest.weights_sha256:
         msg = (
             f"{file} is not the weights that its JSON describes: damaged, cut short, or "
@@ -210,14 +211,6 @@ def _file(path: Path, suffix: str) -> Path:
     """Return the file of a checkpoint with this suffix, from its stem or either file."""
     stem = path.with_suffix("") if path.suffix in SUFFIXES else path
     return stem.with_name(stem.name + suffix)
-
-
-def _read(file: Path) -> bytes:
-    try:
-        return file.read_bytes()
-    except OSError as error:
-        msg = f"cannot read the checkpoint {file}: {error.strerror}"
-        raise ModelError(msg) from error
 
 
 def _listed(value: JsonValue) -> list[str]:

@@ -19,6 +19,7 @@ from mlffbench.core.labels import Labels
 from mlffbench.core.model_options import DTYPES
 from mlffbench.core.spectrum import SpectralReference
 from mlffbench.core.structures import Structures
+from mlffbench.models.copies import copied
 from mlffbench.models.twoheaded.architecture import Architecture
 from mlffbench.models.twoheaded.atom_energies import zero_energies
 from mlffbench.models.twoheaded.backbone import Atomwise, Backbone
@@ -239,11 +240,7 @@ class TwoHeaded:
         """Return a copy whose parameters can be changed without touching this one."""
         twin = copy.copy(self)
         twin._parameters = {
-            owner: {
-                name: nn.Parameter(value.detach().clone(), value.requires_grad)
-                for name, value in parameters.items()
-            }
-            for owner, parameters in self._parameters.items()
+            owner: copied(parameters) for owner, parameters in self._parameters.items()
         }
         return twin
 

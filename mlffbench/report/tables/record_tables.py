@@ -96,7 +96,7 @@ def energy_table(records: Sequence[Record], system: UnitSystem = "meV") -> TextT
         "per-element shifts fitted on train, the same for every mode; relative within a "
         "molecule.",
         *dict.fromkeys(
-            f"{_where(record)}: {note}" for record in ordered for note in record.notes
+            f"{where(record)}: {note}" for record in ordered for note in record.notes
         ),
     )
     title = f"{_title(ordered)}: energies"
@@ -235,8 +235,16 @@ def _title(ordered: Sequence[Record]) -> str:
     return f"{first.suite} v{first.suite_version}, {first.role.partition('_')[2]} half"
 
 
-def _where(record: Record) -> str:
+def where(record: Record) -> str:
+    """Return which split, model and mode a record is about."""
     return f"{record.split}, {record.model} {record.mode}"
+
+
+def left_out(records: Sequence[Record], what: str) -> Iterator[str]:
+    """Yield how many structures, or whatever was computed, are missing, and why."""
+    for record in records:
+        for reason, count in record.counts.reasons.items():
+            yield f"{where(record)}: {count} of {record.counts.total} {what} – {reason}"
 
 
 def _warnings(records: Sequence[Record]) -> Iterator[str]:
@@ -245,10 +253,10 @@ def _warnings(records: Sequence[Record]) -> Iterator[str]:
     for record in records:
         if record.outlier is not None:
             who, share = record.outlier.molecule, 100 * record.outlier.share
-            yield f"{_where(record)}: {who} alone carries {share:.0f} % of the error"
+            yield f"{where(record)}: {who} alone carries {share:.0f} % of the error"
         zero = record.against_zero.get("forces_mae")
         if zero is not None and zero.verdict == "worse":
-            yield f"{_where(record)}: worse than no forces at all"
+            yield f"{where(record)}: worse than no forces at all"
         for what in (record.paired, record.against_prior):
             found = what.get("forces_mae")
             if found is not None and found.reason:
@@ -260,16 +268,11 @@ def _warnings(records: Sequence[Record]) -> Iterator[str]:
 
 
 def _notes(records: Sequence[Record]) -> tuple[str, ...]:
-    reasons = [
-        f"{_where(record)}: {count} of {record.counts.total} structures – {reason}"
-        for record in records
-        for reason, count in record.counts.reasons.items()
-    ]
     return (
         "Intervals: 95 %, over molecules; (a to b): the range of the molecules, where "
         "they are too few for one.",
         *_warnings(records),
         "n: structures (molecules) behind the force MAE.",
         "to ID: the error over the error on the split's ID control.",
-        *reasons,
+        *left_out(records, "structures"),
     )

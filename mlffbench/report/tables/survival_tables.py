@@ -9,7 +9,7 @@ from mlffbench.report.tables.display_units import (
     shown_unit,
     with_interval,
 )
-from mlffbench.report.tables.record_tables import TextTable
+from mlffbench.report.tables.record_tables import TextTable, left_out, where
 
 
 def dynamics_table(records: Sequence[Record], system: UnitSystem = "meV") -> TextTable:
@@ -67,7 +67,7 @@ def _row(
     return (
         *(record.split, record.model, record.mode),
         f"{stable.n} ({stable.n_molecules})" if stable else "0 (0)",
-        _percent(metrics.get("survival")),
+        _whole(metrics.get("survival"), 100),
         _stable(stable, record),
         with_interval(metrics.get("time_to_failure")),
         *(_difference(record.paired.get("stable_time"), system) if compared else ()),
@@ -106,22 +106,13 @@ def _difference(
     return with_interval(compared.difference, system), compared.verdict
 
 
-def _percent(metric: MetricValue | None) -> str:
+def _whole(metric: MetricValue | None, scale: float = 1.0) -> str:
     if metric is None:
         return "–"
-    text = f"{100 * metric.value:.0f}"
+    text = f"{scale * metric.value:.0f}"
     if metric.low is None or metric.high is None:
         return text
-    return f"{text} [{100 * metric.low:.0f}, {100 * metric.high:.0f}]"
-
-
-def _whole(metric: MetricValue | None) -> str:
-    if metric is None:
-        return "–"
-    text = f"{metric.value:.0f}"
-    if metric.low is None or metric.high is None:
-        return text
-    return f"{text} [{metric.low:.0f}, {metric.high:.0f}]"
+    return f"{text} [{scale * metric.low:.0f}, {scale * metric.high:.0f}]"
 
 
 def _in_order(records: Sequence[Record]) -> list[Record]:
@@ -153,18 +144,13 @@ def _title(ordered: Sequence[Record]) -> str:
 
 def _notes(ordered: Sequence[Record]) -> tuple[str, ...]:
     horizon = float(ordered[0].provenance["duration"])
-    reasons = [
-        f"{r.split}, {r.model} {r.mode}: {n} of {r.counts.total} trajectories – {why}"
-        for r in ordered
-        for why, n in r.counts.reasons.items()
-    ]
     return (
         "Intervals: 95 %, over molecules (Clopper-Pearson where all live or "
         "none does); survival.csv has the Kaplan-Meier curve and its own intervals.",
         "n: trajectories (molecules) that were simulated.",
         f"stable ps: mean time in order, at most {number(horizon)}; to failure: of those "
         "that failed.",
-        *reasons,
+        *left_out(ordered, "trajectories"),
         *_told(ordered),
     )
 
@@ -174,7 +160,6 @@ def _told(ordered: Sequence[Record]) -> Iterator[str]:
     about: dict[str, list[str]] = {}
     for record in ordered:
         for note in record.notes:
-            name = f"{record.split}, {record.model} {record.mode}"
-            about.setdefault(note, []).append(name)
+            about.setdefault(note, []).append(where(record))
     for note, names in about.items():
         yield note if len(names) == len(ordered) else f"{'; '.join(names)}: {note}"

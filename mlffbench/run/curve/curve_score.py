@@ -7,7 +7,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from mlffbench.core.errors import StoreError
 from mlffbench.core.record import Counts, MetricValue, Record
 from mlffbench.metrics.intervals.estimates import estimate, paired
 from mlffbench.metrics.intervals.interval import find_interval
@@ -48,10 +47,7 @@ def read_curve(folder: RunFolder) -> Arrays:
     Raises:
         StoreError: It has not finished, or the file is missing or broken.
     """
-    manifest = folder.read_manifest()
-    if manifest.get("status") != "complete":
-        msg = f"the curve in {folder.path} has not finished; repeat its command to "
-        raise StoreError(msg + f"continue: {manifest.get('command')}")
+    folder.read_finished("curve")
     return read_arrays(folder.path / "errors.npz")
 
 

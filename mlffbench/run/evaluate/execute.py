@@ -32,7 +32,7 @@ from mlffbench.run.evaluate.run_checks import check_run
 from mlffbench.run.folder import Arrays, RunFolder, run_folder
 from mlffbench.run.provenance import peak_memory_mb
 from mlffbench.run.suite import Suite
-from mlffbench.run.work import Progress, RefinedWork
+from mlffbench.run.work import Progress, RefinedJob, RefinedWork
 
 
 def assemble(
@@ -271,20 +271,32 @@ class Evaluation:
             BenchError: The mode does not take its settings.
         """
         return EvaluationWork(
-            job=job,
-            splits=self.splits,
-            model=model,
-            subject=model,
-            card=card_of(model),
-            refiner=load_refiner(job.mode, dict(job.settings)),
-            training=training_of(job.suite, self.splits, job.seed),
-            suite=self.suite.model_dump(mode="json"),
+            splits=self.splits, **in_hand(job, model, self.suite, self.splits)
         )
 
 
 def _refiner_of(split: Split, refiner: Refiner) -> Refiner:
     """Energies are aligned on the unrefined model, so that modes stay comparable."""
     return Baseline() if split.role == "train" else refiner
+
+
+def in_hand(
+    job: RefinedJob, model: ForceField, suite: Suite, splits: Sequence[Split]
+) -> dict[str, Any]:
+    """Return the values of `RefinedWork` for a job.
+
+    Raises:
+        BenchError: The mode does not take its settings.
+    """
+    return {
+        "job": job,
+        "model": model,
+        "subject": model,
+        "card": card_of(model),
+        "refiner": load_refiner(job.mode, dict(job.settings)),
+        "training": training_of(job.suite, splits, job.seed),
+        "suite": suite.model_dump(mode="json"),
+    }
 
 
 def training_of(suite: str, splits: Sequence[Split], seed: int) -> Training:

@@ -55,10 +55,7 @@ class StoredRun:
         Raises:
             StoreError: It has not finished, or a file is missing or broken.
         """
-        manifest = folder.read_manifest()
-        if manifest.get("status") != "complete":
-            msg = f"the run in {folder.path} has not finished; repeat its command to "
-            raise StoreError(msg + f"continue: {manifest.get('command')}")
+        manifest = folder.read_finished("run")
         table = folder.read_table()
         arrays = {
             name: read_arrays(folder.path / f"{name}.npz")

@@ -23,11 +23,10 @@ from mlffbench.dynamics.presets import Preset
 from mlffbench.dynamics.recording import Arrays, tracks
 from mlffbench.dynamics.stability import BondCriterion, Criterion, ExplosionCriterion
 from mlffbench.dynamics.state import RUNNING, State, Systems
-from mlffbench.models.load import card_of
-from mlffbench.refine.modes import load_refiner, mode_name
+from mlffbench.refine.modes import mode_name
 from mlffbench.refine.per_structure import Routed
 from mlffbench.refine.refiner import Fact
-from mlffbench.run.evaluate.execute import training_of
+from mlffbench.run.evaluate.execute import in_hand
 from mlffbench.run.folder import (
     SIMULATION,
     RunFolder,
@@ -191,14 +190,7 @@ class Simulation:
             BenchError: The mode does not take its settings.
         """
         return SimulationWork(
-            job=job,
-            subjects=self.subjects,
-            model=model,
-            subject=model,
-            card=card_of(model),
-            refiner=load_refiner(job.mode, dict(job.settings)),
-            training=training_of(job.suite, self.splits, job.seed),
-            suite=self.suite.model_dump(mode="json"),
+            subjects=self.subjects, **in_hand(job, model, self.suite, self.splits)
         )
 
 

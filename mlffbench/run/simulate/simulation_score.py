@@ -7,7 +7,6 @@ from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
-import pyarrow as pa
 from numpy.typing import NDArray
 
 from mlffbench.core.errors import StoreError
@@ -41,16 +40,8 @@ def read_trajectories(folder: RunFolder) -> pd.DataFrame:
     Raises:
         StoreError: It has not finished, or the file is missing or broken.
     """
-    manifest = folder.read_manifest()
-    if manifest.get("status") != "complete":
-        msg = f"the simulation in {folder.path} has not finished; repeat its command to "
-        raise StoreError(msg + f"continue: {manifest.get('command')}")
-    path = folder.path / "trajectories.parquet"
-    try:
-        return pd.read_parquet(path)
-    except (OSError, pa.ArrowException) as error:
-        msg = f"{path} is missing or broken; repeat the simulation with --overwrite"
-        raise StoreError(msg) from error
+    folder.read_finished("simulation")
+    return folder.read_table("trajectories.parquet", "simulation")
 
 
 def score_simulation(folder: RunFolder) -> list[Record]:

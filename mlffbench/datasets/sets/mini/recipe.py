@@ -21,7 +21,7 @@ from importlib.util import find_spec
 from multiprocessing.connection import wait
 from pathlib import Path
 from types import MappingProxyType
-from typing import Annotated, Final
+from typing import Annotated, Final, NamedTuple
 
 import h5py
 import typer
@@ -121,40 +121,49 @@ def build_labelled(
         StoreError: The file or its folder cannot be used, or a worker was killed.
         DataError: No conformer at all got its labels.
     """
-    with parts_folder(out) as folder, worker_pool(n_workers) as pool:
-        make_parts(pool, tasks, make_labelled_part, folder=folder, console=console)
-        parts = [task.part(folder) for task in tasks]
-        elements = sorted(set().union(*map(_elements, parts)))
-        atoms = dict(zip(elements, pool.map(isolated_atom_energy, elements), strict=True))
+    with _made_parts(out, tasks, make_labelled_part, n_workers, console) as made:
+        elements = sorted(set().union(*map(_elements, made.parts)))
+        energies = made.pool.map(isolated_atom_energy, elements)
+        atoms = dict(zip(elements, energies, strict=True))
         attributes = {
             "atomic_energies_hartree": json.dumps({str(z): e for z, e in atoms.items()}),
             "level_of_theory": level_of_theory(),
             "prior": prior_description(),
         }
-        assemble(out, parts, attributes, atoms)
-    report_dropped(out, parts, console)
+        assemble(out, made.parts, attributes, atoms)
+    report_dropped(out, made.parts, console)
 
 
 def build_prior_only(
     out: Path, tasks: Sequence[Task], *, n_workers: int, console: Console
 ) -> None:
-    """Build the further geometries with prior labels only; finished parts are kept.
+    """Build the further geometries with prior labels only, as `build_labelled` does.
 
-    Args:
-        out: The file to write.
-        tasks: The molecules, from `plan_prior_only`.
-        n_workers: Number of processes.
-        console: Where the progress is shown.
-
-    Raises:
-        StoreError: The file or its folder cannot be used, or a worker was killed.
-        DataError: No conformer at all got its labels.
+    The tasks are those of `plan_prior_only`.
     """
+    with _made_parts(out, tasks, make_prior_only_part, n_workers, console) as made:
+        assemble(out, made.parts, {"prior": prior_description()}, {})
+    report_dropped(out, made.parts, console)
+
+
+class _Made(NamedTuple):
+    """The pool that is still open, and the parts it made."""
+
+    pool: ProcessPoolExecutor
+    parts: list[Path]
+
+
+@contextmanager
+def _made_parts(
+    out: Path,
+    tasks: Sequence[Task],
+    make: Callable[[Task, Path], None],
+    n_workers: int,
+    console: Console,
+) -> Iterator[_Made]:
     with parts_folder(out) as folder, worker_pool(n_workers) as pool:
-        make_parts(pool, tasks, make_prior_only_part, folder=folder, console=console)
-        parts = [task.part(folder) for task in tasks]
-        assemble(out, parts, {"prior": prior_description()}, {})
-    report_dropped(out, parts, console)
+        make_parts(pool, tasks, make, folder=folder, console=console)
+        yield _Made(pool, [task.part(folder) for task in tasks])
 
 
 @contextmanager
