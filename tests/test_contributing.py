@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from outside_packages import install
 from test_layers import FLOORS
-from test_outside import OUTSIDE, call, mlffbench, records
+from test_outside import OUTSIDE, call, mlffbench, records, run_and_tune
 
 ROOT = Path(__file__).parent.parent
 TEXT = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
@@ -42,13 +42,8 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def folder(site: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Return where its suite was run, and a mini model with its prior."""
     folder = tmp_path_factory.mktemp("runs")
-    mlffbench("run --suite my-ood --limit 3 --set inversion.share=0.25", site, folder)
-    mlffbench(
-        "run --suite my-ood --model mini-schnet --mode ttt --limit 1 "
-        "--set ttt.prior=bumps-prior --set ttt.steps=2",
-        site,
-        folder,
-    )
+    more = "--limit 3 --set inversion.share=0.25"
+    run_and_tune("my-ood", more, "bumps-prior", site, folder)
     return folder
 
 

@@ -82,6 +82,18 @@ def mlffbench(line: str, site: Path, folder: Path) -> str:
     return done.stdout
 
 
+def run_and_tune(suite: str, more: str, prior: str, site: Path, folder: Path) -> Path:
+    """Run a suite, and test-time training with a prior on it; return where it lies."""
+    mlffbench(f"run --suite {suite} {more}", site, folder)
+    mlffbench(
+        f"run --suite {suite} --model mini-schnet --mode ttt --limit 1 "
+        f"--set ttt.prior={prior} --set ttt.steps=2",
+        site,
+        folder,
+    )
+    return folder / "runs" / suite
+
+
 @pytest.fixture(scope="module")
 def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Return a folder in which the package is installed."""
@@ -92,14 +104,8 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def runs(site: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Return where its suite was run with its model, mode and prior, and a report."""
     folder = tmp_path_factory.mktemp("runs")
-    mlffbench("run --suite outside-ood --limit 4", site, folder)
-    mlffbench(
-        "run --suite outside-ood --model mini-schnet --mode ttt --limit 1 "
-        "--set ttt.prior=outside-prior --set ttt.steps=2",
-        site,
-        folder,
-    )
-    return folder / "runs" / "outside-ood"
+    suite = "outside-ood"
+    return run_and_tune(suite, "--limit 4", "outside-prior", site, folder)
 
 
 def records(folder: Path) -> list[dict[str, Any]]:

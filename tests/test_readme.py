@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from processes import mlffbench, python
 
 from mlffbench.run.suite import parse_suite
 
@@ -34,13 +35,7 @@ def test_the_example_model_runs(tmp_path: Path) -> None:
     (tmp_path / "my_model.py").write_text(block("python", "# my_model.py"))
     words = "run --suite mini-ood --limit 1 --model my_model.py:MyModel"
     for command in ("validate my_model.py:MyModel", words):
-        done = subprocess.run(
-            [sys.executable, "-m", "mlffbench", *command.split()],
-            cwd=tmp_path,
-            capture_output=True,
-            text=True,
-            check=False,
-        )
+        done = mlffbench(*command.split(), cwd=tmp_path)
         assert done.returncode == 0, done.stdout + done.stderr
     assert "my_model.py:MyModel" in done.stdout
 
@@ -92,13 +87,7 @@ def test_every_number_of_the_table_is_one_that_a_command_prints() -> None:
 
 def test_the_python_example_runs(tmp_path: Path) -> None:
     (tmp_path / "results.py").write_text(block("python", "# results.py"))
-    done = subprocess.run(
-        [sys.executable, "results.py"],
-        cwd=tmp_path,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    done = python("results.py", cwd=tmp_path)
     assert done.returncode == 0, done.stdout + done.stderr
     assert "ood_elements" in done.stdout
     assert (tmp_path / "report.html").stat().st_size > 10_000

@@ -1,4 +1,3 @@
-import os
 import re
 import signal
 import subprocess
@@ -7,22 +6,11 @@ import time
 from pathlib import Path
 
 import pytest
+from processes import environment, mlffbench
 
 COMMANDS = [
     "list", "info", "download", "plan", "run", "score", "report", "validate", "doctor",
 ]  # fmt: skip
-HERE = {**os.environ, "OMP_NUM_THREADS": "1", "TERM": "dumb", "COLUMNS": "200"}
-
-
-def mlffbench(*words: str, cwd: Path | None = None) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-m", "mlffbench", *words],
-        capture_output=True,
-        text=True,
-        check=False,
-        cwd=cwd,
-        env=HERE,
-    )
 
 
 def test_every_command_teaches() -> None:
@@ -140,7 +128,8 @@ def test_ctrl_c_says_how_to_continue(
     words = ["run", "--suite", str(suite_file), "--model", springs, "--out", "runs"]
     process = subprocess.Popen(
         [sys.executable, "-m", "mlffbench", *words, "--batch-atoms", "6"],
-        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=tmp_path, env=HERE,
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=tmp_path,
+        env=environment(),
         # a background shell hands down an ignored SIGINT
         preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # noqa: PLW1509 - no threads here
     )  # fmt: skip

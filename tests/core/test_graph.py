@@ -2,6 +2,7 @@
 
 import itertools
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -208,17 +209,7 @@ def test_gradients_flow_to_positions_and_cells():
     assert found.shifts.any()
 
     def vectors(positions, cell):
-        names = ("numbers", "system", "pbc", "charge", "multiplicity")
-        return found.vectors(
-            Structures(
-                positions=positions,
-                cell=cell,
-                ids=batch.ids,
-                group=batch.group,
-                smiles=batch.smiles,
-                **{name: getattr(batch, name) for name in names},
-            )
-        )
+        return found.vectors(replace(batch, positions=positions, cell=cell))
 
     inputs = (
         batch.positions.clone().requires_grad_(),

@@ -7,6 +7,8 @@ import h5py
 import numpy as np
 from hypothesis import HealthCheck, settings
 
+from mlffbench.core.split import Source
+
 SEEDED = settings(
     derandomize=True,
     deadline=None,  # files on a busy machine
@@ -46,6 +48,13 @@ def write_spice(
                 if units:
                     group[key].attrs["units"] = unit
     return path
+
+
+def read_everything(source: Source) -> None:
+    """Read all structures and labels of a file."""
+    rows = np.arange(source.index.n_structures)
+    source.structures(rows)
+    source.labels(rows)
 
 
 def edited(path: Path, how: Callable[[h5py.File], object]) -> Path:

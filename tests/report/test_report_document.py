@@ -152,15 +152,16 @@ def test_other_weights_are_not_compared(folders: list[RunFolder], tmp_path: Path
     assert row.cells["id"].to_baseline is None
 
 
+CUT = {"run.json": '{"schema_ver', "predictions.parquet": "PAR1", "forces.npz": ""}
+
+
 @pytest.mark.parametrize(
     ("name", "content", "reason"),
     [
         ("run.json", '{"schema_version": 0}', "schema version 0"),
-        ("run.json", '{"schema_ver', "missing or broken"),
         ("run.json", '{"schema_version": 1, "status": "complete"}', "lacks"),
         ("records.jsonl", '{"schema_version": 1', "mlffbench score"),
-        ("predictions.parquet", "PAR1", "missing or broken"),
-        ("forces.npz", "", "missing or broken"),
+        *((name, content, "missing or broken") for name, content in CUT.items()),
     ],
 )
 def test_broken_runs_are_listed_as_such(

@@ -1,15 +1,23 @@
 """Runs that are stopped or killed before they are done."""
 
-import os
 import signal
 import subprocess
 import sys
 import time
 from pathlib import Path
 
+from processes import environment, python
+
 from mlffbench.run.work import Silent
 
-HERE = {**os.environ, "OMP_NUM_THREADS": "1", "TERM": "dumb", "COLUMNS": "200"}
+FULL_DISK = """
+import resource, signal, sys
+signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+resource.setrlimit(resource.RLIMIT_FSIZE, ({limit}, {limit}))
+sys.argv = {argv}
+from mlffbench.cli.app import main
+main()
+"""
 
 
 class StopsAfter(Silent):
@@ -30,7 +38,7 @@ def kill_again_and_again(words: list[str], out: Path, times: int) -> None:
     for _ in range(times):
         process = subprocess.Popen(
             [sys.executable, "-m", "mlffbench", *words, "--out", str(out)],
-            env=HERE,
+            env=environment(),
             stdout=subprocess.DEVNULL,
         )
         deadline = time.monotonic() + 60
@@ -47,7 +55,17 @@ def complete(words: list[str], out: Path) -> None:
     """Run ``mlffbench`` to its end."""
     subprocess.run(
         [sys.executable, "-m", "mlffbench", *words, "--out", str(out)],
-        env=HERE,
+        env=environment(),
         check=True,
         stdout=subprocess.DEVNULL,
     )
+
+
+def with_full_disk(words: list[str], limit: int) -> str:
+    """Run ``mlffbench`` where no file grows beyond so many bytes; return its errors."""
+    code = FULL_DISK.format(limit=limit, argv=["mlffbench", *words])
+    full = python("-c", code)
+    assert full.returncode == 1
+    assert "Traceback" not in full.stderr + full.stdout
+    assert "cannot write" in full.stderr
+    return full.stderr

@@ -6,15 +6,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from tiny_training import (
-    Silent,
-    few_splits,
-    springs,
-    tiny_materials,
-    tiny_model,
-    tiny_plan,
-    tiny_stages,
-)
+from tiny_training import Silent, few_splits, springs, tiny_model, tiny_plan, tiny_stages
 
 from mlffbench.contract.contracts import check_forcefield
 from mlffbench.core.errors import ModelError
@@ -38,11 +30,6 @@ pytestmark = pytest.mark.filterwarnings(
     # PyTorch Geometric compiles with it when first imported
     "ignore:`torch.jit.script` is deprecated:DeprecationWarning"
 )
-
-
-@pytest.fixture(scope="module")
-def materials() -> Materials:
-    return tiny_materials()
 
 
 def attach(materials: Materials, base: TwoHeaded) -> AttachedPriorHead:
@@ -180,7 +167,9 @@ def test_a_model_that_does_not_say_what_is_trained_is_trusted(
 
 
 @pytest.mark.parametrize("suffix", ["", ".json", ".safetensors"])
-def test_the_catalogue_opens_head_and_base_alike(saved: Path, suffix: str) -> None:
+def test_the_catalogue_opens_head_and_base_alike(
+    materials: Materials, saved: Path, suffix: str
+) -> None:
     options = ModelOptions(dtype="float64")
     loaded = load_model(f"attached:{saved}{suffix}", options)
     assert isinstance(loaded, AttachedPriorHead)
@@ -188,7 +177,7 @@ def test_the_catalogue_opens_head_and_base_alike(saved: Path, suffix: str) -> No
     parameters += loaded.representation_parameters()
     assert {parameter.dtype for parameter in parameters} == {torch.float64}
     base = load_model(f"checkpoint:{saved.with_name('base')}", options)
-    structures = tiny_materials().train.structures
+    structures = materials.train.structures
     assert torch.equal(loaded.predict(structures).forces, base.predict(structures).forces)
 
 

@@ -8,15 +8,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from tiny_training import (
-    Silent,
-    few_splits,
-    springs,
-    tiny_materials,
-    tiny_model,
-    tiny_plan,
-    tiny_stages,
-)
+from tiny_training import Silent, few_splits, springs, tiny_model, tiny_plan, tiny_stages
 
 from mlffbench.core.errors import BenchError, DataError, StoreError
 from mlffbench.core.split import Split
@@ -31,11 +23,6 @@ pytestmark = pytest.mark.filterwarnings(
     # PyTorch Geometric compiles with it when first imported
     "ignore:`torch.jit.script` is deprecated:DeprecationWarning"
 )
-
-
-@pytest.fixture(scope="module")
-def materials() -> Materials:
-    return tiny_materials()
 
 
 def checksum(model: TwoHeaded) -> str:

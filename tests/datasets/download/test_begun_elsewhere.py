@@ -2,13 +2,12 @@
 
 import hashlib
 import os
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
-from file_server import FileServer, file_server
+from file_server import FileServer
 from watcher_notes import Notes
 
 from mlffbench.datasets.download import table as downloads
@@ -22,12 +21,6 @@ from mlffbench.datasets.download.table import DOWNLOADS, Target, target_of
 
 CONTENT = np.random.default_rng(5).bytes(300_000)
 WISHES = Wishes(patience=Patience(tries=1))
-
-
-@pytest.fixture
-def server() -> Iterator[FileServer]:
-    with file_server() as running:
-        yield running
 
 
 @pytest.fixture

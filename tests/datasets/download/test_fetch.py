@@ -3,7 +3,6 @@
 import json
 import shutil
 import tempfile
-from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
 from pathlib import Path
@@ -24,12 +23,6 @@ from mlffbench.datasets.download.partial import PartialFile
 CONTENT = np.random.default_rng(0).bytes(1_500_000)
 NAME = "numbers.bin"
 CALM = Patience(tries=3, timeout_s=5.0)
-
-
-@pytest.fixture
-def server() -> Iterator[FileServer]:
-    with file_server() as running:
-        yield running
 
 
 def get(
@@ -258,12 +251,17 @@ def test_a_length_that_is_a_lie_is_given_up(server: FileServer, tmp_path: Path) 
         get(server, tmp_path)
 
 
+def cut_and_mirrored(server: FileServer) -> Served:
+    """Serve the file once, cut, and then no more; return its whole mirror."""
+    first = server.serve(NAME, CONTENT, cuts=[cut_at(0.3)], answers=[(200, {})])
+    first.answers += [(500, {})] * 3
+    return server.serve(f"mirror/{NAME}", CONTENT)
+
+
 def test_the_next_address_goes_on_with_what_is_there(
     server: FileServer, tmp_path: Path
 ) -> None:
-    first = server.serve(NAME, CONTENT, cuts=[cut_at(0.3)], answers=[(200, {})])
-    first.answers += [(500, {})] * 3
-    mirror = server.serve(f"mirror/{NAME}", CONTENT)
+    mirror = cut_and_mirrored(server)
     urls = (f"{server.url}/gone", f"{server.url}/{NAME}", f"{server.url}/mirror/{NAME}")
     checksum = "md5:0"  # there is one, so that bytes of two servers may be joined
     assert get(server, tmp_path, urls=urls, checksum=checksum) == CONTENT
@@ -273,9 +271,7 @@ def test_the_next_address_goes_on_with_what_is_there(
 def test_without_checksum_two_servers_are_not_joined(
     server: FileServer, tmp_path: Path
 ) -> None:
-    first = server.serve(NAME, CONTENT, cuts=[cut_at(0.3)], answers=[(200, {})])
-    first.answers += [(500, {})] * 3
-    mirror = server.serve(f"mirror/{NAME}", CONTENT)
+    mirror = cut_and_mirrored(server)
     urls = (f"{server.url}/{NAME}", f"{server.url}/mirror/{NAME}")
     assert get(server, tmp_path, urls=urls) == CONTENT
     assert mirror.requests == [""]

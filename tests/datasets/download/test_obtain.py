@@ -8,14 +8,13 @@ import subprocess
 import tarfile
 import threading
 import time
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import get_args
 
 import numpy as np
 import pytest
-from file_server import FileServer, file_server
+from file_server import FileServer
 from watcher_notes import Notes
 
 from mlffbench.core.errors import DataError, StoreError, UnknownNameError
@@ -54,12 +53,6 @@ def packed() -> bytes:
             info.size = len(content)
             tar.addfile(info, io.BytesIO(content))
     return buffer.getvalue()
-
-
-@pytest.fixture
-def server() -> Iterator[FileServer]:
-    with file_server() as running:
-        yield running
 
 
 @pytest.fixture

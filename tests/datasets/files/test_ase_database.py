@@ -13,7 +13,7 @@ from ase.build import bulk, molecule
 from ase.calculators.singlepoint import SinglePointCalculator
 from hypothesis import given
 from hypothesis import strategies as st
-from small_files import SEEDED
+from small_files import SEEDED, read_everything
 
 from mlffbench.core.errors import DataError
 from mlffbench.core.split import Source
@@ -25,13 +25,6 @@ def labelled(atoms: Atoms, seed: int) -> Atoms:
     forces = np.random.default_rng(seed).normal(size=(len(atoms), 3))
     atoms.calc = SinglePointCalculator(atoms, energy=-float(seed), forces=forces)
     return atoms
-
-
-def read_everything(path: Path) -> None:
-    source = AseDatabase(path)
-    rows = np.arange(source.index.n_structures)
-    source.structures(rows)
-    source.labels(rows)
 
 
 @pytest.fixture(params=["db", "json"])
@@ -73,7 +66,7 @@ def test_rows_are_what_was_written(path: Path) -> None:
 
 def test_reading_changes_nothing(path: Path) -> None:
     before = path.read_bytes()
-    read_everything(path)
+    read_everything(AseDatabase(path))
     assert path.read_bytes() == before
     assert [entry.name for entry in path.parent.iterdir()] == [path.name]
 
@@ -98,7 +91,7 @@ def test_reference_labels_are_one_family(tmp_path: Path, kind: str) -> None:
     with ase.db.connect(path) as database:
         database.write(labelled(molecule("H2O"), 2))
     with pytest.raises(DataError, match=r"row 2 of .* has energy, but frames before it"):
-        read_everything(path)
+        read_everything(AseDatabase(path))
 
 
 def test_labels_of_two_methods_are_refused(tmp_path: Path) -> None:
@@ -107,11 +100,11 @@ def test_labels_of_two_methods_are_refused(tmp_path: Path) -> None:
         bare.calc.results.pop("energy")
         database.write(bare, REF_energy=5.5)
     with pytest.raises(DataError, match="labels of two families, REF_energy and forces"):
-        read_everything(tmp_path / "a.db")
+        read_everything(AseDatabase(tmp_path / "a.db"))
     with ase.db.connect(tmp_path / "b.db") as database:
         database.write(labelled(molecule("H2O"), 1), data={"energy": 9.0})
     with pytest.raises(DataError, match="two different energy, in its results"):
-        read_everything(tmp_path / "b.db")
+        read_everything(AseDatabase(tmp_path / "b.db"))
 
 
 def charged(**where: object) -> Atoms:
@@ -147,7 +140,7 @@ def test_charges_that_disagree_are_refused(tmp_path: Path) -> None:
     with ase.db.connect(tmp_path / "a.db") as database:
         database.write(charged(charges=[-1, 0]), charge=1)
     with pytest.raises(DataError, match="two things of its charge: charge is 1, the sum"):
-        read_everything(tmp_path / "a.db")
+        read_everything(AseDatabase(tmp_path / "a.db"))
 
 
 @pytest.mark.parametrize("shape", [(), (1,)])
@@ -194,7 +187,7 @@ def test_labels_that_are_not_finite_are_refused_by_row(tmp_path: Path) -> None:
         atoms.calc = SinglePointCalculator(atoms, energy=0.0, forces=forces)
         database.write(atoms)
     with pytest.raises(DataError, match=r"row 1 of .*nan.db has forces that are not fin"):
-        read_everything(path)
+        read_everything(AseDatabase(path))
 
 
 def test_another_sqlite_file_is_refused_and_left_alone(tmp_path: Path) -> None:
@@ -204,7 +197,7 @@ def test_another_sqlite_file_is_refused_and_left_alone(tmp_path: Path) -> None:
         connection.commit()
     before = path.read_bytes()
     with pytest.raises(DataError, match="no ASE database"):
-        read_everything(path)
+        read_everything(AseDatabase(path))
     assert path.read_bytes() == before
 
 
@@ -213,7 +206,7 @@ def test_what_is_no_database_is_refused(tmp_path: Path, content: bytes) -> None:
     for name in ("a.db", "a.json"):
         (tmp_path / name).write_bytes(content)
         with pytest.raises(DataError, match="ASE database"):
-            read_everything(tmp_path / name)
+            read_everything(AseDatabase(tmp_path / name))
         assert (tmp_path / name).read_bytes() == content
 
 
@@ -230,6 +223,6 @@ def test_truncated_or_scrambled_database_is_read_or_refused(
     bad = path.with_name(f"bad{path.suffix}")
     bad.write_bytes(scrambled[: data.draw(st.one_of(st.just(len(raw)), places))])
     try:
-        read_everything(bad)
+        read_everything(AseDatabase(bad))
     except DataError as error:
         assert "\n" not in str(error)

@@ -12,7 +12,7 @@ from ase.build import molecule
 from ase.calculators.singlepoint import SinglePointCalculator
 from hypothesis import given
 from hypothesis import strategies as st
-from small_files import ATOM_LINES, COLUMNS, SEEDED, write_xyz
+from small_files import ATOM_LINES, COLUMNS, SEEDED, read_everything, write_xyz
 
 from mlffbench.core.errors import DataError
 from mlffbench.core.split import Source
@@ -27,13 +27,6 @@ def shaken(name: str, seed: int) -> Atoms:
     atoms = molecule(name)
     atoms.positions += rng.normal(scale=0.1, size=atoms.positions.shape)
     return atoms
-
-
-def read_everything(path: Path) -> None:
-    source = ExtxyzFile(path)
-    rows = np.arange(source.index.n_structures)
-    source.structures(rows)
-    source.labels(rows)
 
 
 @pytest.fixture
@@ -195,6 +188,16 @@ def test_blank_lines_between_frames_and_line_ends_do_not_matter(tmp_path: Path) 
     assert labels.energy.tolist() == [-1.5, -1.5]
 
 
+ATOM_FAULTS = {
+    "force not finite": ("0.5", "nan", "forces that are not fin"),
+    "position not finite": ("-0.2", "inf", "'a/1' has a posi"),
+    "column missing": (" 0.5", "", "6 columns in the line of at"),
+    "column too many": ("0.5", "0.5 1", "8 columns in the line"),
+    "no element": ("O ", "Qq ", "frame 1 .* has an atom 'Qq'"),
+    "element 0": ("O ", "X ", "frame 1 .* has an atom 'X'"),
+    "number a word": ("0.5", "x", "frame 1 .* cannot be parsed"),
+}
+"""What is replaced in the lines of atoms, by what, and what is said of it."""
 FAULTS = {
     "no energy": (COLUMNS, ATOM_LINES, "frame 1 of .* has no energy; expected 'REF_en"),
     "energy not finite": (f"{COLUMNS} energy=nan", ATOM_LINES, "frame 1 .* not finite"),
@@ -204,29 +207,6 @@ FAULTS = {
         "frame 1 .* no numbers: 'low'",
     ),
     "two energies": (f'{COLUMNS} energy="1 2"', ATOM_LINES, r"frame 1 .* shape \(2,\)"),
-    "force not finite": (
-        FULL,
-        ATOM_LINES.replace("0.5", "nan"),
-        "forces that are not fin",
-    ),
-    "position not finite": (FULL, ATOM_LINES.replace("-0.2", "inf"), "'a/1' has a posi"),
-    "column missing": (
-        FULL,
-        ATOM_LINES.replace(" 0.5", ""),
-        "6 columns in the line of at",
-    ),
-    "column too many": (
-        FULL,
-        ATOM_LINES.replace("0.5", "0.5 1"),
-        "8 columns in the line",
-    ),
-    "no element": (FULL, ATOM_LINES.replace("O ", "Qq "), "frame 1 .* has an atom 'Qq'"),
-    "element 0": (FULL, ATOM_LINES.replace("O ", "X "), "frame 1 .* has an atom 'X'"),
-    "number a word": (
-        FULL,
-        ATOM_LINES.replace("0.5", "x"),
-        "frame 1 .* cannot be parsed",
-    ),
     "forces flat": (
         "Properties=species:S:1:pos:R:3:forces:R:1:other:R:2 energy=1",
         ATOM_LINES,
@@ -275,6 +255,10 @@ FAULTS = {
     "spin zero": (f"{FULL} spin=0", ATOM_LINES, "spin 0; expected the multiplicity 2S"),
     "smiles broken": (f'{FULL} smiles="[O"', ATOM_LINES, "frame 1 of .*: SMILES '.O'"),
 }
+FAULTS |= {
+    fault: (FULL, ATOM_LINES.replace(old, new), message)
+    for fault, (old, new, message) in ATOM_FAULTS.items()
+}
 
 
 @pytest.mark.parametrize("fault", FAULTS)
@@ -284,7 +268,7 @@ def test_every_fault_names_its_frame(tmp_path: Path, fault: str) -> None:
     bad = write_xyz(tmp_path / "a.xyz", comment, atoms=atoms).read_text()
     (tmp_path / "a.xyz").write_text(good + bad)
     with pytest.raises(DataError, match=message) as caught:
-        read_everything(tmp_path / "a.xyz")
+        read_everything(ExtxyzFile(tmp_path / "a.xyz"))
     assert "\n" not in str(caught.value)
 
 
@@ -303,7 +287,7 @@ def test_every_fault_names_its_frame(tmp_path: Path, fault: str) -> None:
 def test_what_is_no_xyz_is_refused(tmp_path: Path, text: str, message: str) -> None:
     (tmp_path / "a.xyz").write_bytes(text.encode("latin-1"))
     with pytest.raises(DataError, match=message):
-        read_everything(tmp_path / "a.xyz")
+        read_everything(ExtxyzFile(tmp_path / "a.xyz"))
 
 
 def test_file_without_frames_is_empty(tmp_path: Path) -> None:
@@ -325,7 +309,7 @@ def test_truncated_or_scrambled_text_is_read_or_refused(
     scrambled = scrambled[: data.draw(st.one_of(st.just(len(raw)), places))]
     (tmp_path / "a.xyz").write_bytes(scrambled)
     try:
-        read_everything(tmp_path / "a.xyz")
+        read_everything(ExtxyzFile(tmp_path / "a.xyz"))
     except DataError as error:
         assert str(tmp_path) in str(error) or "structure 'a/" in str(error)
 

@@ -13,7 +13,14 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
-from small_files import MOLECULES, SEEDED, edited, replace_dataset, write_spice
+from small_files import (
+    MOLECULES,
+    SEEDED,
+    edited,
+    read_everything,
+    replace_dataset,
+    write_spice,
+)
 
 from mlffbench.core.errors import DataError
 from mlffbench.core.split import Source
@@ -27,11 +34,9 @@ def path(tmp_path: Path) -> Path:
     return write_spice(tmp_path / "small.hdf5")
 
 
-def read_everything(path: Path) -> None:
+def read_spice(path: Path) -> None:
     source = SpiceFile(path)
-    rows = np.arange(source.index.n_structures)
-    source.structures(rows)
-    source.labels(rows)
+    read_everything(source)
     assert source.level_of_theory
 
 
@@ -171,6 +176,16 @@ def _set_unit(name: str, unit: object) -> Callable[[h5py.File], object]:
     return lambda file: file[name].attrs.__setitem__("units", unit)
 
 
+SMILES = {
+    "numeric": (np.array([1.0]), "smiles' holds float64; expected text"),
+    "empty": ([b""], "'water' has an empty SMILES"),
+    "broken": ([b"[O"], "'water': SMILES '.O' has"),
+    "too long": (
+        [b"[O:1]([H:2])[H:3].[He:4]"],
+        "'water' has the atoms H2 O1, but its SMILES .* has H2 He1 O1",
+    ),
+    "not UTF-8": ([b"\xff"], "cannot be read .'utf"),
+}
 FAULTS: dict[str, tuple[Callable[[h5py.File], object], str]] = {
     "no numbers": (_delete("methyl/atomic_numbers"), "'methyl' has no dataset 'atomic_n"),
     "no positions": (_delete("water/conformations"), "'water' has no dataset 'conform"),
@@ -205,26 +220,6 @@ FAULTS: dict[str, tuple[Callable[[h5py.File], object], str]] = {
         replace_dataset("water/atomic_numbers", np.array([8.5, 1, 1])),
         "'water' has atomic numbers of shape .* and type float64",
     ),
-    "smiles numeric": (
-        replace_dataset("water/smiles", np.array([1.0])),
-        "smiles' holds float64; expected text",
-    ),
-    "smiles empty": (
-        replace_dataset("water/smiles", [b""]),
-        "'water' has an empty SMILES",
-    ),
-    "smiles broken": (
-        replace_dataset("water/smiles", [b"[O"]),
-        "'water': SMILES '.O' has",
-    ),
-    "smiles too long": (
-        replace_dataset("water/smiles", [b"[O:1]([H:2])[H:3].[He:4]"]),
-        "'water' has the atoms H2 O1, but its SMILES .* has H2 He1 O1",
-    ),
-    "smiles not UTF-8": (
-        replace_dataset("water/smiles", [b"\xff"]),
-        "cannot be read .'utf",
-    ),
     "unit unknown": (
         _set_unit("water/conformations", "furlong"),
         "conformations': unknown unit of length 'furlong'",
@@ -250,13 +245,17 @@ FAULTS: dict[str, tuple[Callable[[h5py.File], object], str]] = {
         "group 'zz' has no dataset 'atomic_numbers'; it has: inner",
     ),
 }
+FAULTS |= {
+    f"smiles {fault}": (replace_dataset("water/smiles", content), message)
+    for fault, (content, message) in SMILES.items()
+}
 
 
 @pytest.mark.parametrize("fault", FAULTS)
 def test_every_fault_is_one_sentence_that_names_the_place(path: Path, fault: str) -> None:
     how, message = FAULTS[fault]
     with pytest.raises(DataError, match=message) as caught:
-        read_everything(edited(path, how))
+        read_spice(edited(path, how))
     text = str(caught.value)
     assert str(path) in text
     assert "\n" not in text
@@ -275,7 +274,7 @@ def test_what_is_no_hdf5_file_is_refused(tmp_path: Path, name: str, message: str
     (tmp_path / "empty.hdf5").touch()
     (tmp_path / "text.hdf5").write_text("not HDF5\n" * 200)
     with pytest.raises(DataError, match=message):
-        read_everything(tmp_path / name)
+        read_spice(tmp_path / name)
 
 
 @SEEDED
@@ -285,7 +284,7 @@ def test_truncated_file_is_refused(path: Path, kept: float) -> None:
     short = path.with_name("short.hdf5")
     short.write_bytes(raw[: int(kept * len(raw))])
     with pytest.raises(DataError, match="cannot be opened as HDF5"):
-        read_everything(short)
+        read_spice(short)
 
 
 SCRAMBLE = """

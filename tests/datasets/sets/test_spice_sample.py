@@ -13,20 +13,17 @@ from mlffbench.core.units import BOHR, HARTREE
 from mlffbench.datasets.molecules.leaks import check_leaks
 from mlffbench.datasets.sets.spice_sample import MAX_TRAINED_ATOMS, molecule_of, splits
 from mlffbench.datasets.shifts import ShiftReference, shift_scores
-from mlffbench.run.suite import load_splits, load_suite
+from mlffbench.run.suite import load_suite
+from mlffbench.run.suite_splits import load_splits
 
 SIZES = {
-    ("train", "train"): (102, 93),
-    ("id_molecules", "id_val"): (33, 30),
-    ("id_molecules", "id_test"): (32, 30),
-    ("ood_size", "ood_val"): (33, 33),
-    ("ood_size", "ood_test"): (34, 34),
-    ("ood_dipeptides", "ood_val"): (58, 54),
-    ("ood_dipeptides", "ood_test"): (61, 55),
-    ("ood_solvated", "ood_val"): (16, 7),
-    ("ood_solvated", "ood_test"): (16, 7),
+    "train": {"train": (102, 93)},
+    "id_molecules": {"id_val": (33, 30), "id_test": (32, 30)},
+    "ood_size": {"ood_val": (33, 33), "ood_test": (34, 34)},
+    "ood_dipeptides": {"ood_val": (58, 54), "ood_test": (61, 55)},
+    "ood_solvated": {"ood_val": (16, 7), "ood_test": (16, 7)},
 }
-"""Split and role -> structures and molecules."""
+"""Split -> role -> structures and molecules."""
 
 
 @pytest.fixture(scope="module")
@@ -40,8 +37,12 @@ def test_the_suite_loads_it_and_shares_no_molecule(every: dict) -> None:
     assert suite.modes == ("baseline", "rr", "ttt")
     found = load_splits(suite, folder)
     check_leaks(found)
-    sizes = {(s.name, s.role): (len(s.rows), len(set(s.groups))) for s in found}
+    sizes: dict[str, dict[str, tuple[int, int]]] = {}
+    for split in found:
+        size = len(split.rows), len(set(split.groups))
+        sizes.setdefault(split.name, {})[split.role] = size
     assert sizes == SIZES
+    assert len(found) == sum(map(len, SIZES.values()))
     trained = set(every["train", "train"].groups)
     for (name, role), split in every.items():
         assert role == "train" or not trained & set(split.groups), name

@@ -2,21 +2,11 @@ import torch
 from ase import Atoms
 from ase.build import bulk, molecule
 from ase.calculators.emt import EMT
+from ase_structures import of
 
 from mlffbench.contract.contracts import check_forcefield
 from mlffbench.core.model_options import ModelOptions
-from mlffbench.core.structures import Structures
 from mlffbench.models.catalog import MODELS
-
-
-def of(*many: Atoms) -> Structures:
-    return Structures.build(
-        [torch.tensor(atoms.positions) for atoms in many],
-        [torch.tensor(atoms.numbers) for atoms in many],
-        ids=[f"{index} {atoms.symbols}" for index, atoms in enumerate(many)],
-        cell=torch.stack([torch.tensor(atoms.cell.array) for atoms in many]),
-        pbc=torch.stack([torch.tensor(atoms.pbc) for atoms in many]),
-    )
 
 
 def test_it_is_ase() -> None:

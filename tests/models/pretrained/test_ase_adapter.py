@@ -9,12 +9,12 @@ from ase import Atoms
 from ase.build import bulk, molecule
 from ase.calculators.emt import EMT
 from ase.calculators.lj import LennardJones
+from ase_structures import of
 
 from mlffbench.contract.contracts import check_forcefield
 from mlffbench.core.assembly import NOT_FINITE
 from mlffbench.core.errors import ModelError
 from mlffbench.core.model_options import ModelOptions
-from mlffbench.core.structures import Structures
 from mlffbench.models.load import load_model
 from mlffbench.models.pretrained.ase import parse_value
 
@@ -24,17 +24,6 @@ TBLITE = "ase:tblite.ase:TBLite?method=GFN2-xTB"
 @pytest.fixture(autouse=True)
 def _importable(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.syspath_prepend(str(Path(__file__).parent))
-
-
-def of(*many: Atoms, **keywords: Any) -> Structures:
-    return Structures.build(
-        [torch.tensor(atoms.positions) for atoms in many],
-        [torch.tensor(atoms.numbers) for atoms in many],
-        ids=[f"{index} {atoms.symbols}" for index, atoms in enumerate(many)],
-        cell=torch.stack([torch.tensor(atoms.cell.array) for atoms in many]),
-        pbc=torch.stack([torch.tensor(atoms.pbc) for atoms in many]),
-        **keywords,
-    )
 
 
 @pytest.mark.parametrize(

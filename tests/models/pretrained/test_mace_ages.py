@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 import torch
 from ase.build import molecule
-from test_mace_model import Build, build, of, save
+from ase_structures import of
+from small_mace import build, save
 from torch import nn
 
 from mlffbench.contract.contracts import check_forcefield
@@ -20,7 +21,6 @@ from mlffbench.models.pretrained.mace_store import main as convert
 
 pytest.importorskip("mace")
 
-__all__ = ["build"]  # a fixture
 TIGHT = 1e-10
 DOUBLE = ModelOptions(dtype="float64")
 MOLECULES = [molecule(name) for name in ("CH3CH2OH", "HCN", "C6H6")]
@@ -46,7 +46,7 @@ def of_2022(network: Any) -> nn.Module:
 
 
 @pytest.fixture
-def new_and_old(build: Build, tmp_path: Path) -> tuple[Path, Path]:
+def new_and_old(tmp_path: Path) -> tuple[Path, Path]:
     """Return the files of one network, of today and of 2022."""
     # before 0.3.13 a network had all couplings, not the reduced ones
     new = save(build(use_reduced_cg=False), tmp_path / "new.model")
@@ -143,7 +143,6 @@ def other_dict(network: nn.Module, path: Path) -> None:
     ],
 )
 def test_what_holds_no_network_is_refused_in_one_true_sentence(
-    build: Build,
     tmp_path: Path,
     write: Callable[[nn.Module, Path], None],
     reason: str,
@@ -159,7 +158,7 @@ def test_what_holds_no_network_is_refused_in_one_true_sentence(
     assert "--trust" not in str(refused.value)
 
 
-def test_an_export_for_mliap(build: Build, tmp_path: Path) -> None:
+def test_an_export_for_mliap(tmp_path: Path) -> None:
     path = tmp_path / "mliap.model"
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 from ase.build import molecule
-from test_mace_model import Build, build, calculator_of, save
+from small_mace import build, calculator_of, save
 
 from mlffbench.contract.contracts import check_forcefield
 from mlffbench.core.errors import ModelError
@@ -17,7 +17,6 @@ from mlffbench.models.load import load_model
 
 pytest.importorskip("mace")
 
-__all__ = ["build"]  # a fixture
 TIGHT = 1e-10
 DOUBLE = ModelOptions(dtype="float64")
 SPECS = {
@@ -40,7 +39,7 @@ SPECS = {
 
 
 @pytest.fixture(params=[False, True], ids=["plain", "readout"])
-def made(request: pytest.FixtureRequest, build: Build, tmp_path: Path) -> Any:
+def made(request: pytest.FixtureRequest, tmp_path: Path) -> Any:
     """Return a network, and the model of its file."""
     network: Any = build(embedding_specs=SPECS, use_embedding_readout=request.param)
     if request.param:
@@ -97,7 +96,7 @@ def test_what_has_no_embedding_is_refused(made: Any) -> None:
         model.embed(batch([0, 0, 0], [1, 5, 1]))
 
 
-def test_other_inputs_are_refused(build: Build, tmp_path: Path) -> None:
+def test_other_inputs_are_refused(tmp_path: Path) -> None:
     specs = {"temperature": SPECS["total_spin"] | {"type": "continuous", "in_dim": 1}}
     path = save(build(embedding_specs=specs), tmp_path / "other.model")
     with pytest.raises(ModelError, match=r"wants further inputs \(temperature\)"):

@@ -1,5 +1,4 @@
 import os
-import warnings
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -10,6 +9,8 @@ import pytest
 import torch
 from ase import Atoms
 from ase.build import molecule
+from ase_structures import of
+from small_mace import R_MAX, build, calculator_of, save
 from torch import nn
 
 from mlffbench.contract.contracts import check_forcefield
@@ -17,7 +18,6 @@ from mlffbench.core.card import ModelCard
 from mlffbench.core.errors import ModelError
 from mlffbench.core.files import sha256_of
 from mlffbench.core.model_options import ModelOptions
-from mlffbench.core.structures import Structures
 from mlffbench.models.load import load_model
 from mlffbench.models.pretrained import mace as published
 from mlffbench.models.pretrained.mace_file import open_network, open_trusted
@@ -27,64 +27,12 @@ from mlffbench.models.weights import CACHE_VARIABLE
 
 pytest.importorskip("mace")
 
-R_MAX = 4.0
-ENERGIES = [-13.6, -1029.3, -1484.8, -2041.7]
 TIGHT = 1e-10
 """In eV and eV/Å; both sides compute in float64."""
 
-Build = Callable[..., nn.Module]
-
 
 @pytest.fixture(scope="module")
-def build() -> Build:
-    """Return a function that makes a small MACE network with random weights."""
-    modules = import_mace()
-    from e3nn import o3
-    from mace.tools.compile import disable_e3nn_codegen
-
-    def make(heads: list[str] | None = None, **changes: Any) -> nn.Module:
-        n_heads = len(heads or ["Default"])
-        settings = {
-            "atomic_inter_scale": [2.0] * n_heads,
-            "atomic_inter_shift": [0.1] * n_heads,
-            "r_max": R_MAX,
-            "num_bessel": 4,
-            "num_polynomial_cutoff": 5,
-            "max_ell": 2,
-            "interaction_cls": modules.RealAgnosticResidualInteractionBlock,
-            "interaction_cls_first": modules.RealAgnosticInteractionBlock,
-            "num_interactions": 2,
-            "num_elements": 4,
-            "hidden_irreps": o3.Irreps("4x0e + 4x1o"),
-            "MLP_irreps": o3.Irreps(f"{4 * n_heads}x0e"),
-            "atomic_energies": np.array([ENERGIES] * n_heads),
-            # a numpy number, as training scripts leave it
-            "avg_num_neighbors": np.float64(6.0),
-            "atomic_numbers": [1, 6, 7, 8],
-            "correlation": 2,
-            "gate": torch.nn.functional.silu,
-            "heads": heads,
-        }
-        torch.manual_seed(0)
-        torch.set_default_dtype(torch.float64)
-        with warnings.catch_warnings(), disable_e3nn_codegen():
-            warnings.simplefilter("ignore")
-            network: nn.Module = modules.ScaleShiftMACE(**(settings | changes))
-        torch.set_default_dtype(torch.float32)
-        return network
-
-    return make
-
-
-def save(network: object, path: Path) -> Path:
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # e3nn saves TorchScript
-        torch.save(network, path)
-    return path
-
-
-@pytest.fixture(scope="module")
-def network(build: Build) -> nn.Module:
+def network() -> nn.Module:
     return build()
 
 
@@ -98,28 +46,9 @@ def model(file: Path) -> Any:
     return load_model(f"mace:{file}", ModelOptions(dtype="float64"))
 
 
-def calculator_of(network: nn.Module, **keywords: Any) -> Any:
-    """Return mace's own ASE calculator of a network in memory."""
-    from mace.calculators import MACECalculator
-
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        return MACECalculator(models=network, default_dtype="float64", **keywords)
-
-
 @pytest.fixture
 def calculator(network: nn.Module) -> Any:
     return calculator_of(network)
-
-
-def of(*many: Atoms) -> Structures:
-    return Structures.build(
-        [torch.tensor(atoms.positions) for atoms in many],
-        [torch.tensor(atoms.numbers) for atoms in many],
-        ids=[f"{index} {atoms.symbols}" for index, atoms in enumerate(many)],
-        cell=torch.stack([torch.tensor(atoms.cell.array) for atoms in many]),
-        pbc=torch.stack([torch.tensor(atoms.pbc) for atoms in many]),
-    )
 
 
 def molecules() -> list[Atoms]:
@@ -230,7 +159,7 @@ def test_forces_at_a_radius_are_minus_the_slope(model: Any, scope: str) -> None:
     torch.testing.assert_close(-(up - down) / (2 * step), work, atol=1e-6, rtol=1e-6)
 
 
-def test_the_envelope_is_maces_own_at_another_radius(model: Any, build: Build) -> None:
+def test_the_envelope_is_maces_own_at_another_radius(model: Any) -> None:
     """A network built with the radius in its envelope only gives the same numbers."""
     network: Any = build()
     network.radial_embedding.cutoff_fn.r_max.fill_(2.7)
@@ -244,7 +173,7 @@ def test_the_envelope_is_maces_own_at_another_radius(model: Any, build: Build) -
 
 
 def test_the_trained_radius_gives_the_same_bits_under_both(
-    model: Any, build: Build, tmp_path: Path
+    model: Any, tmp_path: Path
 ) -> None:
     batch = of(*molecules(), crystal())
     # 4.3 Å of a file in float32 are 4.30000019 Å, in the envelope too
@@ -280,7 +209,7 @@ class Hard(nn.Module):
         return (lengths < R_MAX).to(lengths)
 
 
-def test_an_envelope_that_cannot_be_moved(build: Build) -> None:
+def test_an_envelope_that_cannot_be_moved() -> None:
     network: Any = build()
     network.radial_embedding.cutoff_fn = Hard()
     model = MaceForceField(
@@ -313,7 +242,7 @@ def test_embedding_is_maces_invariant_descriptor(model: Any, calculator: Any) ->
         model.embed(of(molecule("HF")))
 
 
-def test_heads(build: Build, tmp_path: Path) -> None:
+def test_heads(tmp_path: Path) -> None:
     network = build(["prior", "ref"])
     path = save(network, tmp_path / "two.model")
     options = ModelOptions(dtype="float64")
@@ -347,9 +276,7 @@ VARIANTS = {
 
 
 @pytest.mark.parametrize("name", sorted(VARIANTS))
-def test_a_rebuilt_network_is_the_saved_one(
-    build: Build, tmp_path: Path, name: str
-) -> None:
+def test_a_rebuilt_network_is_the_saved_one(tmp_path: Path, name: str) -> None:
     modules = import_mace()
     changes = {
         key: getattr(modules, value) if str(value).endswith("Block") else value
@@ -381,7 +308,7 @@ def test_a_trusted_file_is_opened_the_ordinary_way(model: Any, file: Path) -> No
     torch.testing.assert_close(found.forces, expected.forces, atol=TIGHT, rtol=0)
 
 
-def test_a_file_in_float32(build: Build, tmp_path: Path) -> None:
+def test_a_file_in_float32(tmp_path: Path) -> None:
     path = save(build().float(), tmp_path / "single.model")
     rebuilt, trusted = open_network(path).state_dict(), open_trusted(path).state_dict()
     assert rebuilt.keys() == trusted.keys()
@@ -400,7 +327,7 @@ class Runs:
         return self.call
 
 
-def test_code_in_a_graph_module_is_not_run(build: Build, tmp_path: Path) -> None:
+def test_code_in_a_graph_module_is_not_run(tmp_path: Path) -> None:
     from torch.fx.graph_module import reduce_graph_module
 
     mark = tmp_path / "mark"
@@ -415,7 +342,7 @@ def test_code_in_a_graph_module_is_not_run(build: Build, tmp_path: Path) -> None
     assert mark.exists()
 
 
-def test_a_foreign_global_is_refused_by_name(build: Build, tmp_path: Path) -> None:
+def test_a_foreign_global_is_refused_by_name(tmp_path: Path) -> None:
     mark = tmp_path / "mark"
     network = build()
     network.extra = Runs(os.mkdir, str(mark))  # type: ignore[assignment]
@@ -455,7 +382,7 @@ def test_a_truncated_file(file: Path, tmp_path: Path) -> None:
         load_model(f"mace:{path}", ModelOptions())
 
 
-def test_a_network_the_installed_mace_does_not_know(build: Build, tmp_path: Path) -> None:
+def test_a_network_the_installed_mace_does_not_know(tmp_path: Path) -> None:
     network = build()
     network.register_buffer("future", torch.zeros(3))
     path = save(network, tmp_path / "future.model")

@@ -1,16 +1,20 @@
 """The rows, with their cards. A list imports this module, so it imports little."""
 
+from typing import Any
+
 from mlffbench.core.card import DataCard, ModelCard, elements
 from mlffbench.core.registry import Entry
 from mlffbench.diagnostics.diagnostic_card import DiagnosticCard
 from mlffbench.metrics.metric_card import MetricCard
 
-CARD = ModelCard(
-    elements=elements("H C N O"),
-    level_of_theory="springs of 1 eV/Å²",
-    licence="MIT",
-    citation="nobody, nowhere",
-)
+OURS: Any = {
+    "elements": elements("H C N O"),
+    "licence": "MIT",
+    "citation": "nobody, nowhere",
+}
+"""What the cards of the model, the prior and the dataset share."""
+
+CARD = ModelCard(**OURS, level_of_theory="springs of 1 eV/Å²")
 
 SPRINGS = Entry(
     "mlffbench_outside.springs:load_model", "a spring between any two atoms", card=CARD
@@ -24,10 +28,8 @@ WELLS = Entry(
     "mlffbench_outside.wells:splits",
     "shaken molecules, each atom in a harmonic well",
     card=DataCard(
+        **OURS,
         level_of_theory="harmonic wells",
-        elements=elements("H C N O"),
-        licence="MIT",
-        citation="nobody, nowhere",
         source="ships in the package mlffbench-outside",
         size="27 structures of 7 molecules",
         units="Å, eV, eV/Å",

@@ -111,13 +111,20 @@ def test_a_diagnosis_is_made_once_and_again_after_a_loss(
     assert (path.read_bytes(), (folder.path / VALUES).read_bytes()) == before
 
 
+def diagnosed(folder: RunFolder, model: str) -> list[str]:
+    """Diagnose a run of a model, and return the notes."""
+    loaded = load_model(model, ModelOptions())
+    return diagnose_runs(
+        [folder], loaded, device="cpu", dtype=None, advance=lambda _: None
+    )
+
+
 def test_figures_of_an_earlier_diagnosis_go(folder: RunFolder, springs: str) -> None:
     figures = folder.path / FIGURES
     (figures / "embedding_knn.png").write_bytes(b"of another model")
     (figures / "mine.png").write_bytes(b"of the user")
     (folder.path / DIAGNOSIS).unlink()
-    model = load_model(springs, ModelOptions())
-    diagnose_runs([folder], model, device="cpu", dtype=None, advance=lambda _: None)
+    diagnosed(folder, springs)
     assert (folder.path / DIAGNOSIS).exists()
     assert not (figures / "embedding_knn.png").exists()
     assert (figures / "mine.png").exists()
@@ -134,13 +141,7 @@ def test_a_diagnosis_that_breaks_off_leaves_none_of_an_earlier_one(
     manifest.write_text(
         manifest.read_text().replace('"fingerprint":"', '"fingerprint":"old')
     )
-    notes = diagnose_runs(
-        [folder],
-        load_model(springs, ModelOptions()),
-        device="cpu",
-        dtype=None,
-        advance=lambda _: None,
-    )
+    notes = diagnosed(folder, springs)
     assert "no space left on device" in notes[0]
     assert not manifest.exists()
 
@@ -153,10 +154,7 @@ def test_poisoned_labels_leave_label_free_columns_byte_for_byte(
     poisoned = {name: np.full_like(value, np.nan) for name, value in reference.items()}
     write_arrays(folder.path / "reference.npz", poisoned)
     (folder.path / DIAGNOSIS).unlink()
-    model = load_model(springs, ModelOptions())
-    notes = diagnose_runs(
-        [folder], model, device="cpu", dtype=None, advance=lambda _: None
-    )
+    notes = diagnosed(folder, springs)
     assert any("no reference forces" in note for note in notes)
     after = pd.read_parquet(folder.path / VALUES)
     reads_labels = {"force_norm_mean", "force_norm_max", "force_mae", "shifts"}
@@ -174,13 +172,7 @@ def test_a_broken_diagnosis_is_a_sentence_and_no_failure(
     folder: RunFolder, springs: str
 ) -> None:
     (folder.path / "forces.npz").write_bytes(b"")
-    notes = diagnose_runs(
-        [folder],
-        load_model(springs, ModelOptions()),
-        device="cpu",
-        dtype=None,
-        advance=lambda _: None,
-    )
+    notes = diagnosed(folder, springs)
     assert len(notes) == 1
     assert "forces.npz is missing or broken" in notes[0]
 

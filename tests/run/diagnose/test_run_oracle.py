@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from mini_suites import write_mini_suite
 from numpy.typing import NDArray
 
 from mlffbench.core.errors import BenchError, CapabilityError, StoreError
@@ -26,15 +27,7 @@ from mlffbench.run.request import Request, resolve
 
 pytest.importorskip("torch_geometric")
 
-SUITE = """
-name: asked
-version: 1
-summary: the mini set with radius refinement
-dataset: mini
-models: [mini-schnet]
-modes: [baseline, rr, rr+ttt]
-settings: {rr: {n_radii: 4}, rr+ttt: {n_radii: 4, steps: 2}}
-"""
+SETTINGS = "{rr: {n_radii: 4}, rr+ttt: {n_radii: 4, steps: 2}}"
 N_RADII = 4
 CLOSE = 1e-4
 """Float32 forces depend on the batch in their last digits; shares are ratios of them."""
@@ -54,10 +47,11 @@ class Counting:
 def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Return the folder of a model with all its modes."""
     root = tmp_path_factory.mktemp("asked")
-    (root / "asked.yaml").write_text(SUITE)
+    modes = "[baseline, rr, rr+ttt]"
+    suite = write_mini_suite(root, "asked", modes=modes, settings=SETTINGS)
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("MLFFBENCH_CACHE", str(root / "cache"))
-        request = Request(suite=str(root / "asked.yaml"), limit=3, out=root / "runs")
+        request = Request(suite=str(suite), limit=3, out=root / "runs")
         done = run_campaign(resolve(request), Counting())
     assert done.faults == []
     for folder in done.folders:

@@ -1,8 +1,6 @@
 import hashlib
 import importlib.metadata
 import json
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +8,7 @@ import pandas as pd
 import pytest
 import torch
 from ase.io import read, write
-from interrupted import StopsAfter, complete, kill_again_and_again
+from interrupted import StopsAfter, complete, kill_again_and_again, with_full_disk
 
 from mlffbench.core.errors import StoreError
 from mlffbench.run.folder import RunFolder, read_arrays
@@ -196,27 +194,11 @@ def test_two_runs_in_one_folder_are_refused(suite_file: Path, tmp_path: Path) ->
     assert "another mlffbench is writing" in done.faults[0]
 
 
-FULL_DISK = """
-import resource, signal, sys
-signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
-resource.setrlimit(resource.RLIMIT_FSIZE, ({limit}, {limit}))
-sys.argv = {argv}
-from mlffbench.cli.app import main
-main()
-"""
-
-
 def test_a_full_disk_leaves_nothing_half_written(
     suite_file: Path, tmp_path: Path
 ) -> None:
-    argv = ["mlffbench", "run", "--suite", str(suite_file), "--out", str(tmp_path / "r")]
-    code = FULL_DISK.format(limit=2000, argv=argv)
-    full = subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, text=True, check=False
-    )
-    assert full.returncode == 1
-    assert "Traceback" not in full.stderr + full.stdout
-    assert "cannot write" in full.stderr
+    words = ["run", "--suite", str(suite_file), "--out", str(tmp_path / "r")]
+    with_full_disk(words, limit=2000)
     assert not list((tmp_path / "r").rglob(".*.npz.*"))
     done = run(suite_file, "zero", tmp_path / "r")
     assert done.faults == []

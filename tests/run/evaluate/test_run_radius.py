@@ -4,12 +4,12 @@ import hashlib
 import importlib.util
 import json
 import re
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
-from interrupted import HERE, StopsAfter, kill_again_and_again
+from interrupted import StopsAfter, kill_again_and_again
+from mini_suites import write_mini_suite
+from processes import mlffbench
 
 from mlffbench.core.errors import BenchError
 from mlffbench.core.spectrum import SpectralReference, spectra
@@ -20,15 +20,6 @@ from mlffbench.run.request import Campaign, Request, resolve
 
 pytest.importorskip("torch_geometric")
 
-SUITE = """
-name: radii
-version: 1
-summary: the mini set with radius refinement
-dataset: mini
-models: [mini-schnet]
-modes: [baseline, rr]
-settings: {SETTINGS}
-"""
 MODEL = '''
 import copy, time
 import torch
@@ -64,14 +55,12 @@ class Pull:
 @pytest.fixture(autouse=True)
 def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("MLFFBENCH_CACHE", str(tmp_path / "cache"))
-    monkeypatch.setitem(HERE, "MLFFBENCH_CACHE", str(tmp_path / "cache"))
     return tmp_path / "cache"
 
 
-def write_suite(folder: Path, settings: str = "{}") -> str:
-    path = folder / "radii.yaml"
-    path.write_text(SUITE.replace("{SETTINGS}", settings))
-    return str(path)
+def write_suite(folder: Path, settings: str) -> str:
+    modes = "[baseline, rr]"
+    return str(write_mini_suite(folder, "radii", modes=modes, settings=settings))
 
 
 def write_model(folder: Path, *, cutoff: float = 2.0, sleep: float = 0.0) -> str:
@@ -81,18 +70,15 @@ def write_model(folder: Path, *, cutoff: float = 2.0, sleep: float = 0.0) -> str
     return f"{path}:Pull"
 
 
+def with_settings(suite_file: Path, settings: str) -> str:
+    """Return the suite, changed to run rr with these settings."""
+    text = suite_file.read_text()
+    suite_file.write_text(f"{text}settings: {{rr: {{{settings}}}}}\n")
+    return str(suite_file)
+
+
 def plan(folder: Path, suite: str, out: str, **changes: object) -> Campaign:
     return resolve(Request(suite=suite, out=folder / out, **changes))  # type: ignore[arg-type]
-
-
-def command(*words: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-m", "mlffbench", *words],
-        capture_output=True,
-        text=True,
-        check=False,
-        env=HERE,
-    )
 
 
 def digest(folder: RunFolder) -> str:
@@ -181,12 +167,10 @@ def test_killed_twice_is_byte_identical(suite_file: Path, tmp_path: Path) -> Non
 def test_a_users_model_is_refined_with_the_training_split_as_reference(
     suite_file: Path, tmp_path: Path, cache: Path
 ) -> None:
-    suite_file.write_text(
-        suite_file.read_text() + "settings: {rr: {radii: '1.85,1.6,1.2'}}\n"
-    )
+    suite = with_settings(suite_file, "radii: '1.85,1.6,1.2'")
     model = write_model(tmp_path)
-    words = ["run", "--suite", str(suite_file), "--model", model, "--mode", "baseline,rr"]
-    done = command(*words, "--no-diagnose", "--out", str(tmp_path / "first"))
+    words = ["run", "--suite", suite, "--model", model, "--mode", "baseline,rr"]
+    done = mlffbench(*words, "--no-diagnose", "--out", str(tmp_path / "first"))
     assert done.returncode == 0, done.stderr
     assert "radius Å" in done.stdout
     assert "graph changed" in done.stdout
@@ -229,7 +213,7 @@ def test_a_users_model_is_refined_with_the_training_split_as_reference(
 
 def test_a_model_without_cutoff_is_one_sentence(suite_file: Path, tmp_path: Path) -> None:
     words = ["run", "--suite", str(suite_file), "--out", str(tmp_path / "r")]
-    done = command(*words, "--model", "zero", "--mode", "rr")
+    done = mlffbench(*words, "--model", "zero", "--mode", "rr")
     assert done.returncode == 1
     assert "Traceback" not in done.stderr
     [sentence] = done.stderr.strip().splitlines()
@@ -262,9 +246,9 @@ def test_a_mode_of_the_suite_is_left_out_where_it_cannot_work(
 def test_settings_that_cannot_be_are_one_sentence(
     suite_file: Path, tmp_path: Path, settings: str, sentence: str
 ) -> None:
-    suite_file.write_text(suite_file.read_text() + f"settings: {{rr: {{{settings}}}}}\n")
     options = {"models": (write_model(tmp_path),), "modes": ("rr",)}
-    done = run_campaign(plan(tmp_path, str(suite_file), "r", **options))
+    suite = with_settings(suite_file, settings)
+    done = run_campaign(plan(tmp_path, suite, "r", **options))
     assert done.folders == []
     [fault] = done.faults
     assert sentence in fault
@@ -282,9 +266,9 @@ def test_settings_that_cannot_be_are_one_sentence(
 def test_settings_that_no_model_could_take_are_told_before_one_is_loaded(
     suite_file: Path, tmp_path: Path, settings: str, sentence: str
 ) -> None:
-    suite_file.write_text(suite_file.read_text() + f"settings: {{rr: {{{settings}}}}}\n")
+    suite = with_settings(suite_file, settings)
     with pytest.raises(BenchError, match=re.escape(sentence)):
-        plan(tmp_path, str(suite_file), "r", modes=("rr",))
+        plan(tmp_path, suite, "r", modes=("rr",))
 
 
 # --- the records ------------------------------------------------------------------------

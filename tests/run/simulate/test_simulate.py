@@ -3,8 +3,6 @@
 import hashlib
 import json
 import resource
-import subprocess
-import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -13,7 +11,8 @@ import pandas as pd
 import pytest
 from ase.build import molecule
 from ase.io import read, write
-from interrupted import complete, kill_again_and_again
+from interrupted import complete, kill_again_and_again, with_full_disk
+from processes import mlffbench
 
 from mlffbench.core.errors import BenchError, StoreError, SuiteError
 from mlffbench.dynamics.presets import PRESETS
@@ -265,35 +264,15 @@ def test_killed_again_and_again_it_ends_with_the_same_files(
     assert not list(out.rglob("parts"))
 
 
-FULL_DISK = """
-import resource, signal, sys
-signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
-resource.setrlimit(resource.RLIMIT_FSIZE, ({limit}, {limit}))
-sys.argv = {argv}
-from mlffbench.cli.app import main
-main()
-"""
-
-
 def test_a_full_disk_is_one_sentence_and_nothing_is_lost(suite: Path) -> None:
     out = suite.parent / "full"
     model = f"{suite.parent}/brittle.py:Brittle"
-    argv = ["mlffbench", "simulate", "--suite", str(suite), "--model", model]
-    argv += ["--time", "0.5", "--seeds", "2", "--out", str(out)]
+    words = ["simulate", "--suite", str(suite), "--model", model]
+    words += ["--time", "0.5", "--seeds", "2", "--out", str(out)]
     soft, _ = resource.getrlimit(resource.RLIMIT_FSIZE)
     assert soft < 0 or soft > 10**6
-    code = FULL_DISK.format(limit=9000, argv=argv)
-    full = subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, text=True, check=False
-    )
-    assert full.returncode == 1
-    assert "Traceback" not in full.stderr + full.stdout
-    assert "cannot write" in full.stderr
-    assert "repeat the command" in full.stderr
-    again = subprocess.run(
-        [sys.executable, "-c", f"import sys; sys.argv={argv}\nfrom mlffbench.cli.app import main; main()"],  # noqa: E501
-        capture_output=True, text=True, check=False,
-    )  # fmt: skip
+    assert "repeat the command" in with_full_disk(words, limit=9000)
+    again = mlffbench(*words)
     assert again.returncode == 0, again.stderr
 
 
