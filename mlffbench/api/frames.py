@@ -11,7 +11,7 @@ from mlffbench.report.run_inventory import ReadRun
 from mlffbench.run.evaluate.stored import StoredRun, StoredSplit
 
 _KEY = ["suite", "suite_version", "split", "role", "shift", "model", "mode", "seed"]
-_NUMBER = ["value", "low", "high", "standard_error"]
+_NUMBER = ["value", "low", "high", "standard_error", "lowest", "highest"]
 _COMPARED = ["difference", "difference_low", "difference_high", "unit"]
 _COMPARED += ["ratio", "ratio_low", "ratio_high", "n", "n_molecules", "verdict"]
 _COUNTS = ["status", "total", "evaluated", "skipped", "failed", "reasons"]
@@ -32,6 +32,7 @@ def metric_frame(runs: Iterable[ReadRun]) -> pd.DataFrame:
             *_key(record),
             name,
             *(value.value, value.low, value.high, value.standard_error),
+            *(value.lowest, value.highest),
             *(value.unit, value.n, value.n_molecules, run.path),
         )
         for run in runs

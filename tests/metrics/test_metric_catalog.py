@@ -55,7 +55,7 @@ def test_listing_imports_no_torch():
     subprocess.run([sys.executable, "-c", code], check=True)
 
 
-@pytest.mark.parametrize("module", ["breakdown", "interval", "molecules"])
+@pytest.mark.parametrize("module", ["breakdown", "intervals.interval", "molecules"])
 def test_examples_in_docstrings(module):
     found = doctest.testmod(importlib.import_module(f"mlffbench.metrics.{module}"))
     assert found.attempted > 0
