@@ -242,7 +242,7 @@ def test_a_mode_of_the_suite_is_left_out_where_it_cannot_work(
         ("radii: 0", "0 Å cannot be tried"),
         ("radii: wide", "'wide' must be numbers in Å"),
         ("envelope: rescale", "only with truncate"),
-        ("criterion: prior-guided", "has no prior head"),
+        ("criterion: prior-guided", "needs a prior head"),
     ],
 )
 def test_settings_that_cannot_be_are_one_sentence(
