@@ -309,11 +309,11 @@ def test_a_capability_that_lacks_is_a_note_where_another_job_finished(
 ) -> None:
     some = run(suite, modes=("baseline", "ttt"))
     assert some.faults == []
-    assert "has no prior head" in some.notes[0]
+    assert "needs a prior head" in some.notes[0]
     assert len(some.folders) == 1
     none = run(suite, modes=("ttt",))
     assert none.notes == none.folders == []
-    assert "has no prior head" in none.faults[0]
+    assert "needs a prior head" in none.faults[0]
 
 
 def test_an_unfinished_simulation_is_not_scored(suite: Path) -> None:
