@@ -20,7 +20,7 @@ from mlffbench.core.structures import Structures
 from mlffbench.metrics.plausibility import LENGTHS, judge_data, length_unit
 from mlffbench.models.cards import GFN2_XTB
 from mlffbench.models.physics.xtb import XtbForceField
-from mlffbench.priors.prior_labels import LabelCache, label
+from mlffbench.priors.prior_labels import LabelCache, cache_folder, label
 
 N_STRUCTURES = 12
 """Of each file."""
@@ -104,7 +104,9 @@ def _compare(drawn: Sequence[tuple[str, Source, Rows]]) -> list[str]:
     lengths = [length_unit(structures) for structures in samples]
     true = [_in_angstrom(one, unit) for one, unit in zip(samples, lengths, strict=True)]
     model = _Aside("gfn2-xtb", GFN2_XTB, workers=1)
-    cheap = label(Structures.concatenate(true), model, LabelCache.of(model))
+    # apart from what refinements cache: a sample there would pass for a diagnosis
+    cache = LabelCache.of(model, cache_folder("label-checks"))
+    cheap = label(Structures.concatenate(true), model, cache)
     energies = torch.split(cheap.energy, [one.n_systems for one in samples])
     forces = torch.split(cheap.forces, [one.n_atoms for one in samples])
     told = []
