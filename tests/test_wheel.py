@@ -93,12 +93,14 @@ def test_the_wheel_says_how_to_install_an_extra(
     bare: Path, built: Path, tmp_path: Path
 ) -> None:
     (wheel,) = built.glob("*.whl")
-    code = "from mlffbench.core import install; print(install.install_line('rdkit'))"
+    code = (
+        "from mlffbench.core.plugins import install; print(install.install_line('rdkit'))"
+    )
     line = run(bare / "bin" / "python", "-c", code, cwd=tmp_path).strip()
     assert line == f"pip install 'mlffbench[rdkit] @ {wheel.as_uri()}'"
     # what it says is what pip takes
     words = ["install", "--dry-run", "--no-deps", line.split("'")[1]]
     run(bare / "bin" / "python", "-m", "pip", *words, cwd=tmp_path)
-    code = "from mlffbench.core import install; print(*sorted(install.extras()))"
+    code = "from mlffbench.core.plugins import install; print(*sorted(install.extras()))"
     told = run(bare / "bin" / "python", "-c", code, cwd=tmp_path).split()
     assert {"ani", "descriptor", "hub", "mace", "qc", "rdkit", "sgdml"} <= set(told)

@@ -209,12 +209,14 @@ def test_a_suite_without_its_files_says_what_to_type(
     assert suite.summary
 
 
-def test_leakcheck_prints_and_exits_with_zero(tmp_path: Path) -> None:
+def test_leakcheck_prints_and_exits_with_one_where_something_is_shared(
+    tmp_path: Path,
+) -> None:
     one = write_xyz(tmp_path / "one.xyz", 4, 0)
     two = write_xyz(tmp_path / "two.xyz", 6, 0)  # begins with the same four
     runner = CliRunner()
     told = runner.invoke(app, ["leakcheck", str(one), str(two)])
-    assert told.exit_code == 0, told.output
+    assert told.exit_code == 1, told.output
     assert "1 molecule in both" in told.output
     assert "4 near duplicates of a train geometry in test" in told.output
     told = runner.invoke(app, ["leakcheck", str(one), str(two), "--json"])

@@ -10,6 +10,7 @@ import pytest
 from rdkit import Chem
 from synthetic_spice import Made, canonical, write_pair
 
+from mlffbench.core.card import SYMBOLS
 from mlffbench.core.errors import DataError
 from mlffbench.core.split import Split, check_splits
 from mlffbench.datasets.index.sampling import evenly, size_of, spread
@@ -149,9 +150,9 @@ def test_a_known_geometry_under_another_smiles_is_no_new_molecule(
             else next(iter(old))
         )
         old.copy(old[name], new, name="a copy")
-        n_atoms = len(new["a copy/atomic_numbers"])
+        symbols = [SYMBOLS[number] for number in new["a copy/atomic_numbers"][()]]
         del new["a copy/smiles"]
-        other = [".".join(f"[He:{i + 1}]" for i in range(n_atoms))]
+        other = [".".join(f"[{name}:{i + 1}]" for i, name in enumerate(symbols))]
         text = h5py.string_dtype()
         new["a copy"].create_dataset("smiles", data=other, dtype=text)
     splits = spice_splits.shifted("full")

@@ -143,7 +143,8 @@ def test_a_changed_model_file_is_another_run(
 def test_a_model_that_cannot_load_does_not_stop_the_others(
     suite_file: Path, tmp_path: Path
 ) -> None:
-    models = ("nowhere.py:load", "zero")
+    (tmp_path / "nowhere.py").write_text("import nowhere_at_all")
+    models = (f"{tmp_path}/nowhere.py:load", "zero")
     request = Request(suite=str(suite_file), models=models, out=tmp_path / "runs")
     done = run_campaign(resolve(request))
     assert len(done.folders) == 1
