@@ -38,9 +38,10 @@ def test_it_fails_where_nothing_could_be_done(suite_file: Path, tmp_path: Path) 
 def test_it_fails_where_one_model_cannot_be_loaded(
     suite_file: Path, tmp_path: Path
 ) -> None:
-    done = command(suite_file, tmp_path / "runs", "zero,gone.py:x", "baseline")
+    (tmp_path / "bad.py").write_text("import nowhere_at_all")
+    done = command(suite_file, tmp_path / "runs", f"zero,{tmp_path}/bad.py:x", "baseline")
     assert done.exit_code == 1
-    assert "there is no file gone.py" in done.output
+    assert "bad.py cannot be imported: ModuleNotFoundError" in done.output
     assert f"wrote {tmp_path}/runs/toy/zero/baseline" in done.output
 
 
