@@ -170,7 +170,7 @@ class NpzFile:
 
     def _states(self, n_frames: int) -> list[ChargeSpin]:
         """Return charge and spin of every frame."""
-        found = {name: self._open(name) for name in self._names}
+        found = {name: self._open(name) for name in sorted(self._names)}
         facts = {
             name: values
             for name, values in found.items()
@@ -212,7 +212,7 @@ class NpzFile:
 
     @cached_property
     def _cells(self) -> Cells:
-        names = {name: self._open(name) for name in self._names}
+        names = {name: self._open(name) for name in sorted(self._names)}
         return cells_in(names, len(self._arrays.positions), self.path)
 
     @cached_property
@@ -272,14 +272,15 @@ class NpzFile:
                 Stated("energy", "kcal/mol", "its layout, rMD17,"),
                 Stated("length", "angstrom", "its layout, rMD17,"),
             ]
-        said = {n: text_of(self._open(n)) for n in self._names if "unit" in n.lower()}
+        names = sorted(name for name in self._names if "unit" in name.lower())
+        said = {name: text_of(self._open(name)) for name in names}
         where = f"{self.path}"
         stated = [*self._stated(said), *known]
         there = {one.kind for one in stated}
-        for kind, name in (("length", "r_unit"), ("energy", "e_unit")):
+        for kind, key in (("length", "r_unit"), ("energy", "e_unit")):
             if kind not in there and not getattr(self._given, kind):
                 msg = (
-                    f"{self.path} states no unit of {kind} ({name!r}) and none is given; "
+                    f"{self.path} states no unit of {kind} ({key!r}) and none is given; "
                 )
                 msg += "state energy_unit and length_unit (MD17: kcal/mol and angstrom)"
                 raise DataError(msg)

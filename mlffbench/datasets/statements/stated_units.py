@@ -132,7 +132,7 @@ def settle(
     """
     found: dict[Kind, Stated] = {}
     try:
-        statements = sorted(stated, key=lambda one: one.name)  # in any order of a file
+        statements = list(stated)
         for kind, unit in given._asdict().items():
             if unit:
                 statements.append(Stated(kind, unit, "what was given"))  # type: ignore[arg-type]  # a kind
