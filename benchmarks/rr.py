@@ -7,7 +7,8 @@ some rounds in which everything is timed in turn:
 - ``spectral``: `rr-paper` chooses the radii (prediction not included);
 - ``predictions``: the bare cost of a prior-guided choice: the prior head predicts every
   structure at every candidate cutoff;
-- ``guided``: `rr` chooses the radii with cached prior labels (prediction not included).
+- ``guided``: `rr` chooses the radii with cached prior labels, its gate off, so that it
+  chooses for every structure (prediction not included).
 
 Usage: python benchmarks/rr.py [MODEL ...]
 """
@@ -60,7 +61,8 @@ def main() -> None:
     for name in sys.argv[1:] or ["mini-mace", "mini-schnet"]:
         model = load_model(name, ModelOptions())
         shown = [part.to(dtype=torch.float32) for part in parts]
-        paper, guided = PublishedRadiusRefinement(), RadiusRefinement()
+        paper = PublishedRadiusRefinement()
+        guided = RadiusRefinement(gate="off")
         candidates = guided.candidates(model)
         work: dict[str, Callable[[], object]] = {
             "inference": lambda m=model, s=shown: [m.predict(one) for one in s],
