@@ -9,9 +9,11 @@ import importlib
 import importlib.metadata
 import importlib.util
 import re
+import sys
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
-from importlib.metadata import EntryPoint
+from functools import cache
+from importlib.metadata import EntryPoint, EntryPoints
 from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 from mlffbench.core.errors import BenchError, MissingExtraError, UnknownNameError
@@ -79,13 +81,19 @@ class OutsidePoint(NamedTuple):
     point: EntryPoint
 
 
+@cache
+def _points(path: tuple[str, ...]) -> EntryPoints:  # noqa: ARG001 - the key
+    """Return every entry point of what is installed, scanned once for a search path."""
+    return importlib.metadata.entry_points()
+
+
 def outside_points(kind: str, group: str) -> Iterator[OutsidePoint]:
     """Yield what other packages add to a group of entry points.
 
     Raises:
         BenchError: A name holds characters that no name of a row has.
     """
-    for point in importlib.metadata.entry_points(group=group):
+    for point in _points(tuple(sys.path)).select(group=group):
         dist = point.dist
         package = f"{dist.name} {dist.version}" if dist else "an unknown package"
         if not _NAME.fullmatch(point.name):
