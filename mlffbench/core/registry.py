@@ -82,9 +82,9 @@ class OutsidePoint(NamedTuple):
 
 
 @cache
-def _points(path: tuple[str, ...]) -> EntryPoints:  # noqa: ARG001 - the key
-    """Return every entry point of what is installed, scanned once for a search path."""
-    return importlib.metadata.entry_points()
+def _points(group: str, path: tuple[str, ...]) -> EntryPoints:  # noqa: ARG001 - the key
+    """Return the entry points of a group, scanned once for a search path."""
+    return importlib.metadata.entry_points(group=group)
 
 
 def outside_points(kind: str, group: str) -> Iterator[OutsidePoint]:
@@ -93,7 +93,7 @@ def outside_points(kind: str, group: str) -> Iterator[OutsidePoint]:
     Raises:
         BenchError: A name holds characters that no name of a row has.
     """
-    for point in _points(tuple(sys.path)).select(group=group):
+    for point in _points(group, tuple(sys.path)):
         dist = point.dist
         package = f"{dist.name} {dist.version}" if dist else "an unknown package"
         if not _NAME.fullmatch(point.name):
