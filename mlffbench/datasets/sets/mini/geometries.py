@@ -27,12 +27,14 @@ from scipy.spatial.transform import Rotation
 
 from mlffbench.core.errors import DataError, MissingExtraError, UnknownNameError
 from mlffbench.datasets.sets.mini.subsets import (
+    ADDED,
     DIMERS,
     FORCE_NORM,
     MOLECULES,
     TRAIN,
     group_name,
 )
+from mlffbench.datasets.statements.charge_spin import lowest_multiplicity
 
 if TYPE_CHECKING:
     from rdkit.Chem import Mol
@@ -106,7 +108,12 @@ PROTOCOLS: Final[Mapping[str, Protocol]] = MappingProxyType(
         ),
     }
 )
-"""The protocol of every subset."""
+"""The protocol of every subset of version 1."""
+
+N_ADDED_FRAMES: Final = 3
+"""Dynamics frames of a molecule that version 2 added; of a dimer, `N_ADDED_DIMER_FRAMES`
+and one pulled-apart frame of each."""
+N_ADDED_DIMER_FRAMES: Final = 2
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -199,7 +206,7 @@ def plan(subsets: Sequence[str], limit: int | None, seed: int) -> list[Task]:
     """Return the molecules to make with both labels.
 
     Args:
-        subsets: Keys of `MOLECULES`; none means all.
+        subsets: Keys of `MOLECULES` or of `ADDED`; none means all.
         limit: At most so many molecules of each subset.
         seed: The seed of the whole set.
 
@@ -210,23 +217,41 @@ def plan(subsets: Sequence[str], limit: int | None, seed: int) -> list[Task]:
         >>> [task.name for task in plan(["mini force norm"], 1, seed=0)]
         ['C#N|force-norm']
     """
+    known = tuple(dict.fromkeys([*MOLECULES, *ADDED]))
     for subset in subsets:
-        if subset not in MOLECULES:
-            raise UnknownNameError("subset", subset, MOLECULES)
+        if subset not in known:
+            raise UnknownNameError("subset", subset, known)
     tasks = []
-    for subset in [known for known in MOLECULES if known in (subsets or MOLECULES)]:
-        for smiles in MOLECULES[subset][:limit]:
+    for subset in [name for name in known if name in (subsets or known)]:
+        first = [(smiles, PROTOCOLS[subset]) for smiles in MOLECULES.get(subset, ())]
+        later = [(smiles, added_protocol(subset)) for smiles in ADDED.get(subset, ())]
+        for smiles, protocol in [*first, *later][:limit]:
             name = group_name(subset, smiles)
             tasks.append(
                 Task(
                     subset=subset,
                     name=name,
                     smiles=smiles,
-                    protocol=PROTOCOLS[subset],
+                    protocol=protocol,
                     seed=seed_of(name, seed),
                 )
             )
     return tasks
+
+
+def added_protocol(subset: str) -> Protocol:
+    """Return how the frames of a molecule of `ADDED` are drawn: one of each start.
+
+    Args:
+        subset: A key of `ADDED`.
+    """
+    like = PROTOCOLS.get(subset, PROTOCOLS["mini elements"])
+    if subset == DIMERS:
+        n_frames = N_ADDED_DIMER_FRAMES
+        return replace(like, n_frames=n_frames, n_labelled=n_frames + like.n_starts)
+    return replace(
+        like, n_starts=N_ADDED_FRAMES, n_frames=N_ADDED_FRAMES, n_labelled=N_ADDED_FRAMES
+    )
 
 
 def plan_prior_only(subsets: Sequence[str], limit: int | None, seed: int) -> list[Task]:
@@ -356,7 +381,8 @@ def _frames(
     n_frames = min(per_start, protocol.n_frames - index * per_start)
     if n_frames <= 0:
         return
-    atoms.calc = TBLite(method=PRIOR, verbosity=0)
+    multiplicity = lowest_multiplicity(atoms.numbers, charge=0)
+    atoms.calc = TBLite(method=PRIOR, multiplicity=multiplicity, verbosity=0)
     optimiser: Any = BFGS(atoms, logfile=None)  # ASE types it in part only
     optimiser.run(fmax=protocol.force_tolerance, steps=protocol.optimisation_steps)
     random = np.random.default_rng([seed, index, 0])

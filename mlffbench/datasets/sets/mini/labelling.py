@@ -1,7 +1,8 @@
 """Labels of the mini OOD set: wB97X/6-31G(d) from PySCF and GFN2-xTB from tblite.
 
 Everything here is in atomic units, as in the file: positions in bohr, energies in
-hartree, gradients in hartree/bohr (force = −gradient). Neutral closed shells only.
+hartree, gradients in hartree/bohr (force = −gradient). Neutral only; a molecule with an
+odd number of electrons is a doublet.
 A molecule's labels are written to a part file: one group, as it will be in the set.
 """
 
@@ -22,6 +23,7 @@ from numpy.typing import NDArray
 from mlffbench.core.errors import DataError
 from mlffbench.core.units import BOHR, HARTREE
 from mlffbench.datasets.sets.mini.geometries import PRIOR, Sample, Task, require, sample
+from mlffbench.datasets.statements.charge_spin import lowest_multiplicity
 
 if TYPE_CHECKING:
     from pyscf.dft.rks import KohnShamDFT
@@ -32,6 +34,10 @@ BASIS: Final = "6-31g(d)"
 GRID_LEVEL: Final = 3
 ENERGY_TOLERANCE: Final = 1e-9
 """Convergence of the self-consistent field, in hartree."""
+DOUBLET: Final = 0.75
+"""⟨S²⟩ of a doublet."""
+CONTAMINATION: Final = 0.15
+"""A doublet whose ⟨S²⟩ is higher by more than this is dropped."""
 
 MULTIPLICITY: Final[Mapping[int, int]] = MappingProxyType(
     {1: 2, 5: 2, 6: 3, 7: 4, 8: 3, 9: 2, 14: 3, 15: 4, 16: 3, 17: 2}
@@ -106,8 +112,8 @@ class Deviation:
 def level_of_theory() -> str:
     """Return the one-line description of the DFT labels, with the version of PySCF."""
     return (
-        f"wB97X/6-31G(d), RKS, density fitting, grid level {GRID_LEVEL}, "
-        f"PySCF {version('pyscf')}"
+        "wB97X/6-31G(d), RKS (UKS for radicals), density fitting, "
+        f"grid level {GRID_LEVEL}, PySCF {version('pyscf')}"
     )
 
 
@@ -117,7 +123,7 @@ def prior_description() -> str:
 
 
 def dft_label(numbers: NDArray[np.int16], positions: NDArray[np.float64]) -> Label:
-    """Return the wB97X/6-31G(d) energy and gradient of a neutral closed shell.
+    """Return the wB97X/6-31G(d) energy and gradient of a neutral singlet or doublet.
 
     Args:
         numbers: shape (n_atoms,), atomic numbers.
@@ -125,22 +131,28 @@ def dft_label(numbers: NDArray[np.int16], positions: NDArray[np.float64]) -> Lab
 
     Raises:
         MissingExtraError: PySCF is not installed.
-        DataError: The self-consistent field did not converge, or gave no finite number.
+        DataError: The self-consistent field did not converge, gave no finite number, or
+            is no clean doublet: its ⟨S²⟩ is off by more than `CONTAMINATION`.
     """
     require("pyscf")
     from pyscf import dft
 
-    field = _prepare(dft.RKS(_molecule(numbers, positions, multiplicity=1)))
+    multiplicity = lowest_multiplicity(numbers.astype(np.int64), charge=0)
+    shells = dft.RKS if multiplicity == 1 else dft.UKS
+    field = _prepare(shells(_molecule(numbers, positions, multiplicity)))
     energy = float(field.kernel())
     if not field.converged:
         msg = f"the {FUNCTIONAL}/{BASIS} self-consistent field did not converge"
+        raise DataError(msg)
+    if multiplicity > 1 and (off := field.spin_square()[0] - DOUBLET) > CONTAMINATION:
+        msg = f"the doublet is contaminated: its S² is {off:.2f} above {DOUBLET}"
         raise DataError(msg)
     gradient = np.asarray(field.nuc_grad_method().kernel(), dtype=np.float64)
     return _finite(Label(energy, gradient), FUNCTIONAL)
 
 
 def prior_label(numbers: NDArray[np.int16], positions: NDArray[np.float64]) -> Label:
-    """Return the GFN2-xTB energy and gradient of a neutral closed shell.
+    """Return the GFN2-xTB energy and gradient of a neutral singlet or doublet.
 
     Args:
         numbers: shape (n_atoms,), atomic numbers.
@@ -152,7 +164,8 @@ def prior_label(numbers: NDArray[np.int16], positions: NDArray[np.float64]) -> L
     from tblite.exceptions import TBLiteRuntimeError
     from tblite.interface import Calculator
 
-    calculator = Calculator(PRIOR, numbers, positions)
+    unpaired = lowest_multiplicity(numbers.astype(np.int64), charge=0) - 1
+    calculator = Calculator(PRIOR, numbers, positions, uhf=unpaired)
     calculator.set("verbosity", 0)
     try:
         result = calculator.singlepoint()
