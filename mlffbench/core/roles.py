@@ -7,7 +7,9 @@ from typing import Literal, Protocol
 from mlffbench.core.errors import DataError
 
 Role = Literal["train", "id_val", "id_test", "ood_val", "ood_test"]
-ShiftKind = Literal["elements", "force_norm", "connectivity", "size", "charge"]
+ShiftKind = Literal[
+    "elements", "force_norm", "connectivity", "size", "charge", "composition", "spin"
+]
 
 
 class Named(Protocol):

@@ -12,6 +12,8 @@ _SHIFTS = {
     "connectivity": "new connectivity",
     "size": "more atoms than trained on",
     "charge": "unseen charges",
+    "composition": "new combinations and longer chains",
+    "spin": "open shells",
 }
 _LEVEL = 0.05
 _SAID = {"better", "worse"}

@@ -1,6 +1,7 @@
 """The splits of the embedded mini set, and its sources.
 
-One rule orders everything: molecules by the sha256 of their name. Nothing is random.
+One rule orders everything: molecules by the sha256 of their name. Nothing is random. What
+version 2 added stands behind what was there, so that no molecule changes its half.
 """
 
 import hashlib
@@ -14,11 +15,13 @@ import numpy as np
 from mlffbench.core.roles import Role, ShiftKind
 from mlffbench.core.split import Index, Rows, Shift, Split
 from mlffbench.datasets.files.spice_layout import SpiceFile
+from mlffbench.datasets.sets.mini.subsets import ADDED
 
 LEVEL_OF_THEORY = "wB97X/6-31G(d)"
 PRIOR_LEVEL_OF_THEORY = "GFN2-xTB"
 _TRAIN = "mini train"
 _ID_MOLECULES = "mini id molecules"
+_N_ADDED_ID_VAL = 6
 _MIN_CONFORMERS = 4
 _SPELLINGS = {"CNC(C)=O": "CC(=O)NC", "OCCN": "NCCO"}
 """Groups of the file that are trained molecules under another spelling of the SMILES."""
@@ -32,6 +35,7 @@ class _ShiftedSubset(NamedTuple):
     subset: str
     kind: ShiftKind
     rule: str
+    n_added_val: int
     shares_molecules: str = ""
     control: str = "id_molecules"
 
@@ -42,12 +46,14 @@ _SHIFTED = (
         "mini elements",
         "elements",
         "every molecule contains B, F, Si, P, S or Cl; train has H, C, N and O",
+        0,
     ),
     _ShiftedSubset(
         "ood_force_norm",
         "mini force norm",
         "force_norm",
         "trained molecules at 3000 K instead of 500 K: about twice the mean atomic |F|",
+        0,
         shares_molecules=_HOT,
         control="id_conformers",
     ),
@@ -56,18 +62,35 @@ _SHIFTED = (
         "mini connectivity",
         "connectivity",
         "cages and strained rings; train has chains and unstrained rings",
+        4,
     ),
     _ShiftedSubset(
         "ood_dimers",
         "mini dimers",
         "connectivity",
         "two molecules, near and pulled apart; train has single molecules",
+        2,
     ),
     _ShiftedSubset(
         "ood_extreme",
         "mini extreme",
         "connectivity",
-        "toluene, naphthalene and salicylic acid: larger aromatic molecules",
+        "larger aromatic molecules, as toluene, naphthalene and salicylic acid",
+        9,
+    ),
+    _ShiftedSubset(
+        "ood_composition",
+        "mini composition",
+        "composition",
+        "chains longer than trained, or groups trained apart now in one molecule",
+        10,
+    ),
+    _ShiftedSubset(
+        "ood_radicals",
+        "mini radicals",
+        "spin",
+        "neutral doublets; train has closed shells",
+        10,
     ),
 )
 
@@ -75,7 +98,7 @@ _SHIFTED = (
 def splits() -> tuple[Split, ...]:
     """Return every split of the mini set with its DFT labels.
 
-    ``train``; ``id_conformers`` and ``id_molecules`` (``id_val`` and ``id_test``); five
+    ``train``; ``id_conformers`` and ``id_molecules`` (``id_val`` and ``id_test``); seven
     OOD splits (``ood_val`` and ``ood_test``). Tune on ``*_val`` only.
 
     Raises:
@@ -99,6 +122,7 @@ def splits() -> tuple[Split, ...]:
             entry.split,
             entry.subset,
             ("ood_val", "ood_test"),
+            entry.n_added_val,
             shift=Shift(entry.kind, entry.rule),
             shares_molecules=entry.shares_molecules,
             control=entry.control,
@@ -107,7 +131,9 @@ def splits() -> tuple[Split, ...]:
     return (
         train,
         *_unseen_conformers(source, held_out),
-        *_halved(source, "id_molecules", _ID_MOLECULES, ("id_val", "id_test")),
+        *_halved(
+            source, "id_molecules", _ID_MOLECULES, ("id_val", "id_test"), _N_ADDED_ID_VAL
+        ),
         *shifted,
     )
 
@@ -197,12 +223,17 @@ def _halved(
     name: str,
     subset: str,
     roles: tuple[Role, Role],
+    n_added_val: int,
     *,
     shift: Shift | None = None,
     shares_molecules: str = "",
     control: str = "",
 ) -> list[Split]:
-    """Return a subset as two splits; with an odd count the second is the larger one."""
+    """Return a subset as two splits.
+
+    The molecules of version 1 are halved, the second half the larger one; of those that
+    version 2 added, the first ``n_added_val`` are val.
+    """
     index = source.index
     trained = {index.groups[record] for record in _records(index, _TRAIN)}
     records = sorted(
@@ -213,22 +244,31 @@ def _halved(
         ),
         key=lambda record: _digest(index.groups[record]),
     )
-    middle = len(records) // 2
+    added = set(ADDED.get(subset, ()))
+    first = [record for record in records if index.groups[record] not in added]
+    later = [record for record in records if index.groups[record] in added]
+    middle = len(first) // 2
+    val = [*first[:middle], *later[:n_added_val]]
+    test = [*first[middle:], *later[n_added_val:]]
+    order = "in sha256 order, the first half is val"
+    if later and first:
+        order += f", of the {len(later)} of version 2 the first {n_added_val}"
+    elif later:
+        order = f"in sha256 order, the first {n_added_val} are val"
     return [
         Split(
             name=name,
             role=role,
             source=source,
             rows=index.rows_of(half),
-            rule=f"subset {subset!r} without trained molecules; in sha256 order, the "
-            "first half is val"
+            rule=f"subset {subset!r} without trained molecules; {order}"
             if not shares_molecules
-            else f"subset {subset!r}; molecules in sha256 order, the first half is val",
+            else f"subset {subset!r}; molecules {order}",
             shift=shift,
             shares_molecules=shares_molecules,
             control=control,
         )
-        for role, half in zip(roles, (records[:middle], records[middle:]), strict=True)
+        for role, half in zip(roles, (val, test), strict=True)
     ]
 
 
