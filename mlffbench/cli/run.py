@@ -10,6 +10,7 @@ from mlffbench.cli.score import score_and_print
 from mlffbench.cli.shared.asked import Asked, Kept, Share, spread
 from mlffbench.cli.shared.console import make_console, print_warnings, resumable
 from mlffbench.cli.shared.endings import end, tell_left_out, tell_where
+from mlffbench.cli.shared.options import WideOption
 from mlffbench.cli.shared.progress import ProgressBar
 
 CORRECT = (
@@ -30,6 +31,7 @@ def run(
         bool,
         typer.Option(help="Also measure how far every split is from training."),
     ] = True,
+    wide: WideOption = False,
 ) -> None:
     """Run models on a suite, score them and print the table.
 
@@ -53,7 +55,8 @@ def run(
     with resumable(), ProgressBar(console) as progress:
         done = run_campaign(campaign, progress)
     tell_left_out(console, done.notes)
-    faults = [*done.faults, *score_and_print(console, done.folders, kept.units)]
+    printed = score_and_print(console, done.folders, kept.units, wide=wide)
+    faults = [*done.faults, *printed]
     tell_where(console, done.folders)
     if done.folders:
         leave_report(console, kept.out, done.folders)

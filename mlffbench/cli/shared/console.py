@@ -1,5 +1,6 @@
 """What the commands print with: a console, tables and progress."""
 
+import os
 import shlex
 import sys
 from collections.abc import Iterable, Iterator
@@ -10,19 +11,22 @@ import typer
 from rich.console import Console
 
 if TYPE_CHECKING:
+    from mlffbench.report.tables.error_matrix import Matrix
     from mlffbench.report.tables.record_tables import TextTable
 
-_WIDTH_OF_A_FILE = 160
+_UNBROKEN = 100_000
+"""Characters per line of a file, which is as wide as its lines are."""
 
 
 def make_console() -> Console:
-    """Return a console; written to a file or a pipe, its lines are not cut at 80."""
+    """Return a console as wide as the terminal, or as COLUMNS says.
+
+    Lines that go to a file or a pipe are not broken where COLUMNS says nothing.
+    """
     console = Console(highlight=False, emoji=False)
-    return (
-        console
-        if console.is_terminal
-        else Console(width=_WIDTH_OF_A_FILE, highlight=False, emoji=False)
-    )
+    if console.is_terminal or os.environ.get("COLUMNS", "").isdigit():
+        return console
+    return Console(width=_UNBROKEN, highlight=False, emoji=False)
 
 
 def print_warnings(texts: Iterable[str]) -> None:
@@ -54,7 +58,22 @@ def print_table(console: Console, table: "TextTable") -> None:
     """Print a table and its notes."""
     from mlffbench.report.tables.render import to_rich
 
-    console.print(to_rich(table))
-    for note in table.notes:
+    for part in to_rich(table, console.width):
+        console.print(part)
+    print_notes(console, table.notes)
+
+
+def print_matrix(console: Console, matrix: "Matrix") -> None:
+    """Print a matrix of errors and its notes."""
+    from mlffbench.report.tables.matrix_lines import matrix_lines
+
+    for line in matrix_lines(matrix, console.width):
+        console.print(line, soft_wrap=True)
+    print_notes(console, matrix.notes)
+
+
+def print_notes(console: Console, notes: Iterable[str]) -> None:
+    """Print the sentences below a table, and an empty line."""
+    for note in notes:
         console.print(f"· {note}", markup=False, style="dim")
     console.print()

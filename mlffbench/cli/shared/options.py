@@ -137,3 +137,7 @@ UnitsOption = Annotated[
     Units,
     option("--units", "meV: meV/Å and meV/atom; kcal: kcal/mol/Å and kcal/mol/atom."),
 ]
+WideOption = Annotated[
+    bool,
+    option("--wide", "Print every column: cosine, energies, radii, prior, times."),
+]

@@ -67,6 +67,7 @@ def curve_table(records: Sequence[Record], system: UnitSystem = "meV") -> TextTa
             f"geometries ({_SEEN[first.provenance['ttt saw']]}) and a prior's labels of "
             "them, no reference label.",
         ),
+        n_keys=4,
     )
 
 

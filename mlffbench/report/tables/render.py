@@ -4,25 +4,88 @@ import csv
 import io
 from collections.abc import Iterator, Sequence
 
+from rich.cells import cell_len
 from rich.table import Table
 from rich.text import Text
 
 from mlffbench.core.record import MetricValue, Record
 from mlffbench.report.tables.display_units import UnitSystem, number, shown_unit
 from mlffbench.report.tables.record_tables import TextTable
+from mlffbench.report.tables.wrapping import IN_NAMES, wrapped
+
+_RULE = 3
+"""Columns that a rule between two columns takes."""
+_LEFT = 3
+"""Leading columns that hold names."""
+_LEAST_KEY, _LEAST_CELL = 8, 8
 
 
-def to_rich(table: TextTable) -> Table:
-    """Return a table for the terminal; hostile names show as text."""
-    shown = Table(title=table.title, title_justify="left", pad_edge=False)
-    for place, column in enumerate(table.columns):
-        shown.add_column(column, justify="left" if place < 3 else "right")  # noqa: PLR2004
+def to_rich(table: TextTable, width: int) -> Iterator[Table]:
+    """Yield a table for the terminal; hostile names show as text.
+
+    Where it is too wide, more columns follow below, behind the same keys; names are
+    broken between their words.
+
+    Args:
+        table: The table.
+        width: Characters per line.
+    """
+    keys = range(min(table.n_keys, len(table.columns)))
+    most = max(_LEAST_KEY, width // (len(keys) + 1) - _RULE)
+    widths = [_width(table, place) for place in range(len(table.columns))]
+    if sum(widths) + _RULE * (len(widths) - 1) > width:
+        widths = [min(one, most) if n in keys else one for n, one in enumerate(widths)]
+    space = max(width - sum(widths[place] + _RULE for place in keys), _LEAST_CELL)
+    widths = [one if n in keys else min(one, space) for n, one in enumerate(widths)]
+    others = range(len(keys), len(widths))
+    for block in _blocks(others, widths, space):
+        again = block[:1] != list(others[:1])
+        yield _drawn(table, [*keys, *block], widths, again=again)
+
+
+def _blocks(
+    places: Sequence[int], widths: Sequence[int], space: int
+) -> list[Sequence[int]]:
+    """Return the columns of each table: as many as fit, at least one."""
+    blocks: list[list[int]] = [[]]
+    used = -_RULE
+    for place in places:
+        needed = _RULE + widths[place]
+        if blocks[-1] and used + needed > space:
+            blocks.append([])
+            used = -_RULE
+        blocks[-1].append(place)
+        used += needed
+    return list(blocks)
+
+
+def _width(table: TextTable, place: int) -> int:
+    """Return how wide a column is: its cells, and the longest word of its heading."""
+    words = table.columns[place].split() or [""]
+    texts = [*words, *(row[place] for row in table.rows)]
+    return max(cell_len(text) for text in texts)
+
+
+def _drawn(
+    table: TextTable, places: Sequence[int], widths: Sequence[int], *, again: bool
+) -> Table:
+    title = f"{table.title} (continued)" if again else table.title
+    shown = Table(title=title, title_justify="left", pad_edge=False, show_edge=False)
+    for place in places:
+        heading = "\n".join(wrapped(table.columns[place], widths[place], at=" "))
+        left = place < _LEFT
+        shown.add_column(heading, justify="left" if left else "right", no_wrap=True)
     previous: tuple[str, ...] = ()
-    for place, row in enumerate(table.rows):
-        cells = list(row)
+    for line, row in enumerate(table.rows):
+        cells = [
+            "\n".join(
+                wrapped(row[place], widths[place], at=IN_NAMES if place < _LEFT else " ")
+            )
+            for place in places
+        ]
         if previous[:1] == row[:1]:
             cells[0] = ""
-        shown.add_row(*map(Text, cells), end_section=place in table.sections)
+        shown.add_row(*map(Text, cells), end_section=line in table.sections)
         previous = row
     return shown
 
@@ -30,7 +93,7 @@ def to_rich(table: TextTable) -> Table:
 def to_markdown(table: TextTable) -> str:
     """Return a Markdown section."""
     lines = [f"## {_escape(table.title)}", "", _line(table.columns)]
-    lines.append("|" + "---|" * 3 + "---:|" * (len(table.columns) - 3))
+    lines.append("|" + "---|" * _LEFT + "---:|" * (len(table.columns) - _LEFT))
     lines += [_line(row) for row in table.rows]
     lines += ["", *(f"- {_escape(note)}" for note in table.notes), ""]
     return "\n".join(lines)

@@ -9,7 +9,8 @@ from mlffbench.report.tables.display_units import (
     shown_unit,
     with_interval,
 )
-from mlffbench.report.tables.record_tables import TextTable, left_out, where
+from mlffbench.report.tables.record_tables import TextTable
+from mlffbench.report.tables.table_notes import left_out, where
 
 
 def dynamics_table(records: Sequence[Record], system: UnitSystem = "meV") -> TextTable:
