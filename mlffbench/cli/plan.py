@@ -41,19 +41,48 @@ def request_of(asked: Asked, share: Share, kept: Kept, *, diagnose: bool) -> "Re
     )
 
 
+def tell_trial(console: "Console", campaign: "Campaign[Job]") -> None:
+    """Print what a trial cuts down, if it is one."""
+    told = trial_in_words(campaign)
+    if told:
+        console.print(told, style="dim", markup=False)
+
+
+def trial_in_words(campaign: "Campaign[Job]") -> str:
+    """Return what ``--limit`` cuts down and where its runs go; empty for a whole run."""
+    from mlffbench.run.evaluate.evaluation_job import rows_of_job
+
+    job = campaign.jobs[0]
+    if job.limit is None:
+        return ""
+    counts = [
+        (len(rows_of_job(split, job)), len(split.rows))
+        for split in campaign.splits
+        if split.role == "train"
+    ]
+    used, there = (sum(pair[place] for pair in counts) for place in (0, 1))
+    cut = f" ({used} of {there} of train, which energies are aligned on)"
+    where = campaign.folder(job).path.parent.parent
+    return (
+        f"a trial of {job.limit} structures per split{cut if used < there else ''}: its "
+        f"runs go to {where}, apart from whole ones"
+    )
+
+
 def print_plan(console: "Console", campaign: "Campaign[Job]") -> None:
     """Print the splits, the jobs and the folders of a campaign."""
     from rich.table import Table
 
-    from mlffbench.run.evaluate.evaluation_job import choose_rows
+    from mlffbench.run.evaluate.evaluation_job import rows_of_job
 
     suite, first = campaign.suite, campaign.jobs[0]
+    tell_trial(console, campaign)
     console.print(f"suite {suite.name} v{suite.version}: {suite.summary}", markup=False)
     splits = Table(title="splits", title_justify="left", box=None, pad_edge=False)
     for column in ("split", "role", "shift", "structures", "molecules", "rule"):
         splits.add_column(column, overflow="fold")
     for split in campaign.splits:
-        rows = choose_rows(split, first.limit, first.seed)
+        rows = rows_of_job(split, first)
         groups = {split.source.index.groups[split.source.index.record[r]] for r in rows}
         kind = split.shift.kind if split.shift else "–"
         counts = str(len(rows)), str(len(groups))

@@ -4,7 +4,7 @@ from typing import Annotated
 
 import typer
 
-from mlffbench.cli.plan import print_plan, request_of
+from mlffbench.cli.plan import print_plan, request_of, tell_trial
 from mlffbench.cli.report import leave_report
 from mlffbench.cli.score import score_and_print
 from mlffbench.cli.shared.asked import Asked, Kept, Share, spread
@@ -48,6 +48,7 @@ def run(
     if dry_run:
         print_plan(console, campaign)
         return
+    tell_trial(console, campaign)
     suspicions = check_data(campaign.splits)
     if any("look like" in suspicion for suspicion in suspicions):
         suspicions = (*suspicions, CORRECT)

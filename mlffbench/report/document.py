@@ -113,20 +113,21 @@ def write_report(
 
 def records_by_suite(
     folders: Sequence[RunFolder],
-) -> dict[tuple[str, int, str, str], list[Record]]:
+) -> dict[tuple[str, int, str, str, str], list[Record]]:
     """Return the records of some runs, apart where they may not stand in one table.
 
     Runs share a table when they are of one suite, version and half and saw the same
-    structures.
+    structures; a trial never shares one with a whole run.
     """
-    tables: dict[tuple[str, int, str, str], list[Record]] = {}
+    tables: dict[tuple[str, int, str, str, str], list[Record]] = {}
     for folder in folders:
         records = folder.read_records()
         if not records:
             continue
         first = records[0]
         seen = "".join(sorted({record.split_sha256 for record in records}))
-        key = (first.suite, first.suite_version, first.role.partition("_")[2], seen)
+        half, limit = first.role.partition("_")[2], first.provenance.get("limit", "")
+        key = (first.suite, first.suite_version, half, limit, seen)
         tables.setdefault(key, []).extend(records)
     return {key: _tell_apart(records) for key, records in tables.items()}
 

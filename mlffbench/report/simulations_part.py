@@ -87,6 +87,7 @@ def dynamics_tables(folders: Sequence[RunFolder], system: UnitSystem) -> list[Te
                 *(told["duration"], told["engine"], told["friction"], str(record.seed)),
                 *(told["thermostat"], told["criterion"], told["record_every"]),
                 *(told["hydrogen_mass"], told["repartition"], told["seeds"]),
+                told.get("limit", ""),
             )
             tables.setdefault(key, []).append(record)
     return [dynamics_table(records, system) for records in tables.values()]

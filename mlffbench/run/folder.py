@@ -2,7 +2,7 @@
 
 ::
 
-    runs/<suite>/<model>/<mode>/
+    runs/<suite>/<model>/<mode>/          runs/<suite>--limit-<N>/… of a trial
       run.json             what was run, where, with what; ``status`` running | complete
       predictions.parquet  one row per structure
       forces.npz           predicted forces, atoms laid end to end, rows in order
@@ -204,6 +204,28 @@ class RunFolder:
         except (OSError, ValidationError, UnicodeDecodeError) as error:
             msg = f"{path} is missing or broken; run: mlffbench score {self.path}"
             raise StoreError(msg) from error
+
+
+def suite_folder(suite: str, *, half: str = "test", limit: int | None = None) -> str:
+    """Return the name of the folder of a suite's runs; trials lie apart.
+
+    Args:
+        suite: Name of the suite.
+        half: The val half lies apart too.
+        limit: Structures, or molecules, per split at most; None is all.
+
+    Example:
+        >>> suite_folder("mini-ood", limit=6)
+        'mini-ood--limit-6'
+    """
+    plain = suite if half == "test" else f"{suite}-{half}"
+    return plain if limit is None else f"{plain}--limit-{limit}"
+
+
+def limit_of(manifest: Mapping[str, Any]) -> dict[str, str]:
+    """Return what a record tells of a trial, how many per split; else nothing."""
+    limit = manifest["job"].get("limit")
+    return {} if limit is None else {"limit": str(limit)}
 
 
 def run_folder(out: Path, suite: str, model: str, mode: str) -> RunFolder:

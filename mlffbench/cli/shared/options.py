@@ -86,7 +86,8 @@ LimitOption = Annotated[
     int | None,
     option(
         "--limit",
-        "At most N structures per split, spread over its molecules.",
+        "A trial of at most N structures per split, spread over its molecules, in "
+        "folders of its own: SUITE--limit-N.",
         _WHAT,
         least=1,
     ),

@@ -234,7 +234,10 @@ def _sections(ordered: Sequence[Record]) -> frozenset[int]:
 def title_of(ordered: Sequence[Record]) -> str:
     """Return the suite, its version and half, and how many structures it is cut to."""
     first = ordered[0]
-    return f"{first.suite} v{first.suite_version}, {first.role.partition('_')[2]} half"
+    half = first.role.partition("_")[2]
+    limit = first.provenance.get("limit")
+    trial = f", {limit} per split" if limit else ""
+    return f"{first.suite} v{first.suite_version}, {half} half{trial}"
 
 
 def _notes(records: Sequence[Record]) -> tuple[str, ...]:

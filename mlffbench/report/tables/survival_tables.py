@@ -135,11 +135,14 @@ def _title(ordered: Sequence[Record]) -> str:
     told = first.provenance
     mass = told["hydrogen_mass"]
     hydrogens = "" if mass == "None" else f", hydrogens of {mass} amu"
+    limit = told.get("limit")
+    trial = f", {limit} {'molecule' if limit == '1' else 'molecules'} per split"
+    trial = trial if limit else ""
     bath = "Langevin" if told["thermostat"] == "True" else "no thermostat"
     return (
         f"{first.suite} v{first.suite_version}: dynamics, {told['preset']}, {bath}, "
         f"{told['temperature']} K, {told['time_step']} fs, {told['duration']} ps, "
-        f"{told['engine']} engine{hydrogens}"
+        f"{told['engine']} engine{hydrogens}{trial}"
     )
 
 

@@ -30,7 +30,7 @@ from mlffbench.metrics.samples import Metric, Samples, checked
 from mlffbench.run.evaluate.beside import ZERO, Beside
 from mlffbench.run.evaluate.chosen_radii import radius_summary
 from mlffbench.run.evaluate.stored import StoredRun, StoredSplit
-from mlffbench.run.folder import RunFolder
+from mlffbench.run.folder import RunFolder, limit_of
 
 _WORST = "forces_mae"
 
@@ -352,6 +352,7 @@ def _provenance(manifest: Mapping[str, Any], split: StoredSplit) -> dict[str, st
     return {
         "device": str(manifest["hardware"]["device"]),
         "dtype": str(manifest["dtype"]),
+        **limit_of(manifest),
         **{name: str(version) for name, version in manifest["versions"].items()},
         "git_commit": str(git.get("commit", "")),
         "git_dirty": str(git.get("dirty", "")),

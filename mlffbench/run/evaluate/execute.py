@@ -25,11 +25,12 @@ from mlffbench.run.evaluate.evaluation_job import (
     Job,
     choose_rows,
     plan_batches,
+    rows_of_job,
     why_skipped,
 )
 from mlffbench.run.evaluate.predict import Prediction, predict_batch
 from mlffbench.run.evaluate.run_checks import check_run
-from mlffbench.run.folder import Arrays, RunFolder, run_folder
+from mlffbench.run.folder import Arrays, RunFolder, run_folder, suite_folder
 from mlffbench.run.provenance import peak_memory_mb
 from mlffbench.run.suite import Suite
 from mlffbench.run.work import Progress, RefinedJob, RefinedWork
@@ -229,7 +230,7 @@ class EvaluationWork(RefinedWork):
     @cached_property
     def rows(self) -> list[Rows]:
         """Chosen rows of each split."""
-        return [choose_rows(s, self.job.limit, self.job.seed) for s in self.splits]
+        return [rows_of_job(split, self.job) for split in self.splits]
 
     def _batches(
         self, rows: Sequence[Rows], skipped: Sequence[Sequence[str | None]]
@@ -260,8 +261,8 @@ class Evaluation:
     splits: tuple[Split, ...]
 
     def folder(self, out: Path, job: Job) -> RunFolder:
-        """Return where a job's results belong; the val half lies apart."""
-        suite = job.suite if job.half == "test" else f"{job.suite}-{job.half}"
+        """Return where a job's results belong; the val half and trials lie apart."""
+        suite = suite_folder(job.suite, half=job.half, limit=job.limit)
         return run_folder(out, suite, job.model, mode_name(job.mode))
 
     def work(self, job: Job, model: ForceField) -> EvaluationWork:

@@ -18,7 +18,7 @@ from mlffbench.metrics.intervals.interval import TAIL
 from mlffbench.metrics.metric_card import MetricCard
 from mlffbench.metrics.molecules import Molecules
 from mlffbench.metrics.samples import Samples
-from mlffbench.run.folder import RunFolder
+from mlffbench.run.folder import RunFolder, limit_of
 
 RAN = ("stable", "unstable")
 """Status of the trajectories that were simulated."""
@@ -287,6 +287,7 @@ def _provenance(manifest: Mapping[str, Any]) -> dict[str, str]:
     }
     return {
         **told,
+        **limit_of(manifest),
         "dtype": str(manifest["dtype"]),
         "weights_sha256": str(manifest["model"]["weights_sha256"]),
         "sees": str(manifest["mode"]["sees"]),
