@@ -1,5 +1,6 @@
 """The command line: what may be typed, and how mistakes are told."""
 
+import logging
 import os
 import sys
 
@@ -20,6 +21,7 @@ from mlffbench.cli.report import report
 from mlffbench.cli.run import run
 from mlffbench.cli.score import score
 from mlffbench.cli.shared.console import print_error
+from mlffbench.cli.shared.debugging import show_tracebacks
 from mlffbench.cli.simulate import simulate
 from mlffbench.cli.train import train
 from mlffbench.cli.validate import validate
@@ -46,8 +48,15 @@ def _options(
     version: bool = typer.Option(
         False, "--version", callback=_version, is_eager=True, help="Print the version."
     ),
+    debug: bool = typer.Option(
+        False,
+        "--debug",
+        help="Before the command: print the traceback behind every error.",
+    ),
 ) -> None:
     del version
+    if debug:
+        show_tracebacks()
     # One thread per process: more only spins on small molecules. Set before torch loads.
     os.environ.setdefault("OMP_NUM_THREADS", "1")
 
@@ -74,5 +83,6 @@ def main() -> None:
     try:
         app()
     except BenchError as error:
+        logging.getLogger("mlffbench").debug("the whole of it:", exc_info=True)
         print_error(str(error))
         sys.exit(1)

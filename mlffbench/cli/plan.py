@@ -63,8 +63,9 @@ def trial_in_words(campaign: "Campaign[Job]") -> str:
     used, there = (sum(pair[place] for pair in counts) for place in (0, 1))
     cut = f" ({used} of {there} of train, which energies are aligned on)"
     where = campaign.folder(job).path.parent.parent
+    n = "1 structure" if job.limit == 1 else f"{job.limit} structures"
     return (
-        f"a trial of {job.limit} structures per split{cut if used < there else ''}: its "
+        f"a trial of {n} per split{cut if used < there else ''}: its "
         f"runs go to {where}, apart from whole ones"
     )
 

@@ -13,9 +13,7 @@
 """
 
 import difflib
-import sys
-from collections.abc import Callable, Iterable
-from pathlib import Path
+from collections.abc import Iterable
 
 from pydantic import ValidationError
 
@@ -89,23 +87,3 @@ def faults_in(error: ValidationError, whole: str = "") -> str:
         f"{'.'.join(str(part) for part in fault['loc']) or whole}: {fault['msg']}"
         for fault in error.errors()
     )
-
-
-def run_tool(arguments: list[str], usage: str, work: Callable[[Path, Path], str]) -> int:
-    """Do the work of a module that is run with two paths; return the exit code.
-
-    Args:
-        arguments: The command line, without the module.
-        usage: How it is called.
-        work: Takes the paths, and returns the line to print.
-    """
-    if len(arguments) != 2:  # noqa: PLR2004
-        sys.stderr.write(f"usage: {usage}\n")
-        return 2
-    try:
-        line = work(Path(arguments[0]), Path(arguments[1]))
-    except BenchError as error:
-        sys.stderr.write(f"{error}\n")
-        return 1
-    sys.stdout.write(f"{line}\n")
-    return 0

@@ -1,5 +1,6 @@
 """The loop over models and jobs; one that cannot run does not stop the others."""
 
+import logging
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -17,6 +18,8 @@ from mlffbench.run.manifest import begin, finish, is_finished, manifest_of
 from mlffbench.run.model_files import say_reused
 from mlffbench.run.request import AnyRequest, Campaign, Request
 from mlffbench.run.work import AnyJob, Progress, Silent, Work
+
+_LOG = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +61,7 @@ def run_campaign(campaign: Campaign[Any], progress: Progress | None = None) -> D
             try:
                 model = load_model(name, options)
             except BenchError as error:
+                _LOG.debug("%s", name, exc_info=True)
                 done.faults.append(f"{name}: {error}")
                 continue
             finished = []
@@ -70,6 +74,7 @@ def run_campaign(campaign: Campaign[Any], progress: Progress | None = None) -> D
                 except CapabilityError as error:
                     lacking.append(f"{job.label}: {error}")
                 except BenchError as error:
+                    _LOG.debug("%s", job.label, exc_info=True)
                     done.faults.append(f"{job.label}: {error}")
                 else:
                     finished.append(folder)

@@ -40,12 +40,25 @@ def gathered(told: Iterable[tuple[Record, str]]) -> Iterator[str]:
 
 
 def left_out(records: Iterable[Record], what: str) -> Iterator[str]:
-    """Yield how many structures, or whatever was computed, are missing, and why."""
-    yield from gathered(
-        (record, f"{count} of {record.counts.total} {what} – {reason}")
-        for record in records
-        for reason, count in _merged(record.counts.reasons).items()
-    )
+    """Yield how many structures, or whatever was computed, are missing, and why.
+
+    A reason that holds for the same rows of several splits is told once.
+    """
+    by_split: dict[tuple[str, str, str], list[Record]] = {}
+    for record in records:
+        for reason, count in _merged(record.counts.reasons).items():
+            counts = f"{count} of {record.counts.total}"
+            by_split.setdefault((reason, record.split, counts), []).append(record)
+    told: dict[tuple[str, str], list[tuple[str, str, list[Record]]]] = {}
+    for (reason, split, counts), them in by_split.items():
+        told.setdefault((reason, rows_of(them)), []).append((split, counts, them))
+    for (reason, rows), parts in told.items():
+        split, counts, them = parts[0]
+        if len(parts) > 1:
+            every = ", ".join(f"{split} {counts}" for split, counts, _ in parts)
+            yield f"{rows}: {what} of {every} – {reason}"
+        else:
+            yield from gathered((one, f"{counts} {what} – {reason}") for one in them)
 
 
 def warnings(records: Sequence[Record]) -> Iterator[str]:
