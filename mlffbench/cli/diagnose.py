@@ -7,6 +7,12 @@ import typer
 
 from mlffbench.cli.label import CacheDirOption, WorkersOption
 from mlffbench.cli.shared.asked import RUNS
+from mlffbench.cli.shared.completion import (
+    complete_dataset,
+    complete_model,
+    complete_prior,
+    complete_suite,
+)
 from mlffbench.cli.shared.console import make_console, print_table, resumable
 from mlffbench.cli.shared.options import (
     Device,
@@ -34,16 +40,24 @@ COMPUTED_WITH = frozenset({"cutoff", "prior", "limit", "out", "seed", "device", 
 _WHAT, _WHERE = "What to compare", "Where results go"
 _SET = "A dataset, a file, or SUITE:SPLIT (SUITE:SPLIT/val for its val half)."
 
-TrainOption = Annotated[str | None, option("--train", _SET, _WHAT)]
-TestOption = Annotated[str | None, option("--test", _SET, _WHAT)]
+TrainOption = Annotated[
+    str | None, option("--train", _SET, _WHAT, complete=complete_dataset)
+]
+TestOption = Annotated[
+    str | None, option("--test", _SET, _WHAT, complete=complete_dataset)
+]
 SuiteOption = Annotated[
     str | None,
     option(
-        "--suite -s", "Instead of --train and --test: every test split of a suite.", _WHAT
+        "--suite -s",
+        "Instead of --train and --test: every test split of a suite.",
+        _WHAT,
+        complete=complete_suite,
     ),
 ]
 ModelOption = Annotated[
-    str | None, option("--model -m", "For embeddings and errors.", _WHAT)
+    str | None,
+    option("--model -m", "For embeddings and errors.", _WHAT, complete=complete_model),
 ]
 CutoffOption = Annotated[
     float | None,
@@ -57,6 +71,7 @@ PriorOption = Annotated[
         "--prior",
         "A prior, or any model, whose forces the model is compared with.",
         _WHAT,
+        complete=complete_prior,
     ),
 ]
 LimitOption = Annotated[

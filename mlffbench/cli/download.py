@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from mlffbench.cli.shared.completion import complete_download
 from mlffbench.cli.shared.console import make_console, resumable
 from mlffbench.core.errors import BenchError, DataError
 
@@ -21,6 +22,7 @@ def download(
     names: Annotated[
         list[str],
         typer.Argument(
+            autocompletion=complete_download,
             metavar="DATASET|SUITE…",
             help="What `mlffbench list downloads` prints, a part of it (md17/aspirin), a "
             "dataset, or a suite.",

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated, NoReturn
 
 import typer
 
+from mlffbench.cli.shared.completion import complete_dataset
 from mlffbench.cli.shared.console import make_console
 from mlffbench.cli.shared.options import option
 from mlffbench.core.errors import DataError, UnknownNameError
@@ -22,8 +23,8 @@ _WHAT = "A file, a dataset, a suite, or some of its splits, e.g. mini-ood:train.
 
 
 def leakcheck(
-    train: Annotated[str, typer.Argument(help=_WHAT)],
-    test: Annotated[str, typer.Argument(help=_WHAT)],
+    train: Annotated[str, typer.Argument(help=_WHAT, autocompletion=complete_dataset)],
+    test: Annotated[str, typer.Argument(help=_WHAT, autocompletion=complete_dataset)],
     *,
     tolerance: Annotated[
         float,

@@ -26,7 +26,9 @@ def run(
     asked: Asked,
     share: Share,
     kept: Kept,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only plan.")] = False,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="The same as mlffbench plan.")
+    ] = False,
     diagnose: Annotated[
         bool,
         typer.Option(help="Also measure how far every split is from training."),

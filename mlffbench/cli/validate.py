@@ -6,6 +6,7 @@ import typer
 from rich.markup import escape
 from rich.table import Table
 
+from mlffbench.cli.shared.completion import complete_model
 from mlffbench.cli.shared.console import make_console
 from mlffbench.cli.shared.options import (
     Device,
@@ -19,7 +20,10 @@ from mlffbench.cli.shared.options import (
 def validate(
     model: Annotated[
         str,
-        typer.Argument(help="A model's name, ase:…, or path/to/file.py:factory."),
+        typer.Argument(
+            help="A model's name, ase:…, or path/to/file.py:factory.",
+            autocompletion=complete_model,
+        ),
     ],
     device: DeviceOption = Device.auto,
     dtype: DtypeOption = Dtype.auto,

@@ -19,6 +19,9 @@ from pydantic import ValidationError
 
 from mlffbench.core.plugins.install import install_line
 
+_MANY = 40
+"""Names that a message lists at most."""
+
 
 class BenchError(Exception):
     """A mistake with a sentence for the user; the command line prints it and exits 1."""
@@ -37,7 +40,10 @@ class UnknownNameError(BenchError):
         names = sorted(known)
         close = difflib.get_close_matches(name, names, n=1, cutoff=0.5)
         hint = f" Did you mean {close[0]!r}?" if close else ""
-        super().__init__(f"unknown {kind} {name!r}.{hint} Known: {', '.join(names)}")
+        rest = f"Known: {', '.join(names)}"
+        if len(names) > _MANY:
+            rest = "All of them: mlffbench list"
+        super().__init__(f"unknown {kind} {name!r}.{hint} {rest}")
 
 
 class MissingExtraError(BenchError):

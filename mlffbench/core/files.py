@@ -3,9 +3,11 @@
 import hashlib
 import os
 import secrets
+import sys
+from collections.abc import Callable
 from pathlib import Path
 
-from mlffbench.core.errors import DataError, StoreError
+from mlffbench.core.errors import BenchError, DataError, StoreError
 
 _CHUNK = 1 << 20
 
@@ -64,3 +66,23 @@ def sha256_of(path: Path) -> str:
         msg = f"cannot read {path}: {error.strerror}"
         raise DataError(msg) from error
     return digest.hexdigest()
+
+
+def run_tool(arguments: list[str], usage: str, work: Callable[[Path, Path], str]) -> int:
+    """Make one file of another, as a module that is run does; return the exit code.
+
+    Args:
+        arguments: The command line, without the module.
+        usage: How it is called.
+        work: Takes the paths, and returns the line to print.
+    """
+    if len(arguments) != 2:  # noqa: PLR2004
+        sys.stderr.write(f"usage: {usage}\n")
+        return 2
+    try:
+        line = work(Path(arguments[0]), Path(arguments[1]))
+    except BenchError as error:
+        sys.stderr.write(f"{error}\n")
+        return 1
+    sys.stdout.write(f"{line}\n")
+    return 0

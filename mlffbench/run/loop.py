@@ -72,17 +72,24 @@ def run_campaign(campaign: Campaign[Any], progress: Progress | None = None) -> D
                     if carry_out(work, folder, request, watcher):
                         say_reused(name, job.label, model)
                 except CapabilityError as error:
-                    lacking.append(f"{job.label}: {error}")
+                    lacking.append(f"{job.label}: {_as_typed(error, model, name)}")
                 except BenchError as error:
                     _LOG.debug("%s", job.label, exc_info=True)
-                    done.faults.append(f"{job.label}: {error}")
+                    told = _as_typed(error, model, name)
+                    done.faults.append(f"{job.label}: {told}")
                 else:
                     finished.append(folder)
             done.folders.extend(finished)
             if isinstance(request, Request) and request.diagnose:
-                done.notes.extend(_diagnose(request, finished, model, watcher))
+                notes = _diagnose(request, finished, model, watcher, name)
+                done.notes.extend(_as_typed(note, model, name) for note in notes)
     (done.notes if done.folders else done.faults).extend(lacking)
     return done
+
+
+def _as_typed(told: object, model: ForceField, name: str) -> str:
+    """Return what is said of a model, which calls itself otherwise, as it was typed."""
+    return str(told).replace(repr(model.name), repr(name))
 
 
 def carry_out(
@@ -123,9 +130,10 @@ def _diagnose(
     folders: Sequence[RunFolder],
     model: ForceField,
     progress: Progress,
+    name: str,
 ) -> list[str]:
     """Diagnose the finished runs of one model; return what could not be computed."""
-    progress.begin(f"{model.name} diagnostics", len(folders))
+    progress.begin(f"{name} diagnostics", len(folders))
     return diagnose_runs(
         folders,
         model,

@@ -9,6 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from mlffbench.core.errors import ModelError, SuiteError
+from mlffbench.datasets.catalog import DATASETS
+from mlffbench.datasets.files.paths import require_file
 from mlffbench.models.catalog import MODELS
 from mlffbench.models.model_spec import parse_spec
 from mlffbench.refine.modes import load_refiner, mode_name
@@ -74,6 +76,7 @@ def check_names(
         check_settings(mode, values)
         if isinstance(values.get("prior"), str):
             _check_model(str(values["prior"]))
+    _check_data(found, folder)
     for mode, values in merged.items():  # what imports torch comes last
         load_refiner(mode, values)
     return Names(
@@ -83,6 +86,20 @@ def check_names(
         modes=chosen,
         settings={mode: tuple(sorted(merged[mode].items())) for mode in chosen},
     )
+
+
+def _check_data(suite: Suite, folder: Path) -> None:
+    """Check that the data of a suite are there; nothing is opened.
+
+    Raises:
+        UnknownNameError: No dataset has the name.
+        DataError: A file is missing.
+    """
+    if suite.dataset is not None:
+        DATASETS.entry(suite.dataset)
+    for spec in suite.splits:
+        if ":" not in str(spec.file):  # else it may be no file, which opening it says
+            require_file(folder / spec.file)
 
 
 def _check_model(spec: str) -> None:

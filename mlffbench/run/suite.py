@@ -11,11 +11,12 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from mlffbench.core.card import DataCard
-from mlffbench.core.errors import SuiteError, UnknownNameError, faults_in
+from mlffbench.core.errors import SuiteError, UnknownNameError
 from mlffbench.core.roles import Named, Role, ShiftKind, check_role, check_unique
 from mlffbench.datasets.catalog import DATASETS
 from mlffbench.datasets.download.table import DOWNLOADS
 from mlffbench.run.catalog import suite_path, suite_rows
+from mlffbench.run.suite_faults import faults_of_suite
 
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$")]
 Setting = str | int | float | bool
@@ -164,7 +165,9 @@ def parse_suite(text: str, origin: str) -> Suite:
     try:
         return Suite.model_validate(content)
     except ValidationError as error:
-        msg = f"the suite {origin} is not legal: {faults_in(error, 'suite')}"
+        parts = {"splits": SplitSpec, "shift": ShiftSpec, "dynamics": DynamicsSpec}
+        faults = faults_of_suite(error, text, Suite, parts)
+        msg = f"the suite {origin} is not legal: {faults}"
         raise SuiteError(msg) from error
 
 

@@ -50,7 +50,7 @@ def test_info_tells_licence_and_citation() -> None:
         (("run", "--suite", "mini-ood", "--limit", "0"), 2, "--limit"),
         (("run", "--suite", "mini-ood", "--device", "tpu"), 2, "--device"),
         (("run", "--suite", "gone.yaml"), 1, "cannot read the suite gone.yaml"),
-        (("info", "zeroo"), 1, "Did you mean 'zero'"),
+        (("info", "zeroo"), 1, "did you mean 'zero' (model)?"),
         (("validate", "no/such.py:factory"), 1, "no/such.py"),
         (("score", "nowhere"), 1, "no run under nowhere"),
         (("report",), 1, "make one with"),

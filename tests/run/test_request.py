@@ -47,7 +47,18 @@ def closed(monkeypatch: pytest.MonkeyPatch) -> None:
         ("models: [zero]", "models: [zero]\nmodes: [rrr]", "unknown mode 'rrr'"),
         ("models: [zero]", "models: [zero]\nsettings: {rr: {radius: 3}}",
          "mode 'rr' has no setting 'radius' (did you mean 'radii'?); its settings: "),
-        ("models: [zero]", "modles: [zero]", "modles: Extra inputs are not permitted"),
+        ("models: [zero]", "modles: [zero]",
+         'is not legal: has no "models"; has "modles" in line '),
+        ("models: [zero]", "modles: [zero]",
+         ', which is not a key (did you mean "models"?)'),
+        ("version: 1", "version: one", "in line 3 is 'one', expected a whole number"),
+        ("version: 1", "version: 0", "expected at least 1"),
+        ("models: [zero]", "models: []", "is empty, expected at least one"),
+        ("models: [zero]", "models: [zero]\nsettings: {rr: {gate: [1]}}",
+         "is a list, expected text or a whole number or a number or true or false"),
+        ("role: train", "role: trian", "'trian', expected 'train', 'id_val'"),
+        ("models: [zero]", "models: [zero]\ndataset: mini",
+         "give either 'dataset' or 'splits'"),
         ("summary: three", "summary three", "line 4"),
         ("file: ood.xyz", "file: gone.xyz", "gone.xyz does not exist; check the path"),
     ],
@@ -100,6 +111,8 @@ def test_a_wrong_request_is_told_before_a_file_is_opened(
         ("ttt", "learning_rate", "fast", "'fast', expected a number"),
         ("ttt", "prior", 3, "3, expected text"),
         ("rr", "smallest", "3 Å", "'3 Å', expected a number"),
+        ("rr", "gate", "nope", "'nope', expected 'training' or 'off'; its settings"),
+        ("ttt", "unit", 3, "3, expected 'structure' or 'group' or 'split'"),
     ],
 )
 def test_a_value_of_another_type_says_which_is_expected(
@@ -129,9 +142,10 @@ def test_what_the_source_says_is_what_the_signature_says(
             inspected = parameters_of(mode)
         assert read is not None
         assert inspected is not None
-        assert {n: p.default for n, p in read.items()} == {
-            n: p.default for n, p in inspected.items()
-        }
+        for said in ("default", "choices", "about"):
+            assert {n: getattr(p, said) for n, p in read.items()} == {
+                n: getattr(p, said) for n, p in inspected.items()
+            }
 
 
 TYPOS = """
@@ -141,8 +155,11 @@ from mlffbench.run.names import check_names
 for suite, settings in (
     ("mini-ood", {{"ttt": {{"stepz": 3}}}}),
     ("mini-ood", {{"ttt": {{"steps": "abc"}}}}),
+    ("mini-ood", {{"ttt": {{"gate": "nope"}}}}),
     ("mini_ood", {{}}),
     ({suite!r}, {{}}),
+    ({gone!r}, {{}}),
+    ({unknown!r}, {{}}),
 ):
     try:
         check_names(suite, settings=settings, modes=("ttt",))
@@ -153,21 +170,33 @@ assert not {{"torch", "ase", "pandas", "scipy", "h5py"}} & set(sys.modules)
 
 
 def test_typos_are_told_without_torch(suite_file: Path) -> None:
-    text = suite_file.read_text().replace("role: id_test", "role: id_val")
-    suite_file.write_text(text)
+    text = suite_file.read_text()
+    gone, unknown = (suite_file.with_name(name) for name in ("gone.yaml", "set.yaml"))
+    gone.write_text(text.replace("file: ood.xyz", "file: gone.xyz"))
+    start = text.index("splits:")
+    unknown.write_text(text[:start] + "dataset: minni\nmodels: [zero]\n")
+    suite_file.write_text(text.replace("models: [zero]", "modles: [zero]"))
+    code = TYPOS.format(suite=str(suite_file), gone=str(gone), unknown=str(unknown))
     done = subprocess.run(
-        [sys.executable, "-c", TYPOS.format(suite=str(suite_file))],
-        capture_output=True,
-        text=True,
-        check=False,
+        [sys.executable, "-c", code], capture_output=True, text=True, check=False
     )
     assert done.returncode == 0, done.stderr
-    first, second, third, fourth = done.stdout.splitlines()
-    assert first.startswith("mode 'ttt' has no setting 'stepz' (did you mean 'steps'?)")
-    assert "steps=50, " in first
-    assert "is 'abc', expected a whole number" in second
-    assert "Did you mean 'mini-ood'" in third
-    assert "id_test" in fourth
+    told = done.stdout.splitlines()
+    assert told[0].startswith("mode 'ttt' has no setting 'stepz' (did you mean 'steps'?)")
+    assert "steps=50, " in told[0]
+    for line, sentence in zip(
+        told[1:],
+        (
+            "is 'abc', expected a whole number",
+            "is 'nope', expected 'training' or 'off'",
+            "Did you mean 'mini-ood'",
+            'did you mean "models"?',
+            "gone.xyz does not exist; check the path",
+            "unknown dataset 'minni'. Did you mean 'mini'",
+        ),
+        strict=True,
+    ):
+        assert sentence in line
 
 
 def test_settings_typed_go_before_those_of_the_suite(suite_file: Path) -> None:

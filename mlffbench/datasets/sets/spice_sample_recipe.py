@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 
 from mlffbench.core.card import SYMBOLS
 from mlffbench.core.errors import DataError
-from mlffbench.core.tool import run_tool
+from mlffbench.core.files import run_tool
 from mlffbench.core.units import BOHR, HARTREE
 from mlffbench.datasets.files.extxyz import ExtxyzFile
 from mlffbench.datasets.molecules.smiles import require_rdkit

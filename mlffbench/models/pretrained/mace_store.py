@@ -18,8 +18,7 @@ from safetensors.torch import save as write_tensors
 from torch import Tensor, nn
 
 from mlffbench.core.errors import ModelError
-from mlffbench.core.files import sha256_of, write_atomic
-from mlffbench.core.tool import run_tool
+from mlffbench.core.files import run_tool, sha256_of, write_atomic
 from mlffbench.models.pretrained.mace_file import open_inert
 from mlffbench.models.pretrained.mace_network import build, describe
 from mlffbench.models.weights import read_file
