@@ -113,8 +113,11 @@ def _parts_of(target: str) -> Sequence[Split]:
         return [_split_of(suite, split)]
     if not Path(target).suffix and not Path(target).is_file():
         if known:
-            msg = f"{target!r} is a suite; say which split of it: {target}:train"
-            raise DataError(msg)
+            msg = f"{target!r} is a suite; say which split of it, as in {target}:NAME "
+            raise DataError(msg + f"(mlffbench info {target} lists its splits)")
+        if split:
+            names = {*DATASETS.names(), *suite_rows()}
+            raise UnknownNameError("suite or dataset", suite, names)
         DATASETS.entry(target)
     source = open_source(target, forces_required=False)
     rows = np.arange(source.index.n_structures)

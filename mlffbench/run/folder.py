@@ -16,7 +16,7 @@ import io
 import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
@@ -74,9 +74,15 @@ class RunFolder:
             StoreError: Another process holds it, or it cannot be written.
         """
         make_folder(self.path)
-        lock = FileLock(self.path / ".lock", timeout=0)
+        path = self.path / ".lock"
+        lock = FileLock(path, timeout=0)
         try:
+            path.touch()
+            before = path.stat().st_ino
             lock.acquire()
+            if not path.exists() or path.stat().st_ino != before:
+                lock.release()  # of a file that another process has just removed
+                raise Timeout(str(path))
         except Timeout as error:
             msg = (
                 f"another mlffbench is writing to {self.path}; wait for it or give --out"
@@ -88,6 +94,8 @@ class RunFolder:
         try:
             yield
         finally:
+            with suppress(OSError):  # Windows removes no file that is open
+                path.unlink()
             lock.release()
 
     def write_manifest(self, manifest: Mapping[str, Any]) -> None:

@@ -48,7 +48,8 @@ def test_a_list_shows_one_kind() -> None:
 @pytest.mark.parametrize(
     ("name", "hint"),
     [("nosuch!!", ""), ("mini-mase", "did you mean 'mini-mace' (model)"),
-     ("tttt", "did you mean 'ttt' (mode)"), ("mini_ood", "did you mean 'mini-ood' (suite)")],
+     ("tttt", "did you mean 'ttt' (mode)"),
+     ("mini_ood", "did you mean 'mini-ood' (suite)")],
 )  # fmt: skip
 def test_info_of_nothing_prints_suggestions_only(name: str, hint: str) -> None:
     told = str(invoke("info", name).exception)

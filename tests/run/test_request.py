@@ -136,7 +136,8 @@ def test_what_the_source_says_is_what_the_signature_says(
     from mlffbench.run import settings
 
     for mode in REFINERS.names():
-        read = parameters_of(mode)
+        module, _, name = REFINERS.entry(mode).target.partition(":")
+        read = settings._read(module, name)
         with monkeypatch.context() as patch:
             patch.setattr(settings, "_read", lambda *_: None)
             inspected = parameters_of(mode)
