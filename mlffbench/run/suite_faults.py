@@ -50,6 +50,8 @@ def faults_of_suite(
         parts: Key -> type of what stands below it, for suggestions of keys.
     """
     root = yaml.compose(text, Loader=yaml.SafeLoader)
+    if root is None:  # an empty file, which nobody brings here
+        root = yaml.MappingNode("tag:yaml.org,2002:map", [])
     told: dict[tuple[str | int, ...], list[str]] = {}
     faults = error.errors()
     missing = [fault["loc"] for fault in faults if fault["type"] == "missing"]
@@ -62,7 +64,7 @@ def faults_of_suite(
             told.setdefault(loc, []).append(said)
         elif kind == "extra_forbidden":
             keys = _keys(loc[:-1], whole, parts)
-            lacking = [one[-1] for one in missing if one[:-1] == loc[:-1]]
+            lacking = [str(one[-1]) for one in missing if one[:-1] == loc[:-1]]
             close = get_close_matches(str(loc[-1]), lacking, n=1, cutoff=0.5)
             close = close or get_close_matches(str(loc[-1]), keys, n=1, cutoff=0.5)
             hint = f"did you mean {_quoted(close[0])}?" if close else ", ".join(keys)

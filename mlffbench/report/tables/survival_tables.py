@@ -153,7 +153,7 @@ def _notes(ordered: Sequence[Record]) -> tuple[str, ...]:
         "none does); survival.csv has the Kaplan-Meier curve and its own intervals.",
         "n: trajectories (molecules) that were simulated.",
         f"stable ps: mean time in order, at most {number(horizon)}; to failure: of those "
-        "that failed.",
+        "that failed. ≥: all lived to the end, so that it is a lower bound.",
         *left_out(ordered, "trajectories"),
         *_told(ordered),
     )

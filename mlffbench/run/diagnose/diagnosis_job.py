@@ -288,7 +288,7 @@ def _control_of(named: str, known: Sequence[str]) -> str:
 
 def _prior_of(run: StoredRun) -> str:
     """Return the prior that the run's mode looked at, else the default one."""
-    return str(run.manifest["mode"]["settings"].get("prior", DEFAULT_PRIOR))
+    return str(run.manifest["mode"]["settings"].get("prior") or DEFAULT_PRIOR)
 
 
 def _fits(found: Study, run: StoredRun) -> bool:

@@ -119,6 +119,11 @@ def _compare(drawn: Sequence[tuple[str, Source, Rows]]) -> list[str]:
     return told
 
 
+def labels_aside(structures: Structures) -> Labels:
+    """Return GFN2-xTB's labels, computed in a process of their own; none is cached."""
+    return _Aside("gfn2-xtb", GFN2_XTB, workers=1).predict(structures)
+
+
 def _in_angstrom(structures: Structures, unit: str) -> Structures:
     scale = 1 / LENGTHS[unit] if unit else 1.0
     return replace(structures, positions=structures.positions * scale)
