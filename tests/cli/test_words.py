@@ -67,6 +67,13 @@ def test_info_takes_a_part_as_download_does() -> None:
     assert "Did you mean 'md17/aspirin'" in str(invoke("info", "md17/asprin").exception)
 
 
+def test_nothing_to_verify_is_not_damage(tmp_path: Path) -> None:
+    words = ("download", "md17/aspirin", "--verify-only", "--data-dir", tmp_path)
+    told = str(invoke(*words).exception)
+    assert told.startswith("nothing of md17/aspirin is in")
+    assert told.endswith("type: mlffbench download md17/aspirin")
+
+
 def test_info_lists_the_settings_of_a_mode() -> None:
     told = " ".join(invoke("info", "ttt").stdout.split())
     assert "--set ttt.NAME=VALUE" in told

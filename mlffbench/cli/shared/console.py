@@ -58,7 +58,9 @@ def print_table(console: Console, table: "TextTable") -> None:
     """Print a table and its notes."""
     from mlffbench.report.tables.render import to_rich
 
-    for part in to_rich(table, console.width):
+    for place, part in enumerate(to_rich(table, console.width)):
+        if place:
+            console.print()
         console.print(part)
     print_notes(console, table.notes)
 
