@@ -134,9 +134,11 @@ def prepare(
         pretrained: The model that ``attach-prior-head`` gives a head.
 
     Raises:
-        BenchError: A value is not legal, or the suite cannot be trained on.
+        BenchError: A value is not legal, the suite cannot be trained on, or the model
+            cannot be given a head.
     """
     if pretrained is not None:
+        as_trunk(pretrained)  # refused before a prior labels anything
         labeller = _within(pretrained, labeller)
     materials = gather(
         splits,

@@ -215,6 +215,27 @@ def test_another_base_than_the_one_it_was_fitted_to_is_refused(
         load_model(f"attached:{saved}", ModelOptions())
 
 
+def test_a_model_without_features_is_refused_before_a_prior_labels_anything() -> None:
+    def labeller(structures: Structures) -> Labels:
+        raise AssertionError("labels were computed")
+
+    order = Order(
+        suite="tiny",
+        model="zero",
+        recipe="attach-prior-head",
+        epochs=1,
+        prior_epochs=1,
+    )
+    with pytest.raises(ModelError, match="it is no network with per-atom features"):
+        prepare(
+            order,
+            few_splits(),
+            further=[],
+            labeller=labeller,
+            pretrained=load_zero(ModelOptions()),
+        )
+
+
 def test_structures_the_pretrained_model_cannot_treat_are_left_out(
     materials: Materials,
 ) -> None:

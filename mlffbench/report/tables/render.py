@@ -33,7 +33,8 @@ def to_rich(table: TextTable, width: int) -> Iterator[Table]:
     keys = range(min(table.n_keys, len(table.columns)))
     most = max(_LEAST_KEY, width // (len(keys) + 1) - _RULE)
     widths = [_width(table, place) for place in range(len(table.columns))]
-    if sum(widths) + _RULE * (len(widths) - 1) > width:
+    rest = width - sum(widths[place] + _RULE for place in keys)
+    if rest < max((widths[place] for place in range(len(keys), len(widths))), default=0):
         widths = [min(one, most) if n in keys else one for n, one in enumerate(widths)]
     space = max(width - sum(widths[place] + _RULE for place in keys), _LEAST_CELL)
     widths = [one if n in keys else min(one, space) for n, one in enumerate(widths)]
