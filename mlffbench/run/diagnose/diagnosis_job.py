@@ -88,7 +88,7 @@ def diagnose_runs(
         f"no diagnosis of {model.name!r} ({', '.join(modes)}): {why}"
         for why, modes in failed.items()
     ]
-    return notes + (unavailable_in_words(found, model.name) if found else [])
+    return notes + (unavailable_in_words(found, repr(model.name)) if found else [])
 
 
 def study_of(run: StoredRun, instruments: Instruments) -> Study:

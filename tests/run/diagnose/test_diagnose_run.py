@@ -83,7 +83,8 @@ def test_values_follow_the_stored_predictions(folder: RunFolder) -> None:
 def test_what_cannot_be_computed_is_told(done: Done) -> None:
     assert done.faults == []
     told = " ".join(done.notes)
-    assert "model 'springs' has no embedding" in told
+    assert "springs.py:Springs' has no embedding" in told  # the model as it was typed
+    assert "'springs'" not in told
     assert "prior_gap" in told
     stored = Diagnosis.read(done.folders[0].path / DIAGNOSIS)
     reasons = {one.name: one.reason for one in stored.diagnostics}
