@@ -118,7 +118,7 @@ def records(folder: Path) -> list[dict[str, Any]]:
 
 
 def test_it_adds_one_of_each_kind() -> None:
-    kinds = "models priors datasets suites metrics modes diagnostics".split()
+    kinds = "models priors datasets suites metrics refiners diagnostics".split()
     assert sorted(POINTS) == sorted(f"mlffbench.{kind}" for kind in kinds)
     assert all(len(points) == 1 for points in POINTS.values())
 
