@@ -138,7 +138,7 @@ const Leaderboard = (() => {
     const sub = column.split ? column.split.shift : column.sub;
     return element("th", {
       scope: "col", class: column.edge ? "edge" : null, "aria-sort": on ? (state.sort.down ? "descending" : "ascending") : null,
-    }, element("button", { type: "button", "data-sort": column.key, onclick: turn, title: column.split ? Text.plain(column.split.shift_rule || column.split.rule, 300) : null }, element("bdi", {}, ...title.split("_").flatMap((part, i) => (i ? ["_", element("wbr"), part] : [part]))), arrow, sub ? element("small", {}, Text.plain(sub.replace("_", " "), 30)) : null));
+    }, element("button", { type: "button", "data-sort": column.key, onclick: turn, title: column.split ? Text.plain(column.split.shift_rule || column.split.rule, 300) : null }, element("bdi", {}, ...Text.breakable(title)), arrow, sub ? element("small", {}, Text.plain(sub.replace("_", " "), 30)) : null));
   }
 
   // The place of a number on the scale of all numbers shown, from 0 to 1.
@@ -211,7 +211,7 @@ const Leaderboard = (() => {
     if (!found || !Number.isFinite(found.value)) { made.append(Text.DASH); return made; }
     made.append(element("span", { class: "value" }, (column.key === "ratio" ? "×" : "") + number(found.value * column.factor)));
     if (column.key === "gap" || column.key === "ratio") made.append(element("span", { class: "range" }, range(found.low, found.high, column.factor)));
-    if (found.split) made.append(element("span", { class: "range" }, name(found.molecule || found.split.replace(/^ood_/, ""), 22)));
+    if (found.split) made.append(element("span", { class: "range" }, name(found.molecule || found.split.replace(/^ood_/, ""), 40)));
     return made;
   }
 
@@ -231,12 +231,11 @@ const Leaderboard = (() => {
     const rows = sorted(visible(), all);
     const place = scale(all, rows);
     const nId = splits.filter((column) => !column.split.role.startsWith("ood")).length;
-    const band = element("tr", { class: "band" }, element("th"),
-      nId ? element("th", { colspan: nId }, "ID") : null,
-      splits.length - nId ? element("th", { colspan: splits.length - nId, class: nId ? "edge" : null }, "OOD") : null,
-      element("th", { colspan: 4, class: "edge" }, "over all splits"));
+    const over = (n, text, edge) => element("th", { scope: "colgroup", colspan: n, class: edge ? "edge" : null }, text);
+    const band = element("tr", { class: "band" }, element("td"), nId ? over(nId, "ID") : null,
+      splits.length - nId ? over(splits.length - nId, "OOD", nId) : null, over(4, "over all splits", true));
     const head = element("tr", {}, heading({ key: "model", title: "Model", sub: "mode" }), ...all.map(heading));
-    document.getElementById("board-table").replaceChildren(element("table", {},
+    document.getElementById("board-table").replaceChildren(element("table", {}, Text.captioned("Leaderboard"),
       element("thead", {}, band, head), element("tbody", {}, ...rows.map((row) => line(row, all, place)))));
     const measure = MEASURES[state.measure];
     const blocks = board.cells.blocks && state.filtered ? ` Intervals: over ${board.cells.blocks} blocks of molecules.` : "";
