@@ -1,7 +1,10 @@
 // Scroll: a table that is wider than its place says so, and fades where it goes on.
 const Scroll = (() => {
   const changed = new ResizeObserver((entries) => {
-    for (const { target } of entries) update(target.closest(".scroll"));
+    for (const { target } of entries) {
+      const box = target.closest(".scroll");
+      if (box) update(box); // a table that was replaced has none
+    }
   });
   const known = new WeakSet();
 
