@@ -355,7 +355,8 @@ BOARD = """
   const splits = Array.from({length: 8}, (_, i) => (i < 2 ? "id_" : "ood_") + i);
   const samples = ["train", ...splits].map((name, i) => ({name, n: 10 + i, labels: {},
     role: i ? name.split("_")[0] + "_test" : "train", unshifted: 0, reason: ""}));
-  const counts = Object.fromEntries(samples.map(({name, n}, i) =>
+  samples.push({name: "ood_none", n: 0, labels: {}, role: "ood_test"});
+  const counts = Object.fromEntries(samples.slice(0, 9).map(({name, n}, i) =>
     [name, {n, counts: [n - 4, 3, 1, 0, 0]}]));
   const one = {name: "d", label: "distance", unit: "Å", kind: "alarm", reason: "",
     edges: [0, 1, 2, 3, 4, 5], samples: counts};
@@ -397,6 +398,8 @@ def test_each_split_has_a_panel_beside_training(
     }
     assert len(panels) == 8
     assert len(found["traces"]) == 16
+    words = opened.page.inner_text("#shifts-figures figure:first-child > p")
+    assert words.endswith("Not measured on ood_none.")
 
 
 def test_intervals_end_where_their_axis_does(page: tuple[Opened, Report]) -> None:

@@ -75,8 +75,10 @@ const Figure = (() => {
       // where a legend takes a line per entry, the plot must not pay for it
       const entries = made.layout.showlegend === false ? 0 : made.traces.filter((trace) => trace.showlegend !== false).length;
       const taller = width < 660 && entries > 4 ? 17 * entries : 0;
+      const whole = (made.layout.height || height || 340) + taller;
+      plot.style.minHeight = `${whole}px`;
       library().react(plot, made.traces, layout({
-        height: height || 340, ...made.layout, ...(isPrinting ? { width, autosize: false } : {}), ...(taller ? { height: (made.layout.height || height || 340) + taller } : {}),
+        ...made.layout, ...(isPrinting ? { width, autosize: false } : {}), height: whole,
       }), {
         responsive: true, displaylogo: false, displayModeBar: false,
       });

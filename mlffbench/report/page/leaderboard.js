@@ -176,6 +176,13 @@ const Leaderboard = (() => {
     return track;
   }
 
+  // An interval on one line; the range of the molecules may take two.
+  function around(found, factor) {
+    const [first, ...rest] = interval(found, factor).split("molecules ");
+    if (!rest.length) return element("span", { class: "range" }, first);
+    return element("span", { class: "range two" }, "molecules ", element("span", { class: "whole" }, ...rest));
+  }
+
   function splitCell(row, column, place) {
     const cell = row.cells[column.split.name];
     const measure = MEASURES[state.measure];
@@ -194,7 +201,7 @@ const Leaderboard = (() => {
       const best = visible().every((other) => !(other.cells[column.split.name].leading && other.cells[column.split.name].error.value < cell.error.value));
       value.append(element("span", { class: "lead-mark", title: best ? "least error" : "not shown to be worse than the least" }, best ? "◆" : "◇"));
     }
-    made.append(element("span", { class: "range" }, interval(found, measure.factor)));
+    made.append(around(found, measure.factor));
     made.title = `${found.n} structures, ${found.n_molecules} molecules`;
     if (measure.verdict) {
       made.append(element("span", { class: `range ${cell[measure.verdict]}` }, cell[measure.verdict]));

@@ -15,7 +15,8 @@ const Shifts = (() => {
       tables.replaceChildren(...lacking);
       return;
     }
-    const state = { model: 0, diagnostic: 0 };
+    const first = board.rows.find((row) => row.kind === "model" && names.includes(row.label));
+    const state = { model: first ? names.indexOf(first.label) : 0, diagnostic: 0 };
     const draw = () => {
       const model = models[names[state.model]];
       const shown = model.diagnostics.filter((one) => one.edges.length);
@@ -56,9 +57,10 @@ const Shifts = (() => {
     const train = there.find((sample) => sample.role === "train");
     const splits = there.filter((sample) => sample !== train);
     const panels = splits.length ? splits : there;
+    const lacking = model.samples.filter((sample) => !there.includes(sample)).map((sample) => Text.plain(sample.name, 40));
     return Figure.make({
       title: `Histogram of ${Text.plain(one.label, 60)}`, shape: "wide",
-      words: `Share of structures in shared bins, one panel per split. Grey: training${train ? ` (${one.samples[train.name].n})` : ""}; blue: ID, orange: OOD. The outer bins hold everything beyond.`,
+      words: `Share of structures in shared bins, one panel per split. Grey: training${train ? ` (${one.samples[train.name].n})` : ""}; blue: ID, orange: OOD. The outer bins hold everything beyond.${lacking.length ? ` Not measured on ${lacking.join(", ")}.` : ""}`,
       data: (width) => panelled(one, train, panels, grid(panels.length, width)),
       csv: () => [["sample", "from", "to", "structures", "of"], ...there.flatMap((sample) => one.samples[sample.name].counts.map((count, i) => [sample.name, one.edges[i], one.edges[i + 1], count, one.samples[sample.name].n]))],
     });
@@ -66,7 +68,7 @@ const Shifts = (() => {
 
   // As few rows as leave every panel wide enough to read, with rows of like length.
   function grid(n, width) {
-    const most = Math.max(1, Math.min(n, 6, Math.floor((width - 50) / 145)));
+    const most = Math.max(1, Math.min(n, 4, Math.floor((width - 50) / 145)));
     const rows = Math.ceil(n / most);
     return { rows, columns: Math.ceil(n / rows), width };
   }
