@@ -150,7 +150,7 @@ def _read(folder: RunFolder) -> ReadRun | ReportRun:
     try:
         manifest = folder.read_manifest()
         if manifest.get("status") != "complete":
-            raise StoreError(_unfinished(folder, manifest))
+            raise StoreError(unfinished(folder, manifest))
         records = folder.read_records()
         if not records:
             msg = f"has no records; run: mlffbench score {folder.path}"
@@ -167,11 +167,11 @@ def _read(folder: RunFolder) -> ReadRun | ReportRun:
     return ReportRun(path=str(folder.path), status="left out", reason=reason, **names)
 
 
-def _unfinished(folder: RunFolder, manifest: dict[str, Any]) -> str:
-    """Return how far a run came and the command that goes on with it."""
+def unfinished(folder: RunFolder, manifest: dict[str, Any]) -> str:
+    """Return how far what was stopped came and the command that goes on with it."""
     n_done = len(list(folder.parts.glob("*.npz")))
-    words = {0: "nothing is stored yet", 1: "1 batch is stored"}
-    stored = words.get(n_done, f"{n_done} batches are stored")
+    words = {0: "nothing is stored yet", 1: "1 part is stored"}
+    stored = words.get(n_done, f"{n_done} parts are stored")
     command = manifest.get("command")
     return f"{NOT_FINISHED}: {stored}, repeat the command to go on: {command}"
 

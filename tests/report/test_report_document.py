@@ -15,7 +15,7 @@ from mlffbench.core.record import Record
 from mlffbench.report.document import compose, write_report
 from mlffbench.report.schema import REPORT_VERSION, Report, schema
 from mlffbench.report.tables.display_units import number
-from mlffbench.run.folder import RunFolder, read_arrays
+from mlffbench.run.folder import SIMULATION, RunFolder, read_arrays
 
 SCHEMA = Path(__file__).parents[2] / "docs" / "schema" / f"report-v{REPORT_VERSION}.json"
 
@@ -182,11 +182,22 @@ def test_a_run_that_has_not_finished_is_listed(
     (unfinished,) = made.left_out
     assert unfinished.is_unfinished
     assert unfinished.reason == (
-        f"not finished: 1 batch is stored, repeat the command to go on: {command}"
+        f"not finished: 1 part is stored, repeat the command to go on: {command}"
     )
     summary = made.text.partition('<section id="leaderboard"')[0]
     assert "<h3>Not finished</h3>" in summary
     assert "<h3>Left out</h3>" not in summary
+
+
+def test_a_simulation_that_has_not_finished_is_no_fault(
+    folders: list[RunFolder], tmp_path: Path
+) -> None:
+    stopped = RunFolder(tmp_path / "runs" / "stopped", SIMULATION)
+    stopped.path.mkdir()
+    stopped.write_manifest({"status": "running", "command": "mlffbench simulate"})
+    (told,) = compose([tmp_path / "runs"], "json").left_out
+    assert told.is_unfinished
+    assert told.reason.endswith("repeat the command to go on: mlffbench simulate")
 
 
 def test_remarks_stand_before_every_number(
