@@ -442,6 +442,31 @@ def test_intervals_end_where_their_axis_does(page: tuple[Opened, Report]) -> Non
     assert min(min(ends) for ends in drawn) > -1e-9
 
 
+def test_a_bar_ends_in_an_arrow_and_holds_every_number(
+    page: tuple[Opened, Report],
+) -> None:
+    opened, _ = page
+    bars = opened.page.evaluate(
+        """() => {
+          const content = document.getElementById("payload").textContent;
+          const [stored, wide] = [0, 1].map(() => JSON.parse(content).boards[0]);
+          wide.rows.forEach((row, i) => {
+            const value = 10 ** i;
+            row.cells.id.error = {...row.cells.id.error, value, low: 0, high: 1e9};
+          });
+          Leaderboard.show(wide);
+          const bars = [...document.querySelectorAll("td[data-split=id] .bar")];
+          Leaderboard.show(stored);
+          return bars.map(one => [one.querySelector("i").className,
+                                  parseFloat(one.querySelector("b").style.left)]);
+        }"""
+    )
+    assert {arrows for arrows, _ in bars} == {"down up"}
+    places = [place for _, place in bars]
+    assert places == sorted(set(places)), "no two numbers share an end of the scale"
+    assert 0 < places[0] < places[-1] < 100
+
+
 def test_ticks_are_round_and_no_more_than_there_is_room_for(
     page: tuple[Opened, Report],
 ) -> None:

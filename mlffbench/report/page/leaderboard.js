@@ -141,37 +141,35 @@ const Leaderboard = (() => {
     }, element("button", { type: "button", "data-sort": column.key, onclick: turn, title: column.split ? Text.plain(column.split.shift_rule || column.split.rule, 300) : null }, element("bdi", {}, ...Text.breakable(title)), arrow, sub ? element("small", {}, Text.plain(sub.replace("_", " "), 30)) : null));
   }
 
-  // The place of a number on the scale of all numbers shown, from 0 to 1.
+  // The place of a number on the scale of all numbers shown: from 0 to 1, or beyond it.
   function scale(all, rows) {
     const measure = MEASURES[state.measure];
-    const values = [];
-    for (const row of rows) {
-      for (const column of all) {
-        const found = column.split && column.of(row);
-        if (found) values.push(found.value, found.low, found.high);
-      }
-    }
-    const there = values.filter((x) => Number.isFinite(x) && (measure.linear || x > 0));
-    const bend = measure.linear ? (x) => x : (x) => Math.log(Math.max(x, low));
-    // outliers of intervals must not press everything else together
-    const ends = there.sort((a, b) => a - b);
-    let low = ends[Math.floor(0.02 * ends.length)];
-    const high = ends[Math.ceil(0.98 * ends.length) - 1];
-    if (!(low < high)) return () => 0.5;
-    return (x) => Math.min(1, Math.max(0, (bend(x) - bend(low)) / (bend(high) - bend(low))));
+    const found = rows.flatMap((row) => all.filter((column) => column.split).map((column) => column.of(row))).filter(Boolean);
+    const bend = measure.linear ? (x) => x : Math.log;
+    const [low, high] = (measure.linear ? linearRange(found) : Scale.logRange(found)).map(bend);
+    return low < high ? (x) => (measure.linear || x > 0 ? (bend(x) - low) / (high - low) : -Infinity) : () => 0.5;
+  }
+
+  // From the least to the largest number, and as far again for intervals.
+  function linearRange(found) {
+    const values = found.map((one) => one.value);
+    const ends = found.flatMap((one) => [one.low, one.high]).filter(Number.isFinite);
+    const [least, most] = [Math.min(...values), Math.max(...values)];
+    const room = (most - least) / 2;
+    return [Math.max(Math.min(least, ...ends), least - room), Math.min(Math.max(most, ...ends), most + room)];
   }
 
   function bar(found, place) {
-    const percent = (x) => `${(100 * place(x)).toFixed(1)}%`;
+    const within = (x) => Math.min(1, Math.max(0, place(x)));
     const track = element("span", { class: "bar", "aria-hidden": "true" });
     if (found.low !== null && found.low !== undefined) {
-      const line = element("i");
-      line.style.left = percent(found.low);
-      line.style.right = `${(100 - 100 * place(found.high)).toFixed(1)}%`;
+      const line = element("i", { class: [place(found.low) < -1e-9 && "down", place(found.high) > 1 + 1e-9 && "up"].filter(Boolean).join(" ") });
+      line.style.left = `${(100 * within(found.low)).toFixed(1)}%`;
+      line.style.right = `${(100 - 100 * within(found.high)).toFixed(1)}%`;
       track.append(line);
     }
     const dot = element("b");
-    dot.style.left = percent(found.value);
+    dot.style.left = `${(100 * within(found.value)).toFixed(1)}%`;
     track.append(dot);
     return track;
   }
