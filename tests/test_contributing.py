@@ -97,7 +97,8 @@ def test_a_mode_needs_no_package(site: Path, folder: Path) -> None:
         path.read_text().replace('name = "inversion"', 'name = "mine"')
     )
     words = "run --suite mini-ood --limit 1 --model zero --mode mine.py:Inversion"
-    mlffbench(f"{words} --set mine.py:Inversion.share=1", site, folder)
+    line = f"{words} --set mine.py:Inversion.share=1 --no-diagnose"
+    mlffbench([line], site, folder)
     found = records(folder / "runs" / "mini-ood--limit-1" / "zero" / "mine")
     assert found[0]["provenance"]["setting_share"] == "1"
 

@@ -85,7 +85,7 @@ def test_the_model_of_own_model_keeps_every_promise(tmp_path: Path) -> None:
 
 
 def test_the_suite_of_own_data_is_legal() -> None:
-    suite = parse_suite(block("own-data.md", "# my_acac.yaml"), "own-data.md")
+    suite = parse_suite(block("own-data.md", "# acac.yaml"), "own-data.md")
     assert [split.role for split in suite.splits] == ["train", "id_test", "ood_test"]
 
 

@@ -5,6 +5,7 @@ import os
 import subprocess
 import sys
 import tomllib
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -79,8 +80,16 @@ def call(words: list[str], site: Path, folder: Path) -> subprocess.CompletedProc
     )
 
 
-def mlffbench(line: str, site: Path, folder: Path) -> str:
-    done = call(["-m", "mlffbench", *line.split()], site, folder)
+def mlffbench(lines: Sequence[str], site: Path, folder: Path) -> str:
+    """Run commands one after another in one process; return what they printed."""
+    code = (
+        "import sys\nfrom mlffbench.cli.app import main\n"
+        f"for line in {list(lines)}:\n"
+        "    sys.argv = ['mlffbench', *line.split()]\n"
+        "    try:\n        main()\n"
+        "    except SystemExit as end:\n        assert not end.code, end.code\n"
+    )
+    done = call(["-c", code], site, folder)
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout
 
@@ -88,13 +97,11 @@ def mlffbench(line: str, site: Path, folder: Path) -> str:
 def run_and_tune(suite: str, more: str, prior: str, site: Path, folder: Path) -> Path:
     """Run a suite, and test-time training with a prior on it; return where it lies."""
     trial = f"run --suite {suite} --limit {LIMIT}"
-    mlffbench(f"{trial} {more}", site, folder)
-    mlffbench(
-        f"{trial} --model mini-schnet --mode ttt "
-        f"--set ttt.prior={prior} --set ttt.steps=2 --set ttt.gate=off",
-        site,
-        folder,
+    tune = (
+        f"{trial} --model mini-schnet --mode ttt --no-diagnose "
+        f"--set ttt.prior={prior} --set ttt.steps=2 --set ttt.gate=off"
     )
+    mlffbench([f"{trial} {more}", tune], site, folder)
     return folder / "runs" / f"{suite}--limit-{LIMIT}"
 
 
@@ -176,14 +183,14 @@ def test_its_suite_runs_with_its_dataset_model_refiner_and_metric(runs: Path) ->
 
 
 def test_its_metric_is_a_column_of_the_tables(site: Path, runs: Path) -> None:
-    text = mlffbench("report --format md", site, runs.parent.parent)
+    lines = ["report --format md", "report --out page.html"]
+    text = mlffbench(lines, site, runs.parent.parent)
     head = next(line for line in text.splitlines() if "force MAE meV/Å" in line)
     columns = [cell.strip() for cell in head.strip("|").split("|")]
     assert columns[columns.index("cosine") + 1] == "worst atom meV/Å"
     row = next(line for line in text.splitlines() if line.startswith("| ood | outside-s"))
     cell = row.strip("|").split("|")[columns.index("worst atom meV/Å")]
     assert " to " in cell  # with the range of its few molecules
-    mlffbench("report --out page.html", site, runs.parent.parent)
     page = (runs.parent.parent / "page.html").read_text("utf-8")
     assert ">worst atom meV/Å</th>" in page
 
@@ -215,7 +222,7 @@ def test_a_broken_package_has_rows_that_say_so(tmp_path: Path) -> None:
     for name, code in MODULES.items():
         (project / "sadly_broken" / f"{name}.py").write_text(code)
     site = install(project, tmp_path / "site")
-    shown = mlffbench("list", site, tmp_path)
+    shown = mlffbench(["list"], site, tmp_path)
     for name, reason in REASONS.items():
         line = next(line for line in shown.splitlines() if line.startswith(f"{name} "))
         assert reason in " ".join(line.split())

@@ -27,7 +27,7 @@ def block(kind: str, start: str) -> str:
 
 
 def test_the_example_suite_is_legal() -> None:
-    suite = parse_suite(block("yaml", "# my_acac.yaml"), "README")
+    suite = parse_suite(block("yaml", "# acac.yaml"), "README")
     assert [split.role for split in suite.splits] == ["train", "id_test", "ood_test"]
 
 

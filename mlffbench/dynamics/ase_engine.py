@@ -7,8 +7,6 @@ import numpy as np
 import torch
 from ase import Atoms, units
 from ase.calculators.calculator import CalculationFailed, Calculator, all_changes
-from ase.md.langevin import Langevin
-from ase.md.verlet import VelocityVerlet
 
 from mlffbench.core.structures import Structures
 from mlffbench.dynamics.engine import Engine, prepare
@@ -156,6 +154,9 @@ class AseEngine(Engine):
         return ""
 
     def _motion(self, atoms: Any, systems: Systems) -> Any:
+        from ase.md.langevin import Langevin  # half a second of every command otherwise
+        from ase.md.verlet import VelocityVerlet
+
         step = float(systems.time_step[0]) * units.fs
         if not self.course.thermostat:
             return VelocityVerlet(atoms, step)

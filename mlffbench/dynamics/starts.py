@@ -10,7 +10,6 @@ from typing import Any
 import numpy as np
 import torch
 from ase.calculators.calculator import CalculationFailed
-from ase.optimize import BFGS
 
 from mlffbench.core.assembly import singles
 from mlffbench.core.files import make_folder, write_atomic
@@ -88,6 +87,8 @@ def _relaxed(
     known = _stored(path)
     if known is not None and known.shape == tuple(structure.positions.shape):
         return torch.from_numpy(known)
+    from ase.optimize import BFGS  # half a second of every command otherwise
+
     atoms = to_atoms(structure, evaluate)
     try:
         search: Any = BFGS(atoms, logfile=None)

@@ -5,7 +5,6 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.stats import CensoredData, ecdf
 
 Floats = NDArray[np.float64]
 CONFIDENCE = 0.95
@@ -66,6 +65,8 @@ def kaplan_meier(stable: Floats, failed: NDArray[np.bool_]) -> Survival:
             high=np.full(len(time), np.nan),
             at_risk=_at_risk(stable, time),
         )
+    from scipy.stats import CensoredData, ecdf  # a second of every command otherwise
+
     data = CensoredData(uncensored=stable[failed], right=stable[~failed])
     curve = ecdf(data).sf
     with warnings.catch_warnings():  # it warns where it is not defined: NaN says so

@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Protocol, Self, cast, runtime_checkable
 
 import torch
-from scipy import stats
+from scipy import special
 from torch import Tensor
 
 from mlffbench.core.errors import CapabilityError, DataError
@@ -130,7 +130,7 @@ def _bound(values: Sequence[float], share: float) -> float:
     """
     logs = torch.tensor(values, dtype=torch.float64).log()
     n = len(logs)
-    width = float(stats.t.ppf(share, n - 1)) * math.sqrt(1 + 1 / n)
+    width = float(special.stdtrit(n - 1, share)) * math.sqrt(1 + 1 / n)
     return math.exp(float(logs.mean()) + width * float(logs.std()))
 
 

@@ -13,7 +13,7 @@ from mlffbench.core.files import make_folder, write_atomic
 from mlffbench.core.record import Record
 from mlffbench.report.comparable import Group, separate
 from mlffbench.report.run_inventory import ReadRun, take_inventory
-from mlffbench.report.schema import Board, Report, ReportRun
+from mlffbench.report.schema import WARNING, Board, Report, ReportRun
 from mlffbench.report.simulations_part import Further, find_further
 from mlffbench.report.tables.display_units import UnitSystem
 from mlffbench.report.tables.record_tables import energy_table, force_table, radius_table
@@ -72,8 +72,7 @@ def compose(folders: Sequence[Path], form: Form, system: UnitSystem = "meV") -> 
         if not kept.runs:
             continue
         board = make_board(kept, measured)
-        remarks = remarks_of([run.folder for run in kept.runs])
-        told = (*(f"Warning: {remark}." for remark in remarks), *summarise(board))
+        told = (*_warnings(kept), *summarise(board))
         boards.append(board.model_copy(update={"sentences": told}))
         usable.append(kept)
         everything.append(measured)
@@ -168,6 +167,15 @@ def _tables(
         ]
     parts += [to_markdown(table) for table in further.tables(system)]
     return "\n".join(parts)
+
+
+def _warnings(group: Group) -> list[str]:
+    """Return what was remarked on the data and the checks of some runs, each once."""
+    remarks = [
+        *(text for run in group.runs for text in run.remarks),
+        *remarks_of([run.folder for run in group.runs]),
+    ]
+    return [f"{WARNING}{text.rstrip('.')}." for text in dict.fromkeys(remarks)]
 
 
 def _measure_all(

@@ -24,8 +24,8 @@ from mlffbench.report.traces import prior_losses
 from mlffbench.report.worst_structures import N_WORST, Room, find_worst
 
 _SCRIPTS = (
-    *("text", "statistics", "interval", "recompute", "figure", "leaderboard"),
-    *("modes", "shifts", "errors", "molecule", "main"),
+    *("text", "statistics", "interval", "recompute", "figure", "scale", "scroll"),
+    *("leaderboard", "modes", "shifts", "errors", "molecule", "main"),
 )
 _DIGITS = 6
 _UNSEEN = re.compile(
@@ -170,8 +170,10 @@ def _account(group: Group) -> dict[str, Any]:
         for run in group.runs
         if (base := baseline_of(run, group.runs)) and not same_fit(run, base)
     ]
+    counts = accounting.counts([r for run in group.runs for r in run.records])
     return {
-        "counts": accounting.counts([r for run in group.runs for r in run.records]),
+        "counts": counts,
+        "incomplete": [row for row in counts if row["skipped"] or row["failed"]],
         "energies": accounting.numbers(group.runs, refused, energy_headlines()),
         "forces": accounting.numbers(group.runs, (), force_headlines()[1:]),
         "levels": accounting.levels(group.runs),

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from mlffbench.core.errors import StoreError
 from mlffbench.core.record import Record
+from mlffbench.report.run_inventory import unfinished
 from mlffbench.report.schema import ReportRun
 from mlffbench.report.tables.curve_tables import curve_table, saved_table
 from mlffbench.report.tables.display_units import UnitSystem
@@ -64,6 +65,9 @@ def _readable(
     found = []
     for folder in folders:
         try:
+            manifest = folder.read_manifest()
+            if manifest.get("status") != "complete":
+                raise StoreError(unfinished(folder, manifest))
             folder.read_records()
             if folder.manifest_name == CURVE:
                 read_curve(folder)

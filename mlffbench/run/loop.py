@@ -12,7 +12,6 @@ from mlffbench.core.errors import BenchError, CapabilityError
 from mlffbench.core.forcefield import ForceField
 from mlffbench.core.model_options import ModelOptions
 from mlffbench.models.load import load_model
-from mlffbench.run.diagnose.diagnosis_job import diagnose_runs
 from mlffbench.run.folder import RunFolder
 from mlffbench.run.manifest import begin, finish, is_finished, manifest_of
 from mlffbench.run.model_files import say_reused
@@ -133,6 +132,8 @@ def _diagnose(
     name: str,
 ) -> list[str]:
     """Diagnose the finished runs of one model; return what could not be computed."""
+    from mlffbench.run.diagnose.diagnosis_job import diagnose_runs  # loads matplotlib
+
     progress.begin(f"{name} diagnostics", len(folders))
     return diagnose_runs(
         folders,

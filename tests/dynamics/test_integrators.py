@@ -80,12 +80,12 @@ def test_the_ase_engine_walks_the_same_frames() -> None:
 def test_an_oscillator_swings_at_its_frequency() -> None:
     start = atoms_in_wells(1)
     start = replace(start, positions=start.positions + 1)
-    systems = systems_of(start, time_step=0.1, n_steps=10_000)
+    systems = systems_of(start, time_step=0.25, n_steps=2600)
     plan = course(thermostat=False, record_every=1, sane_kelvin=(-1, 1e5))
     found, _ = run(Wells(2.0), systems, plan)
     x = found[0].positions[:, 0, 0]
     crossings = np.flatnonzero((x[:-1] < 0) & (x[1:] >= 0))
-    period = np.diff(crossings).mean() * 0.1
+    period = np.diff(crossings).mean() * 0.25
     frequency = math.sqrt(2.0 / 12.011) * units.fs
     assert period == pytest.approx(2 * math.pi / frequency, rel=2e-3)
 
@@ -106,7 +106,7 @@ def test_the_energy_error_scales_as_the_square_of_the_step() -> None:
 def test_langevin_samples_a_well() -> None:
     n = 400
     systems = systems_of(
-        atoms_in_wells(n), time_step=1.0, temperature=300, friction=0.05, n_steps=4000
+        atoms_in_wells(n), time_step=1.0, temperature=300, friction=0.05, n_steps=1500
     )
     found, _ = run(Wells(1.0), systems, course(thermostat=True, record_every=50))
     x = np.stack([track.positions[10:, 0] for track in found])
@@ -127,14 +127,14 @@ def test_langevin_samples_coupled_wells_and_shares_energy_out() -> None:
         ids=[f"pair-{i}" for i in range(n)],
     )
     systems = systems_of(
-        pair, time_step=0.5, temperature=300, friction=0.05, n_steps=6000
+        pair, time_step=0.5, temperature=300, friction=0.05, n_steps=2400
     )
     found, state = run(
         CoupledWells(stiffness, coupling),
         systems,
         course(thermostat=True, record_every=60),
     )
-    x = np.stack([track.positions[20:] for track in found])
+    x = np.stack([track.positions[15:] for track in found])
     hessian = np.array(
         [[stiffness + coupling, -coupling], [-coupling, stiffness + coupling]]
     )
@@ -221,8 +221,8 @@ def test_a_crystal_drifts_through_its_cell_unwrapped() -> None:
         cell=torch.eye(3, dtype=torch.float64)[None] * 2,
         pbc=torch.ones((1, 3), dtype=torch.bool),
     )
-    systems = systems_of(structures, temperature=3000, n_steps=4000, friction=1e-13)
+    systems = systems_of(structures, temperature=3000, n_steps=1000, friction=1e-13)
     found, state = run(Wells(0.0), systems, course(thermostat=True))
     assert np.abs(found[0].positions).max() > 2
-    expected = state.velocities[0].numpy() * 4000 * 0.5
+    expected = state.velocities[0].numpy() * 1000 * 0.5
     assert found[0].positions[-1, 0] == pytest.approx(expected, rel=1e-3)

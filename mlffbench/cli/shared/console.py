@@ -37,6 +37,12 @@ def print_warnings(texts: Iterable[str]) -> None:
         console.print(line, style="yellow", markup=False)
 
 
+def print_note(text: str) -> None:
+    """Print what nobody needs to mend to the error stream, on one line."""
+    console = Console(stderr=True, soft_wrap=True, highlight=False, emoji=False)
+    console.print(" ".join(text.split()), markup=False)
+
+
 def print_error(text: str) -> None:
     """Print one sentence to the error stream, exactly as it is."""
     console = Console(stderr=True, soft_wrap=True, highlight=False, emoji=False)

@@ -42,15 +42,27 @@ def request(suite: object, model: str, out: Path) -> Request:
     return Request(suite=str(suite), models=(model,), out=out, diagnose=True)
 
 
-@pytest.fixture
-def done(suite_file: Path, springs: str, tmp_path: Path) -> Done:
-    made = request(suite_file, springs, tmp_path / "runs")
-    return run_campaign(resolve(made))
+@pytest.fixture(scope="module")
+def done(
+    shared_suite_file: Path,
+    shared_springs: str,
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Done:
+    """Return a run and its diagnosis, made once."""
+    root = tmp_path_factory.mktemp("made")
+    made = request(shared_suite_file, shared_springs, root / "runs")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("MLFFBENCH_CACHE", str(root / "cache"))
+        return run_campaign(resolve(made))
 
 
 @pytest.fixture
-def folder(done: Done) -> RunFolder:
-    return done.folders[0]
+def folder(done: Done, tmp_path: Path) -> RunFolder:
+    """Return a copy of its folder that a test may change."""
+    made = done.folders[0].path
+    out = made.parents[2]
+    shutil.copytree(out, tmp_path / "runs")
+    return RunFolder(tmp_path / "runs" / made.relative_to(out))
 
 
 def test_a_run_leaves_json_values_and_figures(folder: RunFolder) -> None:
@@ -99,12 +111,12 @@ def test_a_model_without_embedding_gets_the_descriptor(folder: RunFolder) -> Non
 
 
 def test_a_diagnosis_is_made_once_and_again_after_a_loss(
-    folder: RunFolder, suite_file: Path, springs: str, tmp_path: Path
+    folder: RunFolder, shared_suite_file: Path, shared_springs: str, tmp_path: Path
 ) -> None:
     path = folder.path / DIAGNOSIS
     before = path.read_bytes(), (folder.path / VALUES).read_bytes()
     stamp = path.stat().st_mtime_ns
-    made = request(suite_file, springs, tmp_path / "runs")
+    made = request(shared_suite_file, shared_springs, tmp_path / "runs")
     run_campaign(resolve(made))
     assert path.stat().st_mtime_ns == stamp
     path.unlink()
@@ -120,19 +132,21 @@ def diagnosed(folder: RunFolder, model: str) -> list[str]:
     )
 
 
-def test_figures_of_an_earlier_diagnosis_go(folder: RunFolder, springs: str) -> None:
+def test_figures_of_an_earlier_diagnosis_go(
+    folder: RunFolder, shared_springs: str
+) -> None:
     figures = folder.path / FIGURES
     (figures / "embedding_knn.png").write_bytes(b"of another model")
     (figures / "mine.png").write_bytes(b"of the user")
     (folder.path / DIAGNOSIS).unlink()
-    diagnosed(folder, springs)
+    diagnosed(folder, shared_springs)
     assert (folder.path / DIAGNOSIS).exists()
     assert not (figures / "embedding_knn.png").exists()
     assert (figures / "mine.png").exists()
 
 
 def test_a_diagnosis_that_breaks_off_leaves_none_of_an_earlier_one(
-    folder: RunFolder, springs: str, monkeypatch: pytest.MonkeyPatch
+    folder: RunFolder, shared_springs: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def full(*_: object) -> bytes:
         raise OSError("no space left on device")
@@ -142,20 +156,20 @@ def test_a_diagnosis_that_breaks_off_leaves_none_of_an_earlier_one(
     manifest.write_text(
         manifest.read_text().replace('"fingerprint":"', '"fingerprint":"old')
     )
-    notes = diagnosed(folder, springs)
+    notes = diagnosed(folder, shared_springs)
     assert "no space left on device" in notes[0]
     assert not manifest.exists()
 
 
 def test_poisoned_labels_leave_label_free_columns_byte_for_byte(
-    folder: RunFolder, springs: str
+    folder: RunFolder, shared_springs: str
 ) -> None:
     before = pd.read_parquet(folder.path / VALUES)
     reference = read_arrays(folder.path / "reference.npz")
     poisoned = {name: np.full_like(value, np.nan) for name, value in reference.items()}
     write_arrays(folder.path / "reference.npz", poisoned)
     (folder.path / DIAGNOSIS).unlink()
-    notes = diagnosed(folder, springs)
+    notes = diagnosed(folder, shared_springs)
     assert any("no reference forces" in note for note in notes)
     after = pd.read_parquet(folder.path / VALUES)
     reads_labels = {"force_norm_mean", "force_norm_max", "force_mae", "shifts"}
@@ -170,10 +184,10 @@ def test_poisoned_labels_leave_label_free_columns_byte_for_byte(
 
 
 def test_a_broken_diagnosis_is_a_sentence_and_no_failure(
-    folder: RunFolder, springs: str
+    folder: RunFolder, shared_springs: str
 ) -> None:
     (folder.path / "forces.npz").write_bytes(b"")
-    notes = diagnosed(folder, springs)
+    notes = diagnosed(folder, shared_springs)
     assert len(notes) == 1
     assert "forces.npz is missing or broken" in notes[0]
 
@@ -193,12 +207,14 @@ def change(path: Path, how: Callable[[dict[str, Any]], None]) -> None:
     (path / "run.json").write_text(json.dumps(manifest))
 
 
-def test_a_broken_mode_does_not_cost_the_others(folder: RunFolder, springs: str) -> None:
+def test_a_broken_mode_does_not_cost_the_others(
+    folder: RunFolder, shared_springs: str
+) -> None:
     other = refined(folder)
     (folder.path / "forces.npz").write_bytes(b"")
     notes = diagnose_runs(
         [folder, other],
-        load_model(springs, ModelOptions()),
+        load_model(shared_springs, ModelOptions()),
         device="cpu",
         dtype=None,
         advance=lambda _: None,
@@ -276,7 +292,7 @@ def test_modes_share_what_was_measured_and_keep_their_errors(tmp_path: Path) -> 
     made = replace(
         request("mini-ood", "mini-schnet", tmp_path / "runs"),
         modes=("baseline", "rr"),
-        limit=6,
+        limit=3,
     )
     done = run_campaign(resolve(made))
     assert done.faults == []

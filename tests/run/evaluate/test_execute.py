@@ -98,10 +98,11 @@ def test_killed_three_times_is_byte_identical(
     )
     model = f"{slow}:{attribute}"
     words = ["run", "--suite", str(suite_file), "--model", model, "--batch-atoms", "12"]
+    words += ["--no-diagnose"]
     out = tmp_path / "killed"
     kill_again_and_again(words, out, times=3)
-    for folder in (out, tmp_path / "whole"):
-        complete(words, folder)
+    complete(words, out)
+    run(suite_file, model, tmp_path / "whole", batch_atoms=12)
     killed, whole = (
         RunFolder(next(folder.rglob("run.json")).parent)
         for folder in (out, tmp_path / "whole")
@@ -211,6 +212,7 @@ def test_a_full_disk_leaves_nothing_half_written(
     suite_file: Path, tmp_path: Path
 ) -> None:
     words = ["run", "--suite", str(suite_file), "--out", str(tmp_path / "r")]
+    words += ["--no-diagnose"]
     with_full_disk(words, limit=2000)
     assert not list((tmp_path / "r").rglob(".*.npz.*"))
     done = run(suite_file, "zero", tmp_path / "r")
