@@ -56,8 +56,8 @@ def separate(runs: Sequence[ReadRun]) -> Separated:
     for family in families.values():
         by_structures: dict[object, list[ReadRun]] = {}
         for run in family:
-            key = run.signature, run.limit  # a trial that saw all is a trial
-            by_structures.setdefault(key, []).append(run)
+            saw = run.signature, run.limit  # a trial that saw all is a trial
+            by_structures.setdefault(saw, []).append(run)
         parts = sorted(by_structures.values(), key=_rank)
         sentences += [_other_structures(parts[0], part) for part in parts[1:]]
         for part, aside in zip(parts, _asides(parts), strict=True):

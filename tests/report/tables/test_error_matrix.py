@@ -1,6 +1,7 @@
 """The table of a terminal: it fits, cuts no name, and says nothing twice."""
 
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 from rich.cells import cell_len
@@ -11,12 +12,14 @@ from mlffbench.core.record import Comparison, Counts, MetricValue, Outlier, Reco
 from mlffbench.core.registry import Entry
 from mlffbench.metrics.catalog import METRICS
 from mlffbench.metrics.metric_card import MetricCard
+from mlffbench.report.document import records_by_suite
 from mlffbench.report.tables.error_matrix import MARKS, error_matrix
 from mlffbench.report.tables.matrix_lines import matrix_lines
 from mlffbench.report.tables.record_tables import energy_table, force_table
 from mlffbench.report.tables.render import to_rich
 from mlffbench.report.tables.table_notes import left_out, warnings
 from mlffbench.report.tables.wrapping import wrapped
+from mlffbench.run.folder import RunFolder
 
 MODELS = ("mini-mace", "ase:tblite.ase:TBLite?method=GFN2-xTB", "mini-mace-scratch")
 PIECES = ("mini-", "mace", "scratch", "tblite.", "TBLite?", "method=", "GFN2-", "xTB")
@@ -197,3 +200,18 @@ def test_columns_is_obeyed_in_pipes(
     else:
         monkeypatch.setenv("COLUMNS", columns)
     assert make_console().width == width
+
+
+def test_a_trial_is_labelled_and_stands_apart(tmp_path: Path) -> None:
+    whole = record("id", "a", "baseline")
+    trial = whole.model_copy(update={"provenance": {"limit": "6"}})
+    assert (
+        error_matrix([trial]).title == "toy v1, test half, 6 per split: force MAE meV/Å"
+    )
+    assert force_table([trial]).title == "toy v1, test half, 6 per split: forces"
+    folders = [RunFolder(tmp_path / name) for name in ("whole", "trial")]
+    for folder, one in zip(folders, (whole, trial), strict=True):
+        folder.path.mkdir()
+        folder.write_records([one])
+    # even where both saw the very same structures
+    assert [len(them) for them in records_by_suite(folders).values()] == [1, 1]
