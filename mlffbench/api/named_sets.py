@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from mlffbench.core.errors import DataError, UnknownNameError
+from mlffbench.core.errors import DataError
 from mlffbench.core.labels import Labels
 from mlffbench.core.split import Rows, Split
 from mlffbench.core.structures import Structures
@@ -17,7 +17,7 @@ from mlffbench.diagnostics.diagnostic import Sample
 from mlffbench.run.catalog import suite_rows
 from mlffbench.run.evaluate.evaluation_job import choose_rows
 from mlffbench.run.suite import load_suite
-from mlffbench.run.suite_splits import load_splits
+from mlffbench.run.suite_splits import load_splits, pick_split, splits_named
 
 
 def sample_of(
@@ -108,9 +108,11 @@ def _parts_of(target: str) -> Sequence[Split]:
     if target in DATASETS.names():
         return registered_splits(target)
     suite, _, split = target.partition(":")
-    known = suite in suite_rows() or Path(suite).suffix in {".yaml", ".yml"}
+    is_file = Path(suite).suffix in {".yaml", ".yml"}
+    known = suite in {*DATASETS.names(), *suite_rows()} or is_file
     if split and known and not Path(target).exists():
-        return [_split_of(suite, split)]
+        splits = load_splits(*load_suite(suite)) if is_file else splits_named(suite)
+        return [pick_split(splits or (), split, suite)]
     if not Path(target).suffix and not Path(target).is_file():
         if known:
             msg = f"{target!r} is a suite; say which split of it: {target}:train"
@@ -121,20 +123,3 @@ def _parts_of(target: str) -> Sequence[Split]:
     whole = "every structure of the file"
     # the role only keeps all of it: more than is trained on may be compared
     return [Split(name="file", role="id_test", source=source, rows=rows, rule=whole)]
-
-
-def _split_of(suite: str, name: str) -> Split:
-    """Return a split of a suite: training or the test half, or ``NAME/val``."""
-    splits = load_splits(*load_suite(suite))
-    plain, _, half = name.partition("/")
-    found = {
-        f"{split.name}/{split.role.rpartition('_')[2]}": split
-        for split in splits
-        if split.name == plain
-    }
-    for wanted in (half,) if half else ("train", "test", "val"):
-        if f"{plain}/{wanted}" in found:
-            return found[f"{plain}/{wanted}"]
-    names = [f"{split.name}/{split.role.rpartition('_')[2]}" for split in splits]
-    kind = f"split of {suite}"
-    raise UnknownNameError(kind, name, names)

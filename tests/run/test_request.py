@@ -36,8 +36,7 @@ def closed(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.parametrize(
     ("old", "new", "sentence"),
     [
-        ("role: id_test", "role: id_val", "one with role 'id_test' (the control)"),
-        ("role: train", "role: id_val", "needs a split with role 'train'"),
+        ("role: train", "role: trian", "role: Input should be 'train', 'id_val'"),
         ("file: ood.xyz", "control: nowhere, file: ood.xyz", "the control 'nowhere'"),
         (", shift: {kind: elements, rule: has N}", "", "and only they, state a shift"),
         ("name: id, role: id_test", "name: test, role: id_test", "not be called 'test'"),
@@ -153,7 +152,7 @@ assert not {{"torch", "ase", "pandas", "scipy", "h5py"}} & set(sys.modules)
 
 
 def test_typos_are_told_without_torch(suite_file: Path) -> None:
-    text = suite_file.read_text().replace("role: id_test", "role: id_val")
+    text = suite_file.read_text().replace("role: id_test", "role: id_tset")
     suite_file.write_text(text)
     done = subprocess.run(
         [sys.executable, "-c", TYPOS.format(suite=str(suite_file))],

@@ -1,6 +1,6 @@
 """The scaffold of every reader that goes frame by frame."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -102,6 +102,14 @@ class FrameFile:
         """
         source = f"{self.level_of_theory}, energies as in the file"
         return frames_to_labels(self._frames(rows), source)
+
+    def facts(self) -> Iterator[Mapping[str, Any]]:
+        """Yield what the file says of every structure by name, in order.
+
+        Raises:
+            DataError: A frame cannot be read.
+        """
+        return (header.facts for header in self._headers())
 
     @cached_property
     def _scan(self) -> Scan:
