@@ -77,6 +77,11 @@ class FrameFile:
         self._forces_required = forces_required
 
     @property
+    def stem(self) -> str:
+        """Name of the file without its suffix: the key of its structures."""
+        return self.path.stem
+
+    @property
     def index(self) -> Index:
         """What the file holds, by one pass over it."""
         return self._scan.index
@@ -118,7 +123,7 @@ class FrameFile:
         family: Family | None = None
         for header in self._headers():
             family = self._checked(header, family)
-            found = add_frame(builder, self.path.stem, header)
+            found = add_frame(builder, self.stem, header)
             census.add(header.where, header.geometry, found)
             places.append(header.place)
         return Scan(builder.build(census.remarks()), places)
