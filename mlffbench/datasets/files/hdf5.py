@@ -186,6 +186,20 @@ class Hdf5Group:
         with _in_one_sentence(where):
             return Hdf5Group(where, h5g.open(self.handle, name.encode()))
 
+    def attributes(self) -> dict[str, Any]:
+        """Return its attributes that are text or numbers, by name."""
+        found: dict[str, Any] = {}
+        with _in_one_sentence(f"{self.where}, attributes"):
+            for number in range(h5a.get_num_attrs(self.handle)):
+                attribute = h5a.open(self.handle, index=number)
+                if attribute.dtype.kind in "iufSO":
+                    value = np.empty(attribute.shape, attribute.dtype)
+                    attribute.read(value)
+                    text = attribute.dtype.kind in "SO"
+                    name = str(attribute.name, "utf-8")
+                    found[name] = _as_text(value) if text else value
+        return found
+
     def names(self) -> list[str]:
         """Return the names of its members, in the file's own (alphabetical) order."""
         with _in_one_sentence(self.where):
