@@ -1,6 +1,7 @@
 """From the name of a set to a sample: its structures, and reference labels if any."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -15,9 +16,13 @@ from mlffbench.datasets.files.open import open_source
 from mlffbench.datasets.registered import registered_splits
 from mlffbench.diagnostics.diagnostic import Sample
 from mlffbench.run.catalog import suite_rows
+from mlffbench.run.evaluate.data_check import check_data
 from mlffbench.run.evaluate.evaluation_job import choose_rows
 from mlffbench.run.suite import load_suite
 from mlffbench.run.suite_splits import load_splits, pick_split, splits_named
+
+_LOOKED_AT = 20
+"""Structures that tell whether a set has reference forces."""
 
 
 def sample_of(
@@ -52,6 +57,26 @@ def sample_of(
         reference=reference if known else None,
         absent={} if known else {"reference": f"{target} has no reference forces"},
     )
+
+
+def remarks_on_sets(targets: Sequence[str]) -> tuple[str, ...]:
+    """Return what whoever uses some of these sets should know, in sentences.
+
+    Args:
+        targets: As for `sample_of`.
+
+    Raises:
+        BenchError: There is no such set, or it cannot be read.
+    """
+    parts = [replace(part, name=name) for name in targets for part in _parts_of(name)]
+    said = dict.fromkeys(r for part in parts for r in part.source.index.remarks)
+    known = [part for part in parts if len(part.rows) and _has_forces(part)]
+    return (*said, *check_data(tuple(known)))
+
+
+def _has_forces(part: Split) -> bool:
+    first = part.source.labels(part.rows[:_LOOKED_AT])
+    return bool(torch.isfinite(first.forces).any())
 
 
 def structures_of_set(target: str, *, limit: int | None, seed: int) -> Structures:
