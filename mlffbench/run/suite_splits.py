@@ -7,11 +7,11 @@ import numpy as np
 
 from mlffbench.core.card import DataCard
 from mlffbench.core.errors import DataError, UnknownNameError
+from mlffbench.core.files import require_file
 from mlffbench.core.split import Rows, Shift, Source, Split, check_splits
 from mlffbench.datasets.catalog import DATASETS
 from mlffbench.datasets.download.local import state_of
 from mlffbench.datasets.files.open import open_source
-from mlffbench.datasets.files.paths import require_file
 from mlffbench.datasets.index.selection import select_rows
 from mlffbench.datasets.molecules.leaks import check_leaks
 from mlffbench.datasets.registered import registered_splits

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from mlffbench.core.files import sha256_of
+from mlffbench.core.files import require_file, sha256_of
 from mlffbench.core.labels import Labels
 from mlffbench.core.split import Index, Rows
 from mlffbench.core.structures import Structures
@@ -21,7 +21,6 @@ from mlffbench.datasets.files.frame import (
     is_lone_atom,
     is_named,
 )
-from mlffbench.datasets.files.paths import require_file
 from mlffbench.datasets.files.records import NOT_STATED, IndexBuilder
 from mlffbench.datasets.molecules.isomers import Geometry, name_isomers
 from mlffbench.datasets.statements.census import Census

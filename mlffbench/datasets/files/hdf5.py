@@ -17,7 +17,7 @@ from h5py import h5a, h5d, h5g, h5s
 from numpy.typing import NDArray
 
 from mlffbench.core.errors import DataError
-from mlffbench.datasets.files.paths import require_file
+from mlffbench.core.files import require_file
 
 _METADATA_CACHE_BYTES = 1 << 20
 _NAMES_SHOWN = 10

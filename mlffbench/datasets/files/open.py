@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from mlffbench.core.errors import DataError
+from mlffbench.core.files import require_file
 from mlffbench.core.split import Source
 from mlffbench.datasets.files.ase_trajectory import AseTrajectory
 from mlffbench.datasets.files.asedb import AseDatabase, is_lmdb
@@ -23,7 +24,6 @@ from mlffbench.datasets.files.hdf5_frames import (
     frame_layout_of,
 )
 from mlffbench.datasets.files.npz import NpzFile
-from mlffbench.datasets.files.paths import require_file
 from mlffbench.datasets.files.spice_layout import SpiceFile, SpiceUnits
 
 Kind = Literal[

@@ -10,7 +10,7 @@ import torch
 from numpy.typing import NDArray
 
 from mlffbench.core.errors import DataError
-from mlffbench.core.files import sha256_of
+from mlffbench.core.files import require_file, sha256_of
 from mlffbench.core.labels import Labels
 from mlffbench.core.split import Index, Rows
 from mlffbench.core.structures import Structures
@@ -21,7 +21,6 @@ from mlffbench.datasets.files.group_state import (
     state_of_group,
 )
 from mlffbench.datasets.files.hdf5 import Hdf5Dataset, Hdf5File, Hdf5Group, open_hdf5
-from mlffbench.datasets.files.paths import require_file
 from mlffbench.datasets.files.records import (
     NOT_STATED,
     IndexBuilder,

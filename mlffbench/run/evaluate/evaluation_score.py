@@ -274,7 +274,7 @@ def _record(
         radius=radius_summary(
             run, split, others.baseline.split if others.baseline else None
         ),
-        provenance=_provenance(run.manifest, split),
+        provenance=run.provenance_of(split),
         notes=_notes(run, item, others, shifts),
     )
 
@@ -352,25 +352,6 @@ def _seconds(
     tried = counts.evaluated + counts.failed
     wall_s = manifest["wall_s"].get(f"{split.manifest['name']}/{split.manifest['role']}")
     return float(wall_s) / tried if wall_s is not None and tried else None
-
-
-def _provenance(manifest: Mapping[str, Any], split: StoredSplit) -> dict[str, str]:
-    """Return what made the numbers, flat, from ``run.json``."""
-    git = manifest.get("git") or {}
-    settings = manifest["mode"]["settings"].items()
-    return {
-        "device": str(manifest["hardware"]["device"]),
-        "dtype": str(manifest["dtype"]),
-        **{name: str(version) for name, version in manifest["versions"].items()},
-        "git_commit": str(git.get("commit", "")),
-        "git_dirty": str(git.get("dirty", "")),
-        "weights_sha256": str(manifest["model"]["weights_sha256"]),
-        "source_sha256": str(split.manifest["source_sha256"]),
-        "level_of_theory": str(split.manifest["level_of_theory"]),
-        "started": str(manifest["started"]),
-        "sees": str(manifest["mode"]["sees"]),
-        **{f"setting_{name}": str(value) for name, value in settings},
-    }
 
 
 def _notes(

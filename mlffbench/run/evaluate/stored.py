@@ -71,6 +71,25 @@ class StoredRun:
             raise StoreError(msg + "the run with --overwrite") from error
         return cls(folder=folder, manifest=manifest, splits=splits)
 
+    def provenance_of(self, split: StoredSplit) -> dict[str, str]:
+        """Return what made the numbers of a split, flat."""
+        manifest = self.manifest
+        git = manifest.get("git") or {}
+        settings = manifest["mode"]["settings"].items()
+        return {
+            "device": str(manifest["hardware"]["device"]),
+            "dtype": str(manifest["dtype"]),
+            **{name: str(version) for name, version in manifest["versions"].items()},
+            "git_commit": str(git.get("commit", "")),
+            "git_dirty": str(git.get("dirty", "")),
+            "weights_sha256": str(manifest["model"]["weights_sha256"]),
+            "source_sha256": str(split.manifest["source_sha256"]),
+            "level_of_theory": str(split.manifest["level_of_theory"]),
+            "started": str(manifest["started"]),
+            "sees": str(manifest["mode"]["sees"]),
+            **{f"setting_{name}": str(value) for name, value in settings},
+        }
+
 
 def _read_split(
     entry: dict[str, Any], table: pd.DataFrame, arrays: dict[str, Arrays], model: str
