@@ -232,3 +232,11 @@ def test_modes_of_other_packages_are_checked_alike() -> None:
     check_settings("anything", {"sped": 1})
     with pytest.raises(BenchError, match="mode 'anything' raised TypeError"):
         load_refiner("anything", {"sped": 1})
+
+
+def test_a_limit_that_thins_train_is_said(suite_file: Path) -> None:
+    said = resolve(Request(suite=str(suite_file), limit=2)).warnings
+    assert said[-1].startswith(
+        "the limit of 2 structures is one of train too: energies are aligned on 2 of 6"
+    )
+    assert resolve(Request(suite=str(suite_file), limit=6)).warnings == ()

@@ -1,5 +1,6 @@
 """How a training is shown: a bar per stage with the latest validation errors."""
 
+import math
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -49,7 +50,10 @@ class TrainingProgress:
         """Show a finished epoch."""
         fresh = {name: value for name, value in row.items() if name not in _PLAIN}
         self._latest |= fresh
-        text = "  ".join(f"{k} {1000 * v:.0f}" for k, v in self._latest.items())
+        text = "  ".join(
+            f"{name} –" if math.isnan(value) else f"{name} {1000 * value:.0f}"
+            for name, value in self._latest.items()  # none where a split has no labels
+        )
         self._bar.advance(row["epoch"] - self._done, f"{text} meV/Å")
         self._done = row["epoch"]
         if row["epoch"] % _EVERY == 0 or row["epoch"] in {1, self._epochs}:
