@@ -15,7 +15,9 @@ from mlffbench.datasets.files.open import open_source
 
 NUMBERS = np.array([8, 1, 1])
 RANDOM = np.random.default_rng(0)
-POSITIONS, FORCES = RANDOM.normal(size=(2, 4, 3, 3))
+WATER = [[0.0, 0.0, 0.12], [0.0, 0.76, -0.48], [0.0, -0.76, -0.48]]
+POSITIONS, FORCES = RANDOM.normal(scale=0.02, size=(2, 4, 3, 3))
+POSITIONS += WATER
 ENERGIES = RANDOM.normal(size=4)
 PER_FRAME = np.tile(NUMBERS, (4, 1))
 
