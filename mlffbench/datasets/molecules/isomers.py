@@ -10,8 +10,8 @@ from ase.data import covalent_radii
 from numpy.typing import NDArray
 from scipy.spatial.distance import cdist
 
-_TIGHT, _BONDED, _LOOSE = 1.1, 1.25, 1.6
-"""In sums of covalent radii: surely a bond, a bond, and possibly a stretched one."""
+_TIGHT, _BONDED, _LOOSE = 0.1, 0.45, 0.8
+"""Å beyond the covalent radii: surely a bond, a bond, and possibly a stretched one."""
 _MOST_ROUNDS = 5
 _MOST_GRAPHS = 60
 """Of one composition; graphs of more are not compared pair by pair."""
@@ -62,9 +62,9 @@ def name_isomers(formulas: Sequence[str], geometries: Sequence[Geometry]) -> lis
     return names
 
 
-def _bonds(geometry: Geometry, factor: float) -> NDArray[np.bool_]:
+def _bonds(geometry: Geometry, beyond: float) -> NDArray[np.bool_]:
     radii = covalent_radii[geometry.numbers]
-    reach = (radii[:, None] + radii[None, :]) * factor
+    reach = radii[:, None] + radii[None, :] + beyond
     near = cdist(geometry.positions, geometry.positions) < reach
     np.fill_diagonal(near, val=False)
     return np.asarray(near, dtype=np.bool_)
