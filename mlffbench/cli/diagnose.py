@@ -13,7 +13,12 @@ from mlffbench.cli.shared.completion import (
     complete_prior,
     complete_suite,
 )
-from mlffbench.cli.shared.console import make_console, print_table, resumable
+from mlffbench.cli.shared.console import (
+    make_console,
+    print_table,
+    print_warnings,
+    resumable,
+)
 from mlffbench.cli.shared.options import (
     Device,
     DeviceOption,
@@ -143,8 +148,11 @@ def diagnose(
             found = _suite(suite, instruments, limit=limit, seed=seed)
             _print_suite(console, _write(found, out, model=who, seed=seed))
         else:
+            from mlffbench.api.named_sets import remarks_on_sets
+
             sets = str(train), str(test)
             found = _pair(sets, instruments, limit=limit, seed=seed)
+            print_warnings(remarks_on_sets(sets))
             _print_pair(console, _write(found, out, model=who, seed=seed), sets)
     console.print(f"wrote {out}", markup=False, soft_wrap=True)
 
@@ -237,12 +245,15 @@ def _suite(
     suite: str, instruments: "Instruments", *, limit: int | None, seed: int
 ) -> "Study":
     """Return what was measured of a suite's test splits."""
+    from mlffbench.core.split import remarks_on
     from mlffbench.run.diagnose.diagnosis_job import study_of_splits
+    from mlffbench.run.evaluate.data_check import check_data
     from mlffbench.run.evaluate.evaluation_job import splits_of
     from mlffbench.run.suite import load_suite
     from mlffbench.run.suite_splits import load_splits
 
     splits = splits_of(load_splits(*load_suite(suite)), "test")
+    print_warnings((*remarks_on(splits), *check_data(tuple(splits))))
     return study_of_splits(splits, instruments, limit=limit, seed=seed)
 
 
@@ -260,7 +271,7 @@ def _stored(console: "Console", suite: str, model: str, runs: Path) -> "Diagnosi
     from mlffbench.diagnostics.diagnosis import Diagnosis
     from mlffbench.run.diagnose.diagnosis_job import DIAGNOSIS, is_diagnosed
     from mlffbench.run.evaluate.stored import StoredRun
-    from mlffbench.run.folder import run_folder
+    from mlffbench.run.folder import remarks_of, run_folder
     from mlffbench.run.suite import load_suite
 
     folder = run_folder(runs, load_suite(suite)[0].name, model, "baseline")
@@ -272,6 +283,7 @@ def _stored(console: "Console", suite: str, model: str, runs: Path) -> "Diagnosi
         return None  # it is computed anew, which needs no run
     if not is_diagnosed(run):
         return None
+    print_warnings(remarks_of([folder]))
     console.print(f"read {folder.path}", markup=False, soft_wrap=True)
     return Diagnosis.read(folder.path / DIAGNOSIS)
 

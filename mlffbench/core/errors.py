@@ -78,6 +78,20 @@ class CapabilityError(ModelError):
     """A model that lacks what a mode needs, e.g. a prior head."""
 
 
+class NoTrainingError(CapabilityError, DataError):
+    """Training geometries that a mode needs and a suite does not have.
+
+    Args:
+        suite: Name of the suite.
+    """
+
+    def __init__(self, suite: str) -> None:
+        super().__init__(
+            f"it compares with training geometries, and the suite {suite!r} has no split "
+            "with the role train; add one, e.g. file: mini:train"
+        )
+
+
 class StoreError(BenchError):
     """A run folder that cannot be read or written."""
 

@@ -1,4 +1,4 @@
-"""Files that are either whole or not there."""
+"""Files: whole or not there when they are written, checked when they are read."""
 
 import hashlib
 import os
@@ -86,3 +86,30 @@ def run_tool(arguments: list[str], usage: str, work: Callable[[Path, Path], str]
         return 1
     sys.stdout.write(f"{line}\n")
     return 0
+
+
+def require_file(path: Path | str) -> Path:
+    """Return the path of a file that is there.
+
+    Raises:
+        DataError: Nothing is there, or it is not a file.
+
+    Example:
+        >>> require_file("nowhere.xyz")
+        Traceback (most recent call last):
+        ...
+        mlffbench.core.errors.DataError: nowhere.xyz does not exist; check the path
+    """
+    path = Path(path)
+    try:
+        is_file, exists = path.is_file(), path.exists()
+    except (OSError, ValueError) as error:
+        msg = f"{path!s:.200} is not a usable path ({error}); check the path"
+        raise DataError(msg) from error
+    if not exists:
+        msg = f"{path} does not exist; check the path"
+        raise DataError(msg)
+    if not is_file:
+        msg = f"{path} is a folder, not a file; name one data file in it"
+        raise DataError(msg)
+    return path

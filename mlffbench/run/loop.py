@@ -79,7 +79,8 @@ def run_campaign(campaign: Campaign[Any], progress: Progress | None = None) -> D
                 else:
                     finished.append(folder)
             done.folders.extend(finished)
-            if isinstance(request, Request) and request.diagnose:
+            trained = any(split.role == "train" for split in campaign.splits)
+            if isinstance(request, Request) and request.diagnose and trained:
                 notes = _diagnose(request, finished, model, watcher, name)
                 done.notes.extend(_as_typed(note, model, name) for note in notes)
     (done.notes if done.folders else done.faults).extend(lacking)

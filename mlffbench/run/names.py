@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from mlffbench.core.errors import ModelError, SuiteError
+from mlffbench.core.files import require_file
 from mlffbench.datasets.catalog import DATASETS
-from mlffbench.datasets.files.paths import require_file
 from mlffbench.models.catalog import MODELS
 from mlffbench.models.model_spec import parse_spec
 from mlffbench.refine.modes import load_refiner, mode_name

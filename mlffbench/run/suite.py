@@ -3,7 +3,9 @@
 Reading and checking one imports no torch and opens no file of structures.
 """
 
+import re
 from collections.abc import Hashable, Mapping, Sequence
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
@@ -20,6 +22,7 @@ from mlffbench.run.suite_faults import faults_of_suite
 
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$")]
 Setting = str | int | float | bool
+_SHIPPED = re.compile(r"^[A-Za-z0-9][A-Za-z0-9_-]+:[A-Za-z0-9][A-Za-z0-9._-]*(/[a-z]+)?$")
 
 
 class _OneKeyEach(yaml.SafeLoader):
@@ -48,19 +51,45 @@ class ShiftSpec(_Closed):
     rule: str = ""
 
 
+EVERYTHING = "every structure of the file"
+
+
 class SplitSpec(_Closed):
-    """One split read from a file of the user's."""
+    """One split: a file of the user's, or a split that ships.
+
+    Attributes:
+        name: What tables call it.
+        role: Which part it plays.
+        file: A file, relative to the suite file, or ``DATASET:SPLIT``, as in
+            ``mini:train``; ``mini:ood_dimers/val`` is the half that tunes.
+        select: Only structures with these values: name -> a value, a pattern with ``*``
+            and ``?``, or several (`mlffbench.datasets.index.selection.select_rows`).
+        rule: How they were chosen, in words.
+        shift: How an OOD split differs from training.
+        shares_molecules: Why molecules may also be in train.
+        control: The ID split it is compared with.
+        level_of_theory: Of its labels; the suite's when left out.
+        energy_unit: What the file says, else eV, when left out.
+        length_unit: What the file says, else Å, when left out.
+    """
 
     name: Name
     role: Role
-    file: Path
-    rule: str = "every structure of the file"
+    file: Annotated[str, Field(min_length=1)]
+    select: Mapping[str, Setting | tuple[Setting, ...]] = Field(default_factory=dict)
+    rule: str = EVERYTHING
     shift: ShiftSpec | None = None
     shares_molecules: str = ""
     control: str = ""
     level_of_theory: str | None = None
     energy_unit: str | None = None
     length_unit: str | None = None
+
+    @property
+    def shipped(self) -> tuple[str, str] | None:
+        """Name of a dataset or shipped suite and of a split of it; None for a file."""
+        name, colon, split = self.file.partition(":")
+        return (name, split) if colon and _SHIPPED.match(self.file) else None
 
 
 class DynamicsSpec(_Closed):
@@ -185,18 +214,43 @@ def check_specs(suite: Suite) -> None:
 
     Raises:
         DataError: A name, or the shift of a split, is not what it must be.
-        SuiteError: There is no training split, no ID control, or none of a name.
+        SuiteError: There is nothing to evaluate, or no dataset or control of a name.
     """
     if suite.dataset is not None:
         return
     for spec in suite.splits:
         check_role(spec.name, spec.role, has_shift=spec.shift is not None)
+        if spec.shipped:
+            _check_shipped(spec, spec.shipped[0])
     check_unique(suite.splits)
     check_controls(suite.name, suite.splits)
 
 
+def _check_shipped(spec: SplitSpec, dataset: str) -> None:
+    """Check the name of a dataset, and that nothing it says itself is said of it.
+
+    Raises:
+        SuiteError: No dataset or suite has the name, or its units or level were stated.
+    """
+    known = {*DATASETS.names(), *suite_rows()}
+    if dataset not in known:
+        close = get_close_matches(dataset, known, n=1)
+        hint = f"did you mean {close[0]!r}? " if close else ""
+        msg = f"split {spec.name!r} is to be {spec.file!r}, but there is no dataset "
+        msg += f"{dataset!r}: {hint}mlffbench list datasets names them, and a file of "
+        raise SuiteError(msg + "that name is written ./NAME")
+    stated = [
+        key
+        for key in ("level_of_theory", "energy_unit", "length_unit")
+        if getattr(spec, key) is not None
+    ]
+    if stated:
+        msg = f"split {spec.name!r} is {spec.file!r}, which says its own {stated[0]}; "
+        raise SuiteError(msg + f"remove {stated[0]} from it")
+
+
 def check_controls(suite: str, splits: Sequence[Named]) -> None:
-    """Check that there is a training split, an ID control, and every control named.
+    """Check that there is something to evaluate, and every control that is named.
 
     Args:
         suite: Name of the suite, for messages.
@@ -205,10 +259,9 @@ def check_controls(suite: str, splits: Sequence[Named]) -> None:
     Raises:
         SuiteError: One is not there.
     """
-    roles = {split.role for split in splits}
-    if not {"train", "id_test"} <= roles:
-        msg = f"the suite {suite!r} needs a split with role 'train' (energies are "
-        raise SuiteError(msg + "aligned on it) and one with role 'id_test' (the control)")
+    if all(split.role == "train" for split in splits):
+        msg = f"the suite {suite!r} has only splits with role 'train', and nothing to "
+        raise SuiteError(msg + "evaluate; add one with role 'id_test' or 'ood_test'")
     names = {split.name for split in splits if split.role.startswith("id")}
     for split in splits:
         if split.control and split.control not in names:

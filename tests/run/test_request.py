@@ -36,8 +36,7 @@ def closed(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.parametrize(
     ("old", "new", "sentence"),
     [
-        ("role: id_test", "role: id_val", "one with role 'id_test' (the control)"),
-        ("role: train", "role: id_val", "needs a split with role 'train'"),
+        ("role: train", "role: trian", "'trian', expected 'train', 'id_val'"),
         ("file: ood.xyz", "control: nowhere, file: ood.xyz", "the control 'nowhere'"),
         (", shift: {kind: elements, rule: has N}", "", "and only they, state a shift"),
         ("name: id, role: id_test", "name: test, role: id_test", "not be called 'test'"),
@@ -263,3 +262,11 @@ def test_modes_of_other_packages_are_checked_alike() -> None:
     check_settings("anything", {"sped": 1})
     with pytest.raises(BenchError, match="mode 'anything' raised TypeError"):
         load_refiner("anything", {"sped": 1})
+
+
+def test_a_limit_that_thins_train_is_said(suite_file: Path) -> None:
+    said = resolve(Request(suite=str(suite_file), limit=2)).warnings
+    assert said[-1].startswith(
+        "the limit of 2 structures is one of train too: energies are aligned on 2 of 6"
+    )
+    assert resolve(Request(suite=str(suite_file), limit=6)).warnings == ()

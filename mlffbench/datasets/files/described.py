@@ -11,7 +11,16 @@ from mlffbench.core.units import energy_factor, force_factor, length_factor
 from mlffbench.datasets.files.atom_table import Columns
 
 Layout = Literal[
-    "spice", "ani-1x", "transition1x", "modelforge", "npz", "xyz", "extxyz", "db", "csv"
+    "spice",
+    "ani-1x",
+    "transition1x",
+    "modelforge",
+    "npz",
+    "xyz",
+    "extxyz",
+    "db",
+    "traj",
+    "csv",
 ]
 
 

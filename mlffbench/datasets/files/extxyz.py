@@ -1,9 +1,12 @@
 """Extended XYZ files: found in one scan, parsed by ASE frame by frame."""
 
+import gzip
 import io
+import zlib
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from itertools import islice
+from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple
 
 import numpy as np
@@ -25,6 +28,7 @@ from mlffbench.datasets.statements.stated_units import (
 )
 
 _MAX_DIGITS = 12
+_GZIP = b"\x1f\x8b"
 _FAULTS = (
     OSError, ValueError, TypeError, KeyError, IndexError, AttributeError, AssertionError,
     ArithmeticError, RuntimeError, NotImplementedError, StopIteration,
@@ -60,7 +64,7 @@ def frame_name(number: int, path: object) -> str:
     return f"frame {number} of {path}"
 
 
-def split_frames(file: BinaryIO, path: object) -> Iterator[FrameText]:
+def split_frames(file: BinaryIO | gzip.GzipFile, path: object) -> Iterator[FrameText]:
     """Yield the bytes of every frame; blank lines between frames are passed over.
 
     Raises:
@@ -244,7 +248,7 @@ class ExtxyzFile(FrameFile):
     key: ``group``, ``mol_id``, ``molecule``, ``smiles``, else the Hill formula. A frame
     without periodic direction is a molecule and its ``Lattice`` is dropped; as in ASE and
     the format's description, a ``Lattice`` without ``pbc`` means periodic in all three.
-    An isolated atom needs no forces.
+    An isolated atom needs no forces. A file packed with gzip is read as it is.
     """
 
     def _headers(self) -> Iterator[Header]:
@@ -256,17 +260,43 @@ class ExtxyzFile(FrameFile):
 
     def _read(self, places: Sequence[Any]) -> Iterator[Frame]:
         with self._open() as file:
+            raw: dict[int, bytes] = {}
+            if isinstance(file, gzip.GzipFile):  # going back would unpack it all again
+                for place in sorted(set(places), key=lambda one: int(one.offset)):
+                    file.seek(place.offset)
+                    raw[place.number] = file.read(place.length)
             for place in places:
-                file.seek(place.offset)
-                raw = file.read(place.length)
-                yield parse_frame(raw, frame_name(place.number, self.path), self._given)
+                text = raw.get(place.number)
+                if text is None:
+                    file.seek(place.offset)
+                    text = file.read(place.length)
+                yield parse_frame(text, frame_name(place.number, self.path), self._given)
+
+    @property
+    def stem(self) -> str:
+        """Name of the file without suffixes."""
+        return Path(super().stem).stem if self._is_packed else super().stem
+
+    @property
+    def _is_packed(self) -> bool:
+        return self.path.suffix.lower() == ".gz"
 
     @contextmanager
-    def _open(self) -> Iterator[BinaryIO]:
+    def _open(self) -> Iterator[BinaryIO | gzip.GzipFile]:
         try:
             file = self.path.open("rb")
         except OSError as error:
             msg = f"{self.path} cannot be read: {error.strerror}; check the path"
             raise DataError(msg) from error
         with file:
-            yield file
+            if file.read(len(_GZIP)) != _GZIP:
+                file.seek(0)
+                yield file
+                return
+            file.seek(0)
+            try:
+                with gzip.GzipFile(fileobj=file) as unpacked:
+                    yield unpacked
+            except (OSError, EOFError, zlib.error) as error:
+                msg = f"{self.path} cannot be unpacked ({error}); expected a complete "
+                raise DataError(msg + "gzip file: fetch or copy it again") from error

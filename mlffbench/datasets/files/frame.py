@@ -120,6 +120,11 @@ def add_frame(builder: IndexBuilder, key: str, header: Header) -> ChargeSpin:
     return found
 
 
+def is_named(facts: Mapping[str, Any]) -> bool:
+    """Return whether a frame says which molecule it is, by a name or a SMILES."""
+    return bool(_text(facts, _GROUP_NAMES) or smiles_of(facts))
+
+
 def is_lone_atom(numbers: NDArray[Any], *, periodic: bool) -> bool:
     """Return whether a frame is an isolated atom, on which no force acts."""
     return len(numbers) == 1 and not periodic

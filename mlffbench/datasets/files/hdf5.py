@@ -17,7 +17,7 @@ from h5py import h5a, h5d, h5g, h5s
 from numpy.typing import NDArray
 
 from mlffbench.core.errors import DataError
-from mlffbench.datasets.files.paths import require_file
+from mlffbench.core.files import require_file
 
 _METADATA_CACHE_BYTES = 1 << 20
 _NAMES_SHOWN = 10
@@ -185,6 +185,20 @@ class Hdf5Group:
         where = f"{self.where}, group {name!r}"
         with _in_one_sentence(where):
             return Hdf5Group(where, h5g.open(self.handle, name.encode()))
+
+    def attributes(self) -> dict[str, Any]:
+        """Return its attributes that are text or numbers, by name."""
+        found: dict[str, Any] = {}
+        with _in_one_sentence(f"{self.where}, attributes"):
+            for number in range(h5a.get_num_attrs(self.handle)):
+                attribute = h5a.open(self.handle, index=number)
+                if attribute.dtype.kind in "iufSO":
+                    value = np.empty(attribute.shape, attribute.dtype)
+                    attribute.read(value)
+                    text = attribute.dtype.kind in "SO"
+                    name = str(attribute.name, "utf-8")
+                    found[name] = _as_text(value) if text else value
+        return found
 
     def names(self) -> list[str]:
         """Return the names of its members, in the file's own (alphabetical) order."""

@@ -11,13 +11,12 @@ from numpy.typing import NDArray
 
 from mlffbench.core.card import SYMBOLS
 from mlffbench.core.errors import DataError
-from mlffbench.core.files import sha256_of
+from mlffbench.core.files import require_file, sha256_of
 from mlffbench.core.labels import Labels
 from mlffbench.core.split import Index, Rows
 from mlffbench.core.structures import Structures
 from mlffbench.datasets.files.frame import hill_formula
 from mlffbench.datasets.files.npz_arrays import member_names, open_array
-from mlffbench.datasets.files.paths import require_file
 from mlffbench.datasets.files.records import (
     NOT_STATED,
     IndexBuilder,

@@ -27,7 +27,7 @@ from mlffbench.datasets.files.walk import Rowwise, Walkable, walk_of
 from mlffbench.datasets.index.annotations import SCHEMA, facts_of
 from mlffbench.datasets.molecules.smiles import has_rdkit
 
-VERSION = 1
+VERSION = 2
 """Raised whenever an index made before would differ."""
 GROUPS_PER_CHUNK = 500
 ROWS_PER_CHUNK = 5_000

@@ -19,13 +19,15 @@ from mlffbench.core.errors import DataError
 CHARGE_NAMES = frozenset(
     "charge totalcharge netcharge molcharge molecularcharge moleculecharge formalcharge "
     "totalformalcharge netformalcharge systemcharge syscharge ioncharge ioniccharge "
-    "overallcharge globalcharge chargetotal totcharge chg totalchg chargestate sumcharge "
-    "sumofcharges q qtot qtotal totalq totq netq qnet qmol molq".split()
+    "overallcharge globalcharge totalcharges netcharges chargetotal totcharge chg "
+    "totalchg chargestate sumcharge sumofcharges q qtot qtotal totalq totq netq qnet "
+    "qmol molq".split()
 )
 """Names of the total charge, lower case, without separators and ``REF_``."""
 MULTIPLICITY_NAMES = frozenset(
-    "multiplicity mult spinmultiplicity spinmult totalspin spin totalmultiplicity "
-    "molmultiplicity molecularmultiplicity multiplicityspin 2s+1 2splus1 smult".split()
+    "multiplicity multiplicities mult spinmultiplicity spinmultiplicities spinmult "
+    "totalspin spin totalmultiplicity molmultiplicity molecularmultiplicity "
+    "multiplicityspin 2s+1 2splus1 smult".split()
 )
 """Names of the multiplicity 2S + 1."""
 UNPAIRED_NAMES = frozenset(

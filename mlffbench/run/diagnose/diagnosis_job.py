@@ -21,13 +21,13 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import torch
 
-from mlffbench.core.errors import BenchError, StoreError
+from mlffbench.core.errors import BenchError, DataError, StoreError
 from mlffbench.core.files import make_folder, write_atomic
 from mlffbench.core.forcefield import ForceField
 from mlffbench.core.labels import Labels
 from mlffbench.core.model_options import ModelOptions
 from mlffbench.core.plugins.user_file import in_words
-from mlffbench.core.split import Split
+from mlffbench.core.split import NO_TRAIN, Split
 from mlffbench.diagnostics.catalog import DIAGNOSTICS
 from mlffbench.diagnostics.diagnosis import Diagnosis
 from mlffbench.diagnostics.diagnostic import Sample
@@ -260,7 +260,14 @@ def _study(
     controls: Sequence[str],
     instruments: Instruments,
 ) -> Study:
-    """Return what was measured of splits, OOD against the control each names."""
+    """Return what was measured of splits, OOD against the control each names.
+
+    Raises:
+        DataError: None of them is train.
+    """
+    if "train" not in roles:
+        msg = f"{NO_TRAIN}, so nothing can be compared with training; add one to the "
+        raise DataError(msg + "suite, e.g. file: mini:train")
     examined = instruments.examine(samples)
     names = [
         sample.name

@@ -85,6 +85,7 @@ def check_data(splits: tuple[Split, ...]) -> tuple[str, ...]:
         chosen = sample(own[0].source, rows)
         if len(chosen):
             drawn.append((names, own[0].source, chosen))
+            told += _with_cell(names, own[0].source, rows)
         else:
             told.append(
                 f"{names}: {NOT_CHECKED}: no molecule of 2 to {MOST_ATOMS} atoms without "
@@ -127,6 +128,14 @@ def labels_aside(structures: Structures) -> Labels:
 def _in_angstrom(structures: Structures, unit: str) -> Structures:
     scale = 1 / LENGTHS[unit] if unit else 1.0
     return replace(structures, positions=structures.positions * scale)
+
+
+def _with_cell(names: str, source: Source, rows: Rows) -> list[str]:
+    """Say how many structures of a file no sample can hold, as they have a cell."""
+    n = int(source.index.periodic[source.index.record[rows]].sum())
+    return [
+        f"{names}: {n} of {len(rows)} structures have a cell: their {NOT_CHECKED}"
+    ] * (n > 0)
 
 
 def sample(source: Source, rows: Rows) -> Rows:

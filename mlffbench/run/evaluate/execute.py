@@ -4,7 +4,7 @@ import hashlib
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -13,6 +13,7 @@ import pandas as pd
 import torch
 
 from mlffbench.core.card import ModelCard
+from mlffbench.core.errors import NoTrainingError
 from mlffbench.core.forcefield import ForceField
 from mlffbench.core.split import Rows, Split
 from mlffbench.core.structures import Structures
@@ -301,7 +302,10 @@ def in_hand(
 
 
 def training_of(suite: str, splits: Sequence[Split], seed: int) -> Training:
-    """Return the geometries of a suite's training, without labels, read when needed."""
+    """Return the geometries of a suite's training, without labels, read when needed.
+
+    Where the suite has no training split, reading them raises NoTrainingError.
+    """
     chosen = [
         (split, choose_rows(split, None, seed))
         for split in splits
@@ -315,10 +319,14 @@ def training_of(suite: str, splits: Sequence[Split], seed: int) -> Training:
     return Training(
         name=f"{suite}/train",
         sha256=hashlib.sha256("\n".join(names).encode()).hexdigest(),
-        read=lambda: Structures.concatenate(
-            [split.source.structures(rows) for split, rows in chosen]
-        ),
+        read=partial(_geometries_of, suite, chosen),
     )
+
+
+def _geometries_of(suite: str, chosen: Sequence[tuple[Split, Rows]]) -> Structures:
+    if not chosen:
+        raise NoTrainingError(suite)
+    return Structures.concatenate([one.source.structures(rows) for one, rows in chosen])
 
 
 def _skipped(split: Split, rows: np.ndarray, card: ModelCard) -> list[str | None]:

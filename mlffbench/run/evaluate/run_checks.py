@@ -10,7 +10,7 @@ import torch
 
 from mlffbench.core.forcefield import ForceField
 from mlffbench.core.labels import Labels
-from mlffbench.core.split import Rows, Split
+from mlffbench.core.split import Rows, Split, remarks_on
 from mlffbench.core.structures import Structures
 from mlffbench.metrics.plausibility import judge_predictions
 from mlffbench.run.evaluate.batch_check import N_STRUCTURES, check_batches
@@ -71,7 +71,7 @@ def check_run(
         )
         batches = check_batches(partial(predict_each, model), sample, together)
     states = _states(geometries, computed)
-    remarks = list(check_data(tuple(splits)))
+    remarks = [*remarks_on(splits), *check_data(tuple(splits))]
     if len(states):
         sample = _pick(geometries, states).to(device=device, dtype=dtype)
         remarks += blind_spots(partial(predict_each, model), model.name, sample)
