@@ -2,7 +2,6 @@
 
 import tempfile
 import zipfile
-import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -13,8 +12,8 @@ from numpy.lib import format as npy
 from numpy.typing import NDArray
 
 from mlffbench.core.errors import DataError
+from mlffbench.core.guards.archives import ARCHIVE_FAULTS
 
-_FAULTS = (zipfile.BadZipFile, zlib.error, OSError, ValueError, EOFError, KeyError)
 _LOCAL_HEADER = 30
 """Bytes before the name in the header that a zip file repeats before each member."""
 _CHUNK = 1 << 20
@@ -108,7 +107,7 @@ def _copy(source: IO[bytes], target: IO[bytes]) -> int:
 def _in_one_sentence(path: Path, what: str) -> Iterator[None]:
     try:
         yield
-    except _FAULTS as error:
+    except ARCHIVE_FAULTS as error:
         reason = (str(error).strip("'\"") or type(error).__name__).splitlines()[0]
         msg = (
             f"{path}: {what} cannot be read ({reason}); expected an undamaged npz file: "
