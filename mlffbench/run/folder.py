@@ -197,7 +197,8 @@ class RunFolder:
         """
         path = self.path / name
         try:
-            return pd.read_parquet(path)
+            with path.open("rb") as file:  # its name need not be UTF-8
+                return pd.read_parquet(file)
         except (*ARCHIVE_FAULTS, AttributeError, pa.ArrowException) as error:
             msg = f"{path} is missing or broken; repeat the {what} with --overwrite"
             raise StoreError(msg) from error
