@@ -17,6 +17,7 @@ from collections.abc import Iterable
 
 from pydantic import ValidationError
 
+from mlffbench.core.guards.plain import sentence
 from mlffbench.core.plugins.install import install_line
 
 _MANY = 40
@@ -24,7 +25,15 @@ _MANY = 40
 
 
 class BenchError(Exception):
-    """A mistake with a sentence for the user; the command line prints it and exits 1."""
+    """A mistake with a sentence for the user; the command line prints it and exits 1.
+
+    Args:
+        message: The sentence. What it quotes may come from a hostile file: it is made
+            plain, and cut where it is too long.
+    """
+
+    def __init__(self, message: str = "") -> None:
+        super().__init__(sentence(message))
 
 
 class UnknownNameError(BenchError):

@@ -12,6 +12,7 @@ from mlffbench.report.tables.curve_tables import curve_table, saved_table
 from mlffbench.report.tables.display_units import UnitSystem
 from mlffbench.report.tables.record_tables import TextTable
 from mlffbench.report.tables.survival_tables import dynamics_table
+from mlffbench.run.checksums import verify
 from mlffbench.run.curve.curve_score import read_curve, score_curve
 from mlffbench.run.folder import CURVE, SIMULATION, RunFolder, find_others
 
@@ -68,6 +69,7 @@ def _readable(
             manifest = folder.read_manifest()
             if manifest.get("status") != "complete":
                 raise StoreError(unfinished(folder, manifest))
+            verify(folder.path)
             folder.read_records()
             if folder.manifest_name == CURVE:
                 read_curve(folder)

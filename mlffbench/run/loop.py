@@ -4,7 +4,7 @@ import logging
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, cast
 
 import torch
 
@@ -12,6 +12,7 @@ from mlffbench.core.errors import BenchError, CapabilityError
 from mlffbench.core.forcefield import ForceField
 from mlffbench.core.model_options import ModelOptions
 from mlffbench.models.load import load_model
+from mlffbench.run.evaluate.evaluation_job import Job
 from mlffbench.run.folder import RunFolder
 from mlffbench.run.manifest import begin, finish, is_finished, manifest_of
 from mlffbench.run.model_files import say_reused
@@ -81,7 +82,9 @@ def run_campaign(campaign: Campaign[Any], progress: Progress | None = None) -> D
             done.folders.extend(finished)
             trained = any(split.role == "train" for split in campaign.splits)
             if isinstance(request, Request) and request.diagnose and trained:
-                notes = _diagnose(request, finished, model, watcher, name)
+                asked = [dict(job.settings) for job in cast("list[Job]", jobs)]
+                priors = [str(values.get("prior", "")) for values in asked]
+                notes = _diagnose(request, finished, model, watcher, name, priors=priors)
                 done.notes.extend(_as_typed(note, model, name) for note in notes)
     (done.notes if done.folders else done.faults).extend(lacking)
     return done
@@ -131,6 +134,8 @@ def _diagnose(
     model: ForceField,
     progress: Progress,
     name: str,
+    *,
+    priors: Sequence[str],
 ) -> list[str]:
     """Diagnose the finished runs of one model; return what could not be computed."""
     from mlffbench.run.diagnose.diagnosis_job import diagnose_runs  # loads matplotlib
@@ -142,6 +147,7 @@ def _diagnose(
         device=request.device,
         dtype=request.dtype,
         advance=progress.advance,
+        priors=priors,
     )
 
 

@@ -23,6 +23,7 @@ from mlffbench.run.suite_faults import faults_of_suite
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$")]
 Setting = str | int | float | bool
 _SHIPPED = re.compile(r"^[A-Za-z0-9][A-Za-z0-9_-]+:[A-Za-z0-9][A-Za-z0-9._-]*(/[a-z]+)?$")
+_HALVES = re.compile("[\ud800-\udfff]")
 
 
 class _OneKeyEach(yaml.SafeLoader):
@@ -38,6 +39,14 @@ class _OneKeyEach(yaml.SafeLoader):
             msg = f"the key {twice[0]!r} is given twice"
             raise yaml.YAMLError(msg)
         return super().construct_mapping(node, deep=deep)
+
+    def construct_scalar(self, node: yaml.ScalarNode | yaml.MappingNode) -> Any:
+        """Return the value of a node; text must be text that a file can hold."""
+        value = super().construct_scalar(node)
+        if isinstance(value, str) and _HALVES.search(value):
+            msg = "it holds half a character (a lone surrogate, \\ud800 to \\udfff)"
+            raise yaml.YAMLError(msg)
+        return value
 
 
 class _Closed(BaseModel):
@@ -107,7 +116,7 @@ class DynamicsSpec(_Closed):
     splits: tuple[Name, ...] = ()
     halves: Literal["test", "both"] = "test"
     relax: Name = "gfn2-xtb"
-    reference: bool = False
+    reference: bool = Field(default=False, strict=True)
 
 
 class Suite(_Closed):
@@ -128,7 +137,7 @@ class Suite(_Closed):
     """
 
     name: Name
-    version: int = Field(ge=1)
+    version: int = Field(ge=1, strict=True)
     summary: str
     level_of_theory: str | None = None
     dataset: str | None = None
@@ -146,6 +155,11 @@ class Suite(_Closed):
         return self
 
 
+def is_file(name_or_path: str) -> bool:
+    """Return whether what names a suite is a path, and no name of the catalogue."""
+    return Path(name_or_path).suffix in {".yaml", ".yml"}
+
+
 def load_suite(name_or_path: str) -> tuple[Suite, Path]:
     """Return a suite and the folder its files are relative to.
 
@@ -158,7 +172,7 @@ def load_suite(name_or_path: str) -> tuple[Suite, Path]:
         DataError: A split of it may not be called so, or lacks its shift.
     """
     path = Path(name_or_path)
-    if path.suffix not in {".yaml", ".yml"}:
+    if not is_file(name_or_path):
         path = suite_path(name_or_path)
     try:
         text = path.read_text(encoding="utf-8")
@@ -286,7 +300,7 @@ def needs(name: str) -> tuple[str, ...]:
         return (name,)
     if name in DATASETS.names():
         return _downloads_of_dataset(name)
-    if Path(name).suffix in {".yaml", ".yml"}:
+    if is_file(name):
         return _downloads_of_suite(Path(name))
     if name in suite_rows():
         return _downloads_of_suite(suite_path(name))

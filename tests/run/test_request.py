@@ -55,7 +55,6 @@ def closed(monkeypatch: pytest.MonkeyPatch) -> None:
         ("models: [zero]", "models: []", "is empty, expected at least one"),
         ("models: [zero]", "models: [zero]\nsettings: {rr: {gate: [1]}}",
          "is a list, expected text or a whole number or a number or true or false"),
-        ("role: train", "role: trian", "'trian', expected 'train', 'id_val'"),
         ("models: [zero]", "models: [zero]\ndataset: mini",
          "give either 'dataset' or 'splits'"),
         ("summary: three", "summary three", "line 4"),

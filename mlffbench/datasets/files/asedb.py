@@ -12,6 +12,7 @@ from typing import Any
 
 import ase.db
 import numpy as np
+from ase.io.formats import UnknownFileTypeError
 
 from mlffbench.core.errors import DataError
 from mlffbench.datasets.files.frame import Frame, Header, labels_in
@@ -27,6 +28,7 @@ from mlffbench.datasets.statements.stated_units import (
 _FAULTS = (
     sqlite3.Error, OSError, ValueError, TypeError, KeyError, IndexError, AttributeError,
     AssertionError, ArithmeticError, RuntimeError, MemoryError, ImportError, zlib.error,
+    UnknownFileTypeError,
 )  # fmt: skip
 """What ASE raises for a damaged database; it has no exception of its own."""
 _LMDB, _LMDB_AT = b"\xde\xc0\xef\xbe", 16

@@ -2,7 +2,6 @@
 
 import tempfile
 import zipfile
-import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -13,8 +12,8 @@ from numpy.lib import format as npy
 from numpy.typing import NDArray
 
 from mlffbench.core.errors import DataError
+from mlffbench.core.guards.archives import ARCHIVE_FAULTS
 
-_FAULTS = (zipfile.BadZipFile, zlib.error, OSError, ValueError, EOFError, KeyError)
 _LOCAL_HEADER = 30
 """Bytes before the name in the header that a zip file repeats before each member."""
 _CHUNK = 1 << 20
@@ -50,9 +49,11 @@ def open_array(path: Path, name: str) -> NDArray[Any]:
             if 0 in shape or dtype.kind in "SU":
                 count = int(np.prod(shape))
                 raw = stream.read(count * dtype.itemsize)
+                _read_to_the_end(stream)
                 return np.frombuffer(raw, dtype, count).reshape(shape)
             if info.compress_type == zipfile.ZIP_STORED:
                 offset = _data_offset(path, info) + n_header
+                _read_to_the_end(stream)
                 return np.memmap(path, dtype, "r", offset, shape, "F" if fortran else "C")
             with tempfile.TemporaryFile(prefix="mlffbench-") as unpacked:
                 n_bytes = _copy(stream, unpacked)
@@ -88,6 +89,12 @@ def _data_offset(path: Path, info: zipfile.ZipInfo) -> int:
     return info.header_offset + _LOCAL_HEADER + n_name + n_extra
 
 
+def _read_to_the_end(stream: IO[bytes]) -> None:
+    """Read what is left: at its end the checksum of a member is compared."""
+    while stream.read(_CHUNK):
+        pass
+
+
 def _copy(source: IO[bytes], target: IO[bytes]) -> int:
     n_bytes = 0
     while chunk := source.read(_CHUNK):
@@ -100,7 +107,7 @@ def _copy(source: IO[bytes], target: IO[bytes]) -> int:
 def _in_one_sentence(path: Path, what: str) -> Iterator[None]:
     try:
         yield
-    except _FAULTS as error:
+    except ARCHIVE_FAULTS as error:
         reason = (str(error).strip("'\"") or type(error).__name__).splitlines()[0]
         msg = (
             f"{path}: {what} cannot be read ({reason}); expected an undamaged npz file: "
