@@ -1,5 +1,6 @@
 """One word for one thing, whatever its number, and suggestions instead of catalogues."""
 
+import logging
 import re
 import subprocess
 import sys
@@ -138,7 +139,12 @@ def test_an_exception_of_a_model_has_its_line_and_the_model_one_name(
 def test_debug_shows_the_traceback_once(
     trial: tuple[str, ...], capsys: pytest.CaptureFixture[str]
 ) -> None:
-    told = invoke("--debug", *trial)
+    logger = logging.getLogger("mlffbench")
+    try:
+        told = invoke("--debug", *trial)
+    finally:
+        logger.handlers = []
+        logger.setLevel(logging.NOTSET)
     text = told.output + capsys.readouterr().err
     assert text.count("Traceback (most recent call last)") == 1
     assert "return structures.positionss" in text
