@@ -29,7 +29,7 @@ FLOORS = {
 }
 """Packages of one floor do not know each other."""
 ROOMS = {
-    "core": {"plugins": 1},
+    "core": {"plugins": 1, "guards": 1},
     "datasets": {
         "molecules": 1,
         "statements": 1,

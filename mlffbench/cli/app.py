@@ -24,6 +24,7 @@ from mlffbench.cli.simulate import simulate
 from mlffbench.cli.train import train
 from mlffbench.cli.validate import validate
 from mlffbench.core.errors import BenchError
+from mlffbench.core.guards.children import VARIABLE
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -50,6 +51,8 @@ def _options(
     del version
     # One thread per process: more only spins on small molecules. Set before torch loads.
     os.environ.setdefault("OMP_NUM_THREADS", "1")
+    # No child of ours imports from the current folder, whoever starts it.
+    os.environ[VARIABLE] = "1"
 
 
 app.command("list")(list_rows)

@@ -272,7 +272,7 @@ def _ask_oracle(
 
     baseline = run_folder(runs, load_suite(suite)[0].name, model, "baseline")
     with resumable(), ProgressBar(console) as progress:
-        modes = ask_oracle(baseline, progress, trust=trust)
+        modes = ask_oracle(baseline, progress, typed=model, trust=trust)
     records = [record for mode in modes for record in mode.read_records()]
     if records:
         print_table(console, radius_table(records))

@@ -3,7 +3,6 @@
 import importlib.util
 import re
 import subprocess
-import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from importlib import metadata
 from pathlib import Path
@@ -14,6 +13,7 @@ from rich.table import Table
 
 from mlffbench.cli.shared.console import make_console
 from mlffbench.core.errors import BenchError
+from mlffbench.core.guards.children import PYTHON
 from mlffbench.core.plugins.install import again_line, extras, install_line
 from mlffbench.core.registry import Entry
 
@@ -146,7 +146,7 @@ def import_fault(names: str) -> str:
     )
     try:
         done = subprocess.run(
-            [sys.executable, "-c", code],
+            [*PYTHON, "-c", code],
             capture_output=True,
             text=True,
             errors="replace",

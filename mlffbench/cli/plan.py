@@ -4,6 +4,7 @@ from typing import TYPE_CHECKING
 
 from mlffbench.cli.shared.asked import Asked, Kept, Share, checked_values, spread
 from mlffbench.cli.shared.console import make_console, print_warnings
+from mlffbench.cli.shared.options import TrustOption
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -13,9 +14,9 @@ if TYPE_CHECKING:
 
 
 @spread
-def plan(*, asked: Asked, share: Share) -> None:
+def plan(*, asked: Asked, share: Share, trust: TrustOption = False) -> None:
     """Print every job and every resolved value; nothing runs."""
-    request = request_of(asked, share, Kept(), diagnose=False)
+    request = request_of(asked, share, Kept(trust=trust), diagnose=False)
     from mlffbench.run.request import resolve
 
     campaign = resolve(request)

@@ -23,10 +23,13 @@ def score(
     units: UnitsOption = Units.mev,
 ) -> None:
     """Recompute the metrics from stored predictions; no model is needed."""
+    from mlffbench.run.checksums import read_checksums, say_unverified
     from mlffbench.run.folder import find_runs
 
     console = make_console()
-    end(score_and_print(console, find_runs(runs or [RUNS]), units))
+    folders = find_runs(runs or [RUNS])
+    say_unverified(one.path for one in folders if read_checksums(one.path) is None)
+    end(score_and_print(console, folders, units))
 
 
 def score_and_print(

@@ -10,6 +10,7 @@ from typing import Any
 from mlffbench.core.errors import StoreError
 from mlffbench.core.record import Record
 from mlffbench.report.schema import ReportRun
+from mlffbench.run.checksums import read_checksums, say_unverified, verify
 from mlffbench.run.folder import RunFolder
 
 
@@ -116,6 +117,9 @@ def take_inventory(folders: Sequence[Path], *, or_none: bool = False) -> Invento
             runs.append(one)
         else:
             left_out.append(one)
+    say_unverified(
+        run.folder.path for run in runs if read_checksums(run.folder.path) is None
+    )
     runs.sort(key=lambda run: (str(run.manifest.get("started", "")), run.path))
     return Inventory(tuple(runs), tuple(left_out))
 
@@ -128,6 +132,7 @@ def _read(folder: RunFolder) -> ReadRun | ReportRun:
             command = manifest.get("command")
             msg = f"has not finished; repeat its command to continue: {command}"
             raise StoreError(msg)
+        verify(folder.path)
         records = folder.read_records()
         if not records:
             msg = f"has no records; run: mlffbench score {folder.path}"

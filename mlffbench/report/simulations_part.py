@@ -11,6 +11,7 @@ from mlffbench.report.tables.curve_tables import curve_table, saved_table
 from mlffbench.report.tables.display_units import UnitSystem
 from mlffbench.report.tables.record_tables import TextTable
 from mlffbench.report.tables.survival_tables import dynamics_table
+from mlffbench.run.checksums import verify
 from mlffbench.run.curve.curve_score import read_curve, score_curve
 from mlffbench.run.folder import CURVE, SIMULATION, RunFolder, find_others
 
@@ -64,6 +65,7 @@ def _readable(
     found = []
     for folder in folders:
         try:
+            verify(folder.path)
             folder.read_records()
             if folder.manifest_name == CURVE:
                 read_curve(folder)

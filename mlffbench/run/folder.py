@@ -10,6 +10,7 @@
       structures.npz       positions, numbers and cells, the same order
       records.jsonl        the metrics
       alignment.json       the per-element shifts of the aligned energies
+      sha256sums           the checksum of each of these
 """
 
 import io
@@ -21,7 +22,6 @@ from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
-from zipfile import BadZipFile
 
 import numpy as np
 import pandas as pd
@@ -33,7 +33,9 @@ from pydantic import ValidationError
 
 from mlffbench.core.errors import StoreError
 from mlffbench.core.files import make_folder, write_atomic
+from mlffbench.core.guards.archives import ARCHIVE_FAULTS, damaged_member
 from mlffbench.core.record import SCHEMA_VERSION, Record
+from mlffbench.run.checksums import LATER, note, seal, verify
 
 Arrays = dict[str, NDArray[Any]]
 SIMULATION, CURVE = "dynamics.json", "curve.json"
@@ -92,9 +94,27 @@ class RunFolder:
 
     def write_manifest(self, manifest: Mapping[str, Any]) -> None:
         """Write ``run.json``."""
-        content = {"schema_version": SCHEMA_VERSION, **manifest}
-        text = json.dumps(content, indent=2, ensure_ascii=False, sort_keys=False) + "\n"
-        write_atomic(self.manifest_path, text.encode())
+        write_atomic(self.manifest_path, _as_json(manifest))
+
+    def complete(self, manifest: Mapping[str, Any]) -> None:
+        """Write the checksums of the results, then the ``run.json`` of what is done.
+
+        Raises:
+            StoreError: The folder cannot be written.
+        """
+        content = _as_json({**manifest, "status": "complete"})
+        seal(self.path, self.manifest_name, content)
+        write_atomic(self.manifest_path, content)
+
+    def write_scores(self, contents: Mapping[str, bytes]) -> None:
+        """Write files that come after the results, their checksums first.
+
+        Raises:
+            StoreError: The folder cannot be written.
+        """
+        note(self.path, contents)
+        for name, content in contents.items():
+            write_atomic(self.path / name, content)
 
     def read_manifest(self) -> dict[str, Any]:
         """Return ``run.json``.
@@ -105,7 +125,7 @@ class RunFolder:
         path = self.manifest_path
         try:
             manifest = json.loads(path.read_text(encoding="utf-8"))
-        except (OSError, ValueError) as error:
+        except (OSError, ValueError, RecursionError) as error:
             msg = f"{path} is missing or broken; run the suite again with --overwrite"
             raise StoreError(msg) from error
         version = manifest.get("schema_version") if isinstance(manifest, dict) else None
@@ -117,18 +137,19 @@ class RunFolder:
         return dict(manifest)
 
     def read_finished(self, what: str) -> dict[str, Any]:
-        """Return ``run.json`` of what is complete.
+        """Return ``run.json`` of what is complete; its results are what was written.
 
         Args:
             what: What a message calls it, e.g. ``"run"``.
 
         Raises:
-            StoreError: It has not finished, or the file is missing or broken.
+            StoreError: It has not finished, or a file is missing, broken or altered.
         """
         manifest = self.read_manifest()
         if manifest.get("status") != "complete":
             msg = f"the {what} in {self.path} has not finished; repeat its command to "
             raise StoreError(msg + f"continue: {manifest.get('command')}")
+        verify(self.path, passing=LATER)
         return manifest
 
     def write_part(self, number: int, arrays: Arrays) -> None:
@@ -177,19 +198,19 @@ class RunFolder:
         path = self.path / name
         try:
             return pd.read_parquet(path)
-        except (OSError, pa.ArrowException) as error:
+        except (*ARCHIVE_FAULTS, AttributeError, pa.ArrowException) as error:
             msg = f"{path} is missing or broken; repeat the {what} with --overwrite"
             raise StoreError(msg) from error
 
     def write_alignment(self, shifts: Mapping[str, Any] | None) -> None:
         """Write ``alignment.json``: the per-element shifts of the aligned energies."""
         text = json.dumps(shifts, indent=2) + "\n"
-        write_atomic(self.path / "alignment.json", text.encode())
+        self.write_scores({"alignment.json": text.encode()})
 
     def write_records(self, records: list[Record]) -> None:
         """Write ``records.jsonl``."""
         lines = "".join(record.model_dump_json() + "\n" for record in records)
-        write_atomic(self.path / "records.jsonl", lines.encode())
+        self.write_scores({"records.jsonl": lines.encode()})
 
     def read_records(self) -> list[Record]:
         """Return ``records.jsonl``.
@@ -228,8 +249,15 @@ def find_runs(folders: list[Path]) -> list[RunFolder]:
         names = ", ".join(str(folder) for folder in folders)
         msg = f"no run under {names}; make one with: mlffbench run --suite mini-ood"
         raise StoreError(msg)
-    runs = [RunFolder(path) for path in sorted(found)]
-    return sorted(runs, key=lambda run: str(run.read_manifest().get("started", "")))
+    return sorted((RunFolder(path) for path in sorted(found)), key=_started)
+
+
+def _started(run: RunFolder) -> str:
+    """Return when a run began; empty where its manifest is broken, as scoring tells."""
+    try:
+        return str(run.read_manifest().get("started", ""))
+    except StoreError:
+        return ""
 
 
 def remarks_of(folders: Sequence[RunFolder]) -> list[str]:
@@ -270,8 +298,19 @@ def read_arrays(path: Path) -> Arrays:
     """
     try:
         content = io.BytesIO(path.read_bytes())
+        damaged = damaged_member(content)
+        if damaged:
+            raise ValueError(damaged)
+        content.seek(0)
         with np.load(content, allow_pickle=False) as arrays:
             return dict(arrays)
-    except (OSError, ValueError, BadZipFile, EOFError) as error:
+    except ARCHIVE_FAULTS as error:
         msg = f"{path} is missing or broken; repeat the run with --overwrite"
         raise StoreError(msg) from error
+
+
+def _as_json(manifest: Mapping[str, Any]) -> bytes:
+    content = {"schema_version": SCHEMA_VERSION, **manifest}
+    text = json.dumps(content, indent=2, ensure_ascii=False, sort_keys=False) + "\n"
+    # a path that is no UTF-8 has lone surrogates, which no file can hold as they are
+    return text.encode("utf-8", errors="backslashreplace")

@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, cast
 
 import torch
 
@@ -12,6 +12,7 @@ from mlffbench.core.forcefield import ForceField
 from mlffbench.core.model_options import ModelOptions
 from mlffbench.models.load import load_model
 from mlffbench.run.diagnose.diagnosis_job import diagnose_runs
+from mlffbench.run.evaluate.evaluation_job import Job
 from mlffbench.run.folder import RunFolder
 from mlffbench.run.manifest import begin, finish, is_finished, manifest_of
 from mlffbench.run.model_files import say_reused
@@ -75,7 +76,11 @@ def run_campaign(campaign: Campaign[Any], progress: Progress | None = None) -> D
                     finished.append(folder)
             done.folders.extend(finished)
             if isinstance(request, Request) and request.diagnose:
-                done.notes.extend(_diagnose(request, finished, model, watcher))
+                asked = [dict(job.settings) for job in cast("list[Job]", jobs)]
+                priors = [str(values.get("prior", "")) for values in asked]
+                done.notes.extend(
+                    _diagnose(request, finished, model, watcher, priors=priors)
+                )
     (done.notes if done.folders else done.faults).extend(lacking)
     return done
 
@@ -118,6 +123,8 @@ def _diagnose(
     folders: Sequence[RunFolder],
     model: ForceField,
     progress: Progress,
+    *,
+    priors: Sequence[str],
 ) -> list[str]:
     """Diagnose the finished runs of one model; return what could not be computed."""
     progress.begin(f"{model.name} diagnostics", len(folders))
@@ -127,6 +134,7 @@ def _diagnose(
         device=request.device,
         dtype=request.dtype,
         advance=progress.advance,
+        priors=priors,
     )
 
 

@@ -43,7 +43,7 @@ class AnyRequest:
         seed: Seed of every random choice.
         out: Folder of all runs.
         overwrite: Replace runs with other settings.
-        trust: Unpickle model files of unknown origin.
+        trust: Load what runs code that was not typed: pickled models, names in files.
     """
 
     suite: str
@@ -176,6 +176,7 @@ def resolve(request: AnyRequest) -> Campaign[Any]:
         models=request.models,
         modes=request.modes,
         settings=request.settings,
+        trust=request.trust,
     )
     if isinstance(request, SimulationRequest):
         return _simulations(request, names)

@@ -116,6 +116,11 @@ class Suite(_Closed):
         return self
 
 
+def is_file(name_or_path: str) -> bool:
+    """Return whether what names a suite is a path, and no name of the catalogue."""
+    return Path(name_or_path).suffix in {".yaml", ".yml"}
+
+
 def load_suite(name_or_path: str) -> tuple[Suite, Path]:
     """Return a suite and the folder its files are relative to.
 
@@ -128,7 +133,7 @@ def load_suite(name_or_path: str) -> tuple[Suite, Path]:
         DataError: A split of it may not be called so, or lacks its shift.
     """
     path = Path(name_or_path)
-    if path.suffix not in {".yaml", ".yml"}:
+    if not is_file(name_or_path):
         path = suite_path(name_or_path)
     try:
         text = path.read_text(encoding="utf-8")
@@ -230,7 +235,7 @@ def needs(name: str) -> tuple[str, ...]:
         return (name,)
     if name in DATASETS.names():
         return _downloads_of_dataset(name)
-    if Path(name).suffix in {".yaml", ".yml"}:
+    if is_file(name):
         return _downloads_of_suite(Path(name))
     if name in suite_rows():
         return _downloads_of_suite(suite_path(name))

@@ -121,8 +121,8 @@ TrustOption = Annotated[
     bool,
     option(
         "--trust",
-        "Unpickle a model file of unknown origin. It can run any code: only for "
-        "files you made yourself.",
+        "Run code that you did not type: a pickled model file of unknown origin, or a "
+        "model named in a suite file or a prior head. Only for files you know.",
         _HOW,
     ),
 ]

@@ -50,9 +50,11 @@ def open_array(path: Path, name: str) -> NDArray[Any]:
             if 0 in shape or dtype.kind in "SU":
                 count = int(np.prod(shape))
                 raw = stream.read(count * dtype.itemsize)
+                _read_to_the_end(stream)
                 return np.frombuffer(raw, dtype, count).reshape(shape)
             if info.compress_type == zipfile.ZIP_STORED:
                 offset = _data_offset(path, info) + n_header
+                _read_to_the_end(stream)
                 return np.memmap(path, dtype, "r", offset, shape, "F" if fortran else "C")
             with tempfile.TemporaryFile(prefix="mlffbench-") as unpacked:
                 n_bytes = _copy(stream, unpacked)
@@ -86,6 +88,12 @@ def _data_offset(path: Path, info: zipfile.ZipInfo) -> int:
     n_name = int.from_bytes(header[26:28], "little")
     n_extra = int.from_bytes(header[28:30], "little")
     return info.header_offset + _LOCAL_HEADER + n_name + n_extra
+
+
+def _read_to_the_end(stream: IO[bytes]) -> None:
+    """Read what is left: at its end the checksum of a member is compared."""
+    while stream.read(_CHUNK):
+        pass
 
 
 def _copy(source: IO[bytes], target: IO[bytes]) -> int:

@@ -13,7 +13,7 @@ come from the cache, where a mode that needed them has left them.
 """
 
 import io
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -36,7 +36,9 @@ from mlffbench.diagnostics.figures import draw
 from mlffbench.diagnostics.study import Probe, Study, diagnose, study, table
 from mlffbench.models.catalog import DEFAULT_PRIOR
 from mlffbench.models.load import load_model
+from mlffbench.models.model_spec import check_not_typed
 from mlffbench.priors.prior_labels import LabelCache
+from mlffbench.run.checksums import note
 from mlffbench.run.diagnose.instruments import NOT_WANTED, Instruments
 from mlffbench.run.evaluate.chosen_radii import identity_of
 from mlffbench.run.evaluate.evaluation_job import choose_rows
@@ -54,6 +56,7 @@ def diagnose_runs(
     device: str,
     dtype: str | None,
     advance: Callable[[int], None],
+    priors: Collection[str] = (),
 ) -> list[str]:
     """Write the diagnosis of every run of one model that lacks one.
 
@@ -63,6 +66,8 @@ def diagnose_runs(
         device: Where it computes.
         dtype: Name of what it computes in; None is its default.
         advance: Told of every run that is done.
+        priors: Those that were asked for: what else a run's file names and what would run
+            code is not loaded.
 
     Returns:
         A sentence for everything that could not be computed. Nothing is raised: a
@@ -76,7 +81,7 @@ def diagnose_runs(
             if not is_diagnosed(run):
                 if found is None or not _fits(found, run):
                     instruments = Instruments.of(model, device=device, dtype=dtype)
-                    cached = _with_cached_prior(instruments, _prior_of(run))
+                    cached = _with_cached_prior(instruments, run, priors)
                     found = study_of(run, cached)
                 predictions = [split.prediction for split in _tested(run)]
                 write_diagnosis(folder.path, found, predictions, run)
@@ -191,6 +196,7 @@ def write_diagnosis(
     buffer = io.BytesIO()
     values = table(found, predictions)
     pq.write_table(pa.Table.from_pandas(values, preserve_index=False), buffer)
+    note(path, {VALUES: buffer.getvalue(), DIAGNOSIS: result.as_bytes()})
     write_atomic(path / VALUES, buffer.getvalue())
     result.write(path / DIAGNOSIS)
     return result
@@ -222,9 +228,15 @@ def _remove_diagnosis(path: Path) -> None:
             raise StoreError(msg) from error
 
 
-def _with_cached_prior(instruments: Instruments, name: str) -> Instruments:
+def _with_cached_prior(
+    instruments: Instruments, run: StoredRun, asked: Collection[str]
+) -> Instruments:
     """Return instruments that look labels of a prior up; nothing is computed."""
+    name = _prior_of(run)
     try:
+        check_not_typed(
+            name, str(run.folder.manifest_path), trust=name in asked, what="prior"
+        )
         cache = LabelCache.of(load_model(name, ModelOptions()))
     except BenchError as error:
         return replace(instruments, no_prior=str(error))

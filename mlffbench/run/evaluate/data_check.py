@@ -3,7 +3,6 @@
 import os
 import pickle
 import subprocess
-import sys
 from collections.abc import Sequence
 from dataclasses import replace
 from functools import lru_cache
@@ -13,6 +12,7 @@ import torch
 
 from mlffbench.core.assembly import from_outcomes, singles
 from mlffbench.core.errors import BenchError, ModelError
+from mlffbench.core.guards.children import PYTHON
 from mlffbench.core.labels import Labels
 from mlffbench.core.single import Outcome
 from mlffbench.core.split import Rows, Source, Split
@@ -44,7 +44,7 @@ class _Aside(XtbForceField):
 
     def _compute(self, structures: Structures) -> Labels:
         done = subprocess.run(
-            [sys.executable, "-c", _SCRIPT],
+            [*PYTHON, "-c", _SCRIPT],
             input=pickle.dumps((self.card.level_of_theory, singles(structures))),
             capture_output=True,
             check=False,

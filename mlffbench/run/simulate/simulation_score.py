@@ -10,7 +10,6 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from mlffbench.core.errors import StoreError
-from mlffbench.core.files import write_atomic
 from mlffbench.core.record import Comparison, Counts, MetricValue, Record
 from mlffbench.dynamics.survival import Survival, kaplan_meier
 from mlffbench.metrics.intervals.estimates import estimate, paired, worst_group
@@ -91,7 +90,7 @@ def write_scores(folder: RunFolder) -> list[Record]:
             ends = ("" if np.isnan(end) else f"{end:.6g}" for end in (low, high))
             lines.append(f"{split},{time:.6g},{share:.6g},{','.join(ends)},{n}")
     text = "\n".join(lines) + "\n"
-    write_atomic(folder.path / "survival.csv", text.encode())
+    folder.write_scores({"survival.csv": text.encode()})
     return records
 
 

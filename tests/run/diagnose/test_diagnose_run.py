@@ -18,6 +18,7 @@ from mlffbench.core.structures import Structures
 from mlffbench.diagnostics.diagnosis import Diagnosis
 from mlffbench.diagnostics.diagnostic import Sample
 from mlffbench.models.load import load_model
+from mlffbench.run.checksums import forget
 from mlffbench.run.diagnose.diagnosis_job import (
     DIAGNOSIS,
     FIGURES,
@@ -151,6 +152,7 @@ def test_poisoned_labels_leave_label_free_columns_byte_for_byte(
 ) -> None:
     before = pd.read_parquet(folder.path / VALUES)
     reference = read_arrays(folder.path / "reference.npz")
+    forget(folder.path)
     poisoned = {name: np.full_like(value, np.nan) for name, value in reference.items()}
     write_arrays(folder.path / "reference.npz", poisoned)
     (folder.path / DIAGNOSIS).unlink()
@@ -174,7 +176,7 @@ def test_a_broken_diagnosis_is_a_sentence_and_no_failure(
     (folder.path / "forces.npz").write_bytes(b"")
     notes = diagnosed(folder, springs)
     assert len(notes) == 1
-    assert "forces.npz is missing or broken" in notes[0]
+    assert "forces.npz is not what was written there" in notes[0]
 
 
 def refined(folder: RunFolder) -> RunFolder:
@@ -187,6 +189,7 @@ def refined(folder: RunFolder) -> RunFolder:
 
 
 def change(path: Path, how: Callable[[dict[str, Any]], None]) -> None:
+    forget(path)
     manifest = json.loads((path / "run.json").read_text())
     how(manifest)
     (path / "run.json").write_text(json.dumps(manifest))
