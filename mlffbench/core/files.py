@@ -6,6 +6,7 @@ import secrets
 from pathlib import Path
 
 from mlffbench.core.errors import DataError, StoreError
+from mlffbench.core.guards.sizes import size_of
 
 _CHUNK = 1 << 20
 
@@ -53,8 +54,9 @@ def sha256_of(path: Path) -> str:
     """Return the sha256 of a file, read in pieces.
 
     Raises:
-        DataError: The file cannot be read.
+        DataError: It is no regular file, or cannot be read.
     """
+    size_of(path)
     digest = hashlib.sha256()
     try:
         with path.open("rb") as file:

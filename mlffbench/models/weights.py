@@ -7,8 +7,9 @@ from pathlib import Path
 
 import pooch
 
-from mlffbench.core.errors import ModelError
+from mlffbench.core.errors import DataError, ModelError
 from mlffbench.core.files import make_folder, sha256_of, write_atomic
+from mlffbench.core.guards.sizes import size_of
 
 CACHE_VARIABLE = "MLFFBENCH_CACHE"
 """Environment variable that names the folder for downloaded weights."""
@@ -117,7 +118,11 @@ def read_file(file: Path, what: str) -> bytes:
         ModelError: It cannot be read.
     """
     try:
+        size_of(file)
         return file.read_bytes()
+    except DataError as error:
+        msg = f"cannot read the {what}: {error}"
+        raise ModelError(msg) from error
     except OSError as error:
         msg = f"cannot read the {what} {file}: {error.strerror}"
         raise ModelError(msg) from error

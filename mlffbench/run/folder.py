@@ -31,9 +31,10 @@ from filelock import FileLock, Timeout
 from numpy.typing import NDArray
 from pydantic import ValidationError
 
-from mlffbench.core.errors import StoreError
+from mlffbench.core.errors import DataError, StoreError
 from mlffbench.core.files import make_folder, write_atomic
 from mlffbench.core.guards.archives import ARCHIVE_FAULTS, damaged_member
+from mlffbench.core.guards.sizes import read_text, size_of
 from mlffbench.core.record import SCHEMA_VERSION, Record
 from mlffbench.run.checksums import LATER, note, seal, verify
 
@@ -124,8 +125,8 @@ class RunFolder:
         """
         path = self.manifest_path
         try:
-            manifest = json.loads(path.read_text(encoding="utf-8"))
-        except (OSError, ValueError, RecursionError) as error:
+            manifest = json.loads(read_text(path))
+        except (DataError, ValueError, RecursionError) as error:
             msg = f"{path} is missing or broken; run the suite again with --overwrite"
             raise StoreError(msg) from error
         version = manifest.get("schema_version") if isinstance(manifest, dict) else None
@@ -197,8 +198,9 @@ class RunFolder:
         """
         path = self.path / name
         try:
+            size_of(path)
             return pd.read_parquet(path)
-        except (*ARCHIVE_FAULTS, AttributeError, pa.ArrowException) as error:
+        except (DataError, *ARCHIVE_FAULTS, AttributeError, pa.ArrowException) as error:
             msg = f"{path} is missing or broken; repeat the {what} with --overwrite"
             raise StoreError(msg) from error
 
@@ -220,9 +222,10 @@ class RunFolder:
         """
         path = self.path / "records.jsonl"
         try:
+            size_of(path)
             lines = path.read_text(encoding="utf-8").splitlines()
             return [Record.model_validate_json(line) for line in lines]
-        except (OSError, ValidationError, UnicodeDecodeError) as error:
+        except (DataError, OSError, ValidationError, UnicodeDecodeError) as error:
             msg = f"{path} is missing or broken; run: mlffbench score {self.path}"
             raise StoreError(msg) from error
 
@@ -297,6 +300,7 @@ def read_arrays(path: Path) -> Arrays:
         StoreError: It is missing or broken.
     """
     try:
+        size_of(path)
         content = io.BytesIO(path.read_bytes())
         damaged = damaged_member(content)
         if damaged:
@@ -304,7 +308,7 @@ def read_arrays(path: Path) -> Arrays:
         content.seek(0)
         with np.load(content, allow_pickle=False) as arrays:
             return dict(arrays)
-    except ARCHIVE_FAULTS as error:
+    except (DataError, *ARCHIVE_FAULTS) as error:
         msg = f"{path} is missing or broken; repeat the run with --overwrite"
         raise StoreError(msg) from error
 

@@ -325,10 +325,9 @@ def _write_curve(folder: Path) -> None:
         "model": {"weights_sha256": "0" * 64},
         "splits": [{"name": n, "role": r, "sha256": "0" * 64} for n, r in splits],
         "versions": {},
-        "status": "complete",
         "fingerprint": "0" * 64,
     }
-    made.write_manifest(about)
+    made.complete(about)
 
 
 def _read_curve(folder: Path) -> str:

@@ -8,6 +8,7 @@ from typing import Any
 
 import ase.db
 import numpy as np
+from ase.io.formats import UnknownFileTypeError
 
 from mlffbench.core.errors import DataError
 from mlffbench.datasets.files.frame import Frame, Header, labels_in
@@ -59,7 +60,10 @@ class AseDatabase(FrameFile):
                 yield from (_frame(row, self.path, units) for row in rows)
 
     def _units(self, database: Any) -> FrameUnits:
-        said = _unit_facts(database.metadata)
+        try:
+            said = _unit_facts(database.metadata)
+        except UnknownFileTypeError as error:
+            raise ValueError(str(error)) from error
         return settle(stated_units(said), self._given, f"{self.path}", GivenUnits())
 
     @property

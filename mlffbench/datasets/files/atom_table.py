@@ -12,6 +12,7 @@ from pydantic import BaseModel, ConfigDict
 
 from mlffbench.core.card import SYMBOLS
 from mlffbench.core.errors import DataError
+from mlffbench.core.guards.sizes import shown
 from mlffbench.datasets.files.frame import Frame, Header
 from mlffbench.datasets.files.frame_file import FrameFile
 from mlffbench.datasets.statements.stated_units import GivenUnits, settle
@@ -115,7 +116,7 @@ class AtomTable(FrameFile):
                 table = csv.DictReader(file, strict=True)
                 missing = set(self._columns.names) - set(table.fieldnames or ())
                 if missing:
-                    there = ", ".join(table.fieldnames or ()) or "none"
+                    there = shown(", ".join(table.fieldnames or ()) or "none")
                     msg = f"{self.path} has no column {min(missing)!r}; it has: {there}"
                     raise DataError(msg)
                 for key, rows in groupby(table, key=lambda row: row[name]):

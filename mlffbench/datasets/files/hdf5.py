@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from mlffbench.core.errors import DataError
 from mlffbench.datasets.files.paths import require_file
+from mlffbench.datasets.survey.hdf5_guard import check_hdf5
 
 _METADATA_CACHE_BYTES = 1 << 20
 _NAMES_SHOWN = 10
@@ -248,7 +249,7 @@ def open_hdf5(path: Path) -> Iterator[Hdf5File]:
     Raises:
         DataError: The file is missing, truncated or not HDF5.
     """
-    require_file(path)
+    check_hdf5(require_file(path))
     try:
         handle = h5py.File(path, "r")
     except _FAULTS as error:

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from mlffbench.core.card import SYMBOLS
 from mlffbench.core.errors import DataError
 from mlffbench.core.files import sha256_of
+from mlffbench.core.guards.sizes import shown
 from mlffbench.core.labels import Labels
 from mlffbench.core.split import Index, Rows
 from mlffbench.core.structures import Structures
@@ -247,7 +248,7 @@ class NpzFile:
     def _name(self, names: Sequence[str], what: str) -> str:
         found = [name for name in names if name in self._names]
         if not found:
-            there = ", ".join(sorted(self._names)) or "nothing"
+            there = shown(", ".join(sorted(self._names)) or "nothing")
             msg = f"{self.path} has no {what}; expected an array called "
             raise DataError(msg + f"{' or '.join(names)}; it has: {there}")
         return found[0]

@@ -6,6 +6,8 @@ from pathlib import Path
 from typing import Any, Literal
 
 from mlffbench.core.errors import DataError
+from mlffbench.core.guards.archives import ARCHIVE_FAULTS
+from mlffbench.core.guards.sizes import shown
 from mlffbench.core.split import Source
 from mlffbench.datasets.files.asedb import AseDatabase
 from mlffbench.datasets.files.atom_table import AtomTable
@@ -106,7 +108,7 @@ def _zip_content(path: Path) -> Kind | None:
     try:
         with zipfile.ZipFile(path) as archive:
             names = archive.namelist()
-    except (zipfile.BadZipFile, OSError):
+    except ARCHIVE_FAULTS:
         return "npz"  # its reader says what is wrong
     if names and all(name.endswith(".npy") for name in names):
         return "npz"
@@ -137,7 +139,7 @@ def _hdf5_layout(path: Path) -> Kind:
             return "hdf5-frames"
         first = next((n for n in file.names() if file.is_group(n)), None)
         names = file.group(first).names() if first else file.names()
-    there = ", ".join(names[:_NAMES_SHOWN]) or "nothing"
+    there = ", ".join(map(shown, names[:_NAMES_SHOWN])) or "nothing"
     layouts = ", ".join(layout.name for layout in FRAME_LAYOUTS)
     msg = f"{path} is HDF5 of a layout that is not known (its first group has: {there}); "
     msg += f"read are SPICE, ANI-1x, Transition1x, modelforge, {layouts}; {_CONVERT}"

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from mlffbench.core.errors import DataError
+from mlffbench.core.guards.sizes import size_of
 
 
 def require_file(path: Path | str) -> Path:
@@ -18,15 +18,5 @@ def require_file(path: Path | str) -> Path:
         mlffbench.core.errors.DataError: nowhere.xyz does not exist; check the path
     """
     path = Path(path)
-    try:
-        is_file, exists = path.is_file(), path.exists()
-    except (OSError, ValueError) as error:
-        msg = f"{path!s:.200} is not a usable path ({error}); check the path"
-        raise DataError(msg) from error
-    if not exists:
-        msg = f"{path} does not exist; check the path"
-        raise DataError(msg)
-    if not is_file:
-        msg = f"{path} is a folder, not a file; name one data file in it"
-        raise DataError(msg)
+    size_of(path)
     return path
