@@ -9,7 +9,6 @@ from torch import Tensor
 
 from mlffbench.core.errors import BenchError, ModelError
 from mlffbench.core.forcefield import ForceField
-from mlffbench.core.graph import StructureError
 from mlffbench.core.labels import Labels
 from mlffbench.core.plugins.user_file import in_words
 from mlffbench.core.structures import Structures
@@ -67,8 +66,6 @@ def predict_batch(
     start = time.perf_counter()
     try:
         refined = refiner.refine(model, structures)
-    except StructureError as error:
-        refined = Refined(model=_Refusing(f"{refiner.name} failed: {error}"))
     except BenchError:
         raise
     except (Exception, SystemExit) as error:  # noqa: BLE001 - a model may raise anything
@@ -120,8 +117,6 @@ def predict_each(model: ForceField, structures: Structures) -> Labels:
     """
     try:
         labels = model.predict(structures)
-    except StructureError as error:  # one of them is at fault, not the model
-        reason = str(error)
     except BenchError as error:
         msg = f"model {model.name!r}: {error}"
         raise ModelError(msg) from error
