@@ -1,5 +1,6 @@
 """The command line: what may be typed, and how mistakes are told."""
 
+import logging
 import os
 import sys
 
@@ -25,6 +26,8 @@ from mlffbench.cli.train import train
 from mlffbench.cli.validate import validate
 from mlffbench.core.errors import BenchError
 from mlffbench.core.guards.children import VARIABLE
+from mlffbench.core.guards.output import guard_output, shortage
+from mlffbench.core.guards.plain import sentence
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -74,8 +77,42 @@ app.command()(doctor)
 
 def main() -> None:
     """Run the command line; a user's mistake is one sentence and exit code 1."""
+    guard_output()
+    _tell_warnings()
     try:
-        app()
+        _run()
     except BenchError as error:
         print_error(str(error))
-        sys.exit(1)
+    except (OSError, MemoryError, RuntimeError, ImportError) as error:
+        told = shortage(error)
+        if not told:
+            raise
+        print_error(told)
+    else:
+        return
+    sys.exit(1)
+
+
+def _run() -> None:
+    """Run the command line, until all it prints is handed over."""
+    try:
+        app()
+    finally:
+        if sys.stdout is not None:
+            sys.stdout.flush()
+
+
+class _Plain(logging.Formatter):
+    """What a library warns of may quote a hostile name."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """Return a record on one line."""
+        return sentence(super().format(record))
+
+
+def _tell_warnings() -> None:
+    """Let the warnings of all libraries go to the error stream, as plain text."""
+    handler = logging.StreamHandler()
+    handler.setLevel(logging.WARNING)
+    handler.setFormatter(_Plain())
+    logging.lastResort = handler

@@ -1,12 +1,11 @@
 """``leakcheck``: molecules and near-duplicate geometries that two sets share."""
 
-import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, NoReturn
 
 import typer
 
-from mlffbench.cli.shared.console import make_console
+from mlffbench.cli.shared.console import echo, make_console
 from mlffbench.cli.shared.options import option
 from mlffbench.core.errors import DataError, UnknownNameError
 
@@ -48,6 +47,7 @@ def leakcheck(
     Exit code 0 says that nothing is shared. It is 1 where a molecule or a nearly equal
     geometry is, and where molecules cannot be compared.
     """
+    from mlffbench.core.guards.plain import json_text
     from mlffbench.datasets.molecules.comparison import compare, count_molecules
     from mlffbench.datasets.molecules.leaks import n_structures, near_duplicates
 
@@ -70,12 +70,12 @@ def leakcheck(
             if geometries
             else None,
         }
-        typer.echo(json.dumps(found, indent=1, ensure_ascii=False))
+        typer.echo(json_text(found, indent=1))
         _leave(comparison, near)
     for title, target in (("train", train), ("test", test)):
         n, n_molecules = totals[title]
         counts = f"{_count(n, 'structure')} of {_count(n_molecules, 'molecule')}"
-        typer.echo(f"{title}: {target}, {counts}")
+        echo(f"{title}: {target}, {counts}")
     _print_comparison(comparison, show)
     if geometries:
         _print_near(near, show, tolerance)
@@ -166,14 +166,14 @@ def _print_comparison(comparison: "Comparison", show: int) -> None:
         )
         _print_molecules(comparison.unclear, title, show)
     if comparison.answer == "not shared":
-        typer.echo("no molecule is in both")
+        echo("no molecule is in both")
 
 
 def _print_molecules(shared: "Sequence[Molecule]", title: str, show: int) -> None:
     from rich.table import Table
     from rich.text import Text
 
-    typer.echo(title)
+    echo(title)
     table = Table(box=None)
     for column in ("molecule", "known by", "structures in train", "in test"):
         table.add_column(column, overflow="fold")
@@ -189,12 +189,10 @@ def _print_near(near: "list[Near]", show: int, tolerance: float) -> None:
 
     criterion = f"sorted interatomic distances within {tolerance:g} Å (RMS)"
     if not near:
-        typer.echo(
-            f"no geometry of test is a near duplicate of one in train: {criterion}"
-        )
+        echo(f"no geometry of test is a near duplicate of one in train: {criterion}")
         return
     found = _count(len(near), "near duplicate")
-    typer.echo(f"{found} of a train geometry in test, {criterion}:")
+    echo(f"{found} of a train geometry in test, {criterion}:")
     table = Table(box=None)
     for column in ("in test", "in train", "distance, Å"):
         table.add_column(column, overflow="fold")

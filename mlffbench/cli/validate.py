@@ -3,8 +3,8 @@
 from typing import Annotated
 
 import typer
-from rich.markup import escape
 from rich.table import Table
+from rich.text import Text
 
 from mlffbench.cli.shared.console import make_console
 from mlffbench.cli.shared.options import (
@@ -39,8 +39,8 @@ def validate(
     colours = {"kept": "green", "broken": "bold red"}
     for promise in promises:
         colour = colours.get(promise.status, "dim")
-        status = f"[{colour}]{promise.status}[/]"
-        table.add_row(promise.name, status, escape(promise.detail))
+        status = Text(promise.status, style=colour)
+        table.add_row(promise.name, status, promise.detail)
     console.print(table)
     broken = [promise for promise in promises if promise.status == "broken"]
     for promise in broken:

@@ -18,7 +18,10 @@ NOT_FINITE = "energy or forces are not finite"
 def singles(structures: Structures) -> list[Single]:
     """Return the structures of a batch one by one, in arrays."""
     stops = torch.cumsum(structures.sizes, 0).tolist()
-    positions = structures.positions.detach().to("cpu", torch.float64).numpy()
+    # a code may compute in float32 whatever it is handed
+    positions = (
+        structures.near_origin().positions.detach().to("cpu", torch.float64).numpy()
+    )
     numbers = structures.numbers.cpu().numpy()
     cell = structures.cell.detach().to("cpu", torch.float64).numpy()
     pbc = structures.pbc.cpu().numpy()

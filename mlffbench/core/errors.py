@@ -19,11 +19,20 @@ from pathlib import Path
 
 from pydantic import ValidationError
 
+from mlffbench.core.guards.plain import sentence
 from mlffbench.core.plugins.install import install_line
 
 
 class BenchError(Exception):
-    """A mistake with a sentence for the user; the command line prints it and exits 1."""
+    """A mistake with a sentence for the user; the command line prints it and exits 1.
+
+    Args:
+        message: The sentence. What it quotes may come from a hostile file: it is made
+            plain, and cut where it is too long.
+    """
+
+    def __init__(self, message: str = "") -> None:
+        super().__init__(sentence(message))
 
 
 class UnknownNameError(BenchError):

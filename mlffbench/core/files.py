@@ -14,6 +14,9 @@ _CHUNK = 1 << 20
 def write_atomic(path: Path, content: bytes) -> None:
     """Write a file so that it is never seen half-written, whatever happens.
 
+    A link stays one: what it points at is written. A device or a pipe is written into,
+    and stays what it is.
+
     Args:
         path: Where to; its folder must exist.
         content: All of it.
@@ -21,6 +24,15 @@ def write_atomic(path: Path, content: bytes) -> None:
     Raises:
         StoreError: The disk is full, the folder read-only or missing; nothing is left.
     """
+    try:
+        if path.exists() and not (path.is_file() or path.is_dir()):
+            _write_into(path, content)
+            return
+        path = path.resolve() if path.is_symlink() else path
+    except (OSError, RuntimeError) as error:  # RuntimeError: a link to itself
+        reason = getattr(error, "strerror", None) or "it is a link to itself"
+        msg = f"cannot write {path}: {reason}; choose another file"
+        raise StoreError(msg) from error
     temporary = path.with_name(f".{path.name}.{os.getpid()}.{secrets.token_hex(4)}")
     try:
         try:
@@ -35,6 +47,23 @@ def write_atomic(path: Path, content: bytes) -> None:
     except OSError as error:
         msg = f"cannot write {path}: {error.strerror}; free some space or choose another "
         raise StoreError(msg + "folder, then repeat the command") from error
+
+
+def _write_into(path: Path, content: bytes) -> None:
+    """Write into a device or pipe.
+
+    Raises:
+        StoreError: It is a disk, or a socket.
+        OSError: Nobody reads the pipe, or it cannot be written.
+    """
+    if not (path.is_fifo() or path.is_char_device()):
+        msg = f"{path} is a disk or a socket and no file; choose another file"
+        raise StoreError(msg)
+    # without O_NONBLOCK, a pipe that nobody reads would hold the program for ever
+    descriptor = os.open(path, os.O_WRONLY | os.O_NONBLOCK)
+    os.set_blocking(descriptor, True)
+    with os.fdopen(descriptor, "wb") as stream:
+        stream.write(content)
 
 
 def make_folder(path: Path) -> None:

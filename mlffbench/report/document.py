@@ -1,6 +1,5 @@
 """Runs on disk -> one document: HTML, Markdown, CSV or JSON."""
 
-import json
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -10,6 +9,7 @@ from typing import TYPE_CHECKING, Literal
 from mlffbench import __version__
 from mlffbench.core.errors import StoreError
 from mlffbench.core.files import make_folder, write_atomic
+from mlffbench.core.guards.plain import json_text, markdown_cell
 from mlffbench.core.record import Record
 from mlffbench.report.comparable import Group, separate
 from mlffbench.report.run_inventory import ReadRun, take_inventory
@@ -88,7 +88,7 @@ def compose(folders: Sequence[Path], form: Form, system: UnitSystem = "meV") -> 
         further=further.records(),
     )
     if form == "json":
-        text = json.dumps(report.model_dump(mode="json"), indent=2, ensure_ascii=False)
+        text = json_text(report.model_dump(mode="json"), indent=2)
         return Written(text + "\n", report.boards, tuple(unusable))
     from mlffbench.report.page import render
 
@@ -156,7 +156,7 @@ def _tables(
         everything = [record for records in tables.values() for record in records]
         return to_csv([*everything, *further.records()])
     parts = ["# mlffbench report", ""]
-    parts += [f"- {sentence}" for sentence in separate(runs).sentences]
+    parts += [f"- {markdown_cell(sentence)}" for sentence in separate(runs).sentences]
     for records in tables.values():
         parts += [to_markdown(force_table(records, system))]
         if any(record.radius for record in records):

@@ -12,6 +12,7 @@ from jinja2 import Environment, StrictUndefined
 from markupsafe import Markup
 
 from mlffbench import __version__
+from mlffbench.core.guards.plain import escaped
 from mlffbench.metrics.headlines import energy_headlines, force_headlines
 from mlffbench.report import accounting
 from mlffbench.report.comparable import Group, baseline_of, same_fit, same_weights
@@ -92,8 +93,7 @@ def as_script_json(content: Any) -> Markup:
     text = json.dumps(content, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
     for character, escape in (("<", "\\u003c"), (">", "\\u003e"), ("&", "\\u0026")):
         text = text.replace(character, escape)
-    text = text.replace("\u2028", "\\u2028").replace("\u2029", "\\u2029")
-    return Markup(text)
+    return Markup(escaped(text))
 
 
 def _board(

@@ -3,6 +3,7 @@
 Reading and checking one imports no torch and opens no file of structures.
 """
 
+import re
 from collections.abc import Hashable, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
@@ -21,6 +22,7 @@ from mlffbench.run.catalog import suite_path, suite_rows
 
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$")]
 Setting = str | int | float | bool
+_HALVES = re.compile("[\ud800-\udfff]")
 
 
 class _OneKeyEach(yaml.SafeLoader):
@@ -36,6 +38,14 @@ class _OneKeyEach(yaml.SafeLoader):
             msg = f"the key {twice[0]!r} is given twice"
             raise yaml.YAMLError(msg)
         return super().construct_mapping(node, deep=deep)
+
+    def construct_scalar(self, node: yaml.ScalarNode | yaml.MappingNode) -> Any:
+        """Return the value of a node; text must be text that a file can hold."""
+        value = super().construct_scalar(node)
+        if isinstance(value, str) and _HALVES.search(value):
+            msg = "it holds half a character (a lone surrogate, \\ud800 to \\udfff)"
+            raise yaml.YAMLError(msg)
+        return value
 
 
 class _Closed(BaseModel):
@@ -79,7 +89,7 @@ class DynamicsSpec(_Closed):
     splits: tuple[Name, ...] = ()
     halves: Literal["test", "both"] = "test"
     relax: Name = "gfn2-xtb"
-    reference: bool = False
+    reference: bool = Field(default=False, strict=True)
 
 
 class Suite(_Closed):
@@ -100,7 +110,7 @@ class Suite(_Closed):
     """
 
     name: Name
-    version: int = Field(ge=1)
+    version: int = Field(ge=1, strict=True)
     summary: str
     level_of_theory: str | None = None
     dataset: str | None = None

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from mlffbench.core.errors import ModelError
-from mlffbench.models.weights import CACHE_VARIABLE, Weights, cache_folder, fetch
+from mlffbench.models.weights import CACHE_VARIABLE, Weights, cache_folder, fetch, trust
 
 CONTENT = b"0.1 0.2 0.3"
 SHA256 = hashlib.sha256(CONTENT).hexdigest()
@@ -100,16 +100,28 @@ def test_a_damaged_file_is_refused(nowhere: str, cache: Path) -> None:
         fetch(Weights(file="net.model", url=nowhere, sha256=SHA256))
 
 
+def test_weights_without_end_are_not_downloaded(
+    server: str, cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("mlffbench.models.weights.MOST_BYTES", 5)
+    with pytest.raises(ModelError, match=r"cannot download net\.model"):
+        fetch(Weights(file="net.model", url=server))
+    assert list(cache.iterdir()) == []
+
+
 def test_trust_on_first_use(
     server: str, cache: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     weights = Weights(file="net.model", url=server)
     with caplog.at_level(logging.WARNING, logger="mlffbench.models.weights"):
         fetch(weights)
+        assert not (cache / "net.model.sha256").exists()  # not before it was opened
+        trust(weights)
         assert SHA256 in caplog.text
         assert (cache / "net.model.sha256").read_text() == f"{SHA256}\n"
         caplog.clear()
         fetch(weights)
+        trust(weights)
         assert caplog.text == ""
     (cache / "net.model").write_bytes(b"something else")
     with pytest.raises(ModelError, match=f"expected {SHA256}"):

@@ -4,10 +4,13 @@ import shlex
 import sys
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import typer
-from rich.console import Console
+from rich.console import Console, ConsoleOptions, RenderableType
+from rich.segment import Segment
+
+from mlffbench.core.guards.plain import plain, plain_lines, sentence, without_credentials
 
 if TYPE_CHECKING:
     from mlffbench.report.tables.record_tables import TextTable
@@ -15,28 +18,44 @@ if TYPE_CHECKING:
 _WIDTH_OF_A_FILE = 160
 
 
+class _PlainConsole(Console):
+    """A console on which text is only text: no markup, and no character acts."""
+
+    def __init__(self, **given: Any) -> None:
+        super().__init__(highlight=False, emoji=False, markup=False, **given)
+
+    def render(
+        self, renderable: RenderableType, options: ConsoleOptions | None = None
+    ) -> Iterable[Segment]:
+        """Yield what is printed, piece by piece."""
+        for piece in super().render(renderable, options):
+            text = piece.text if piece.control else plain_lines(piece.text)
+            yield piece if text == piece.text else Segment(text, piece.style)
+
+
 def make_console() -> Console:
     """Return a console; written to a file or a pipe, its lines are not cut at 80."""
-    console = Console(highlight=False, emoji=False)
-    return (
-        console
-        if console.is_terminal
-        else Console(width=_WIDTH_OF_A_FILE, highlight=False, emoji=False)
-    )
+    console = _PlainConsole()
+    return console if console.is_terminal else _PlainConsole(width=_WIDTH_OF_A_FILE)
+
+
+def echo(text: str) -> None:
+    """Print lines as they are, never wrapped, in which no character acts."""
+    typer.echo(plain_lines(text))
 
 
 def print_warnings(texts: Iterable[str]) -> None:
     """Print what a user should know before anything runs, to the error stream."""
-    console = Console(stderr=True, soft_wrap=True, highlight=False, emoji=False)
+    console = _PlainConsole(stderr=True, soft_wrap=True)
     for text in texts:
-        line = " ".join(f"warning: {text}".split())
-        console.print(line, style="yellow", markup=False)
+        line = " ".join(f"warning: {sentence(text)}".split())
+        console.print(line, style="yellow")
 
 
 def print_error(text: str) -> None:
-    """Print one sentence to the error stream, exactly as it is."""
-    console = Console(stderr=True, soft_wrap=True, highlight=False, emoji=False)
-    console.print(" ".join(f"error: {text}".split()), style="red", markup=False)
+    """Print one sentence to the error stream."""
+    console = _PlainConsole(stderr=True, soft_wrap=True)
+    console.print(" ".join(f"error: {sentence(text)}".split()), style="red")
 
 
 @contextmanager
@@ -45,8 +64,8 @@ def resumable() -> Iterator[None]:
     try:
         yield
     except KeyboardInterrupt:
-        again = shlex.join(["mlffbench", *sys.argv[1:]])
-        typer.echo(f"stopped; to continue, type: {again}", err=True)
+        again = without_credentials(shlex.join(["mlffbench", *sys.argv[1:]]))
+        typer.echo(plain(f"stopped; to continue, type: {again}"), err=True)
         raise typer.Exit(1) from None
 
 

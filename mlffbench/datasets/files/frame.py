@@ -189,6 +189,8 @@ def _label(
     if value is None:
         return np.full(shape, np.nan)
     try:
+        if np.asarray(value).dtype.kind in "bc":  # T or F, which would be 1 or 0
+            raise ValueError(name)
         array = np.array(value, dtype=np.float64)
     except (TypeError, ValueError) as error:
         msg = f"{where} has {name} that are no numbers: {str(value)[:60]!r}; correct them"

@@ -149,6 +149,9 @@ def _require_possible(
         )
         raise DataError(msg)
     total = charge.value if charge else 0
+    if spin.value > int(numbers.sum()) - total + 1:
+        msg = f"{where} has {spin.name} {spin.value}, more than its electrons allow; "
+        raise DataError(msg + "expected the multiplicity 2S + 1: correct the file")
     if not periodic and (spin.value - lowest_multiplicity(numbers, total)) % 2:
         electrons = int(numbers.sum()) - total
         ion = "" if charge else " and, for an ion, total_charge"

@@ -10,6 +10,7 @@ import re
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
+import numpy as np
 from ase.io.extxyz import key_val_str_to_dict
 
 from mlffbench.core.errors import DataError
@@ -52,7 +53,21 @@ def read_comment(comment: str) -> dict[str, Any]:
     rest = without_texts(comment)
     if not rest.strip():
         return dict(texts)
-    return {**texts, **key_val_str_to_dict(rest)}  # type: ignore[no-untyped-call]  # ASE
+    read = key_val_str_to_dict(rest)  # type: ignore[no-untyped-call]  # ASE
+    _check_pbc(read.get("pbc", False))
+    return {**texts, **read}
+
+
+def _check_pbc(value: Any) -> None:
+    """Refuse periodicity that is neither true nor false, which ASE takes for true."""
+    table = np.asarray(value)
+    if table.size not in {1, 3} or not (
+        table.dtype.kind in "biu" and np.isin(table, (0, 1)).all()
+    ):
+        msg = (
+            f"pbc is {str(value)[:40]!r}; expected T or F for each lattice vector, e.g. "
+        )
+        raise DataError(msg + 'pbc="T T F"')
 
 
 def without_texts(comment: str) -> str:

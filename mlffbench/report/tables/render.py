@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 from rich.table import Table
 from rich.text import Text
 
+from mlffbench.core.guards.plain import csv_cell, markdown_cell
 from mlffbench.core.record import MetricValue, Record
 from mlffbench.report.tables.display_units import UnitSystem, number, shown_unit
 from mlffbench.report.tables.record_tables import TextTable
@@ -29,10 +30,10 @@ def to_rich(table: TextTable) -> Table:
 
 def to_markdown(table: TextTable) -> str:
     """Return a Markdown section."""
-    lines = [f"## {_escape(table.title)}", "", _line(table.columns)]
+    lines = [f"## {markdown_cell(table.title)}", "", _line(table.columns)]
     lines.append("|" + "---|" * 3 + "---:|" * (len(table.columns) - 3))
     lines += [_line(row) for row in table.rows]
-    lines += ["", *(f"- {_escape(note)}" for note in table.notes), ""]
+    lines += ["", *(f"- {markdown_cell(note)}" for note in table.notes), ""]
     return "\n".join(lines)
 
 
@@ -92,9 +93,10 @@ def to_csv(records: Sequence[Record]) -> str:
                 m.n,
                 m.n_molecules,
             )
-            writer.writerow((*key, name, what, *values, verdict, *last))
+            row = (*key, name, what, *values, verdict, *last)
+            writer.writerow(map(csv_cell, row))
         if not r.metrics:
-            writer.writerow((*key, *[None] * 10, *last))
+            writer.writerow(map(csv_cell, (*key, *[None] * 10, *last)))
     return buffer.getvalue()
 
 
@@ -116,8 +118,4 @@ def _numbers(r: Record) -> Iterator[tuple[str, str, MetricValue, str]]:
 
 
 def _line(cells: Sequence[str]) -> str:
-    return "| " + " | ".join(_escape(cell) for cell in cells) + " |"
-
-
-def _escape(text: str) -> str:
-    return text.replace("\\", "\\\\").replace("|", "\\|").replace("\n", " ")
+    return "| " + " | ".join(markdown_cell(cell) for cell in cells) + " |"
