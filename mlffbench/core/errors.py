@@ -31,8 +31,11 @@ class BenchError(Exception):
             plain, and cut where it is too long.
     """
 
+    longest = 500
+    """Characters of its sentence."""
+
     def __init__(self, message: str = "") -> None:
-        super().__init__(sentence(message))
+        super().__init__(sentence(message, self.longest))
 
 
 class UnknownNameError(BenchError):
@@ -43,6 +46,8 @@ class UnknownNameError(BenchError):
         name: The name as typed.
         known: Every legal name.
     """
+
+    longest = 2_000
 
     def __init__(self, kind: str, name: str, known: Iterable[str]) -> None:
         names = sorted(known)

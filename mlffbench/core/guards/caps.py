@@ -16,6 +16,8 @@ LONGEST_SMILES = 20_000
 """Characters; a mapped SMILES has some ten per atom."""
 LONGEST_LINE = 1 << 20
 """Bytes of a line of text, comment lines among them."""
+MOST_STATEMENTS = 1_000
+"""``key=value`` of a comment line."""
 MOST_ATOMS = 10_000_000
 """Atoms of a structure."""
 MOST_COLUMNS = 10_000

@@ -153,7 +153,8 @@ class AtomTable(FrameFile):
         """Return what all rows of a structure say; None where they say nothing."""
         values = {row[name] for row in rows} if name else {""}
         if len(values) > 1:
-            msg = f"{where} has several values of {name}, e.g. {sorted(values)[:2]}; "
+            some = sorted(map(str, values))[:2]
+            msg = f"{where} has several values of {name}, e.g. {some}; "
             raise DataError(msg + "expected one per structure: correct the file")
         return values.pop() or None
 
