@@ -31,7 +31,7 @@ class BenchError(Exception):
             plain, and cut where it is too long.
     """
 
-    longest = 500
+    longest = 2_000
     """Characters of its sentence."""
 
     def __init__(self, message: str = "") -> None:
@@ -46,8 +46,6 @@ class UnknownNameError(BenchError):
         name: The name as typed.
         known: Every legal name.
     """
-
-    longest = 2_000
 
     def __init__(self, kind: str, name: str, known: Iterable[str]) -> None:
         names = sorted(known)
@@ -74,6 +72,8 @@ class MissingExtraError(BenchError):
 
 class DataError(BenchError):
     """A file or a label that is not what it must be."""
+
+    longest = 500
 
 
 class SuiteError(BenchError):

@@ -122,7 +122,7 @@ def add_frame(builder: IndexBuilder, key: str, header: Header) -> ChargeSpin:
 
 def is_lone_atom(numbers: NDArray[Any], *, periodic: bool) -> bool:
     """Return whether a frame is an isolated atom, on which no force acts."""
-    return len(numbers) == 1 and not periodic
+    return np.size(numbers) == 1 and not periodic
 
 
 def frames_to_structures(index: Index, rows: Rows, frames: Iterable[Frame]) -> Structures:

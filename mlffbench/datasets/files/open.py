@@ -62,6 +62,12 @@ _GROUPS_LOOKED_AT = 5
 """A group may lack a field; the layout is that of any of the first few."""
 
 
+class UnknownKindError(DataError):
+    """A file that no reader is for; the sentence lists what is read."""
+
+    longest = 1_500
+
+
 def recognise(path: Path) -> Kind | None:
     """Return what a file holds, None where its content does not say.
 
@@ -101,7 +107,7 @@ def _refuse(path: Path, head: bytes) -> None:
     for magic, (what, line) in _CONVERTED.items():
         if head.startswith(magic) or head[_LMDB_MAGIC_AT:].startswith(magic):
             msg = f"{path} is {what}, which is not read; read are {_read()}; convert it: "
-            raise DataError(msg + line.format(path.name))
+            raise UnknownKindError(msg + line.format(path.name))
 
 
 def _zip_content(path: Path) -> Kind | None:
@@ -143,7 +149,7 @@ def _hdf5_layout(path: Path) -> Kind:
     layouts = ", ".join(layout.name for layout in FRAME_LAYOUTS)
     msg = f"{path} is HDF5 of a layout that is not known (its first group has: {there}); "
     msg += f"read are SPICE, ANI-1x, Transition1x, modelforge, {layouts}; {_CONVERT}"
-    raise DataError(msg)
+    raise UnknownKindError(msg)
 
 
 def _has_both(group: Hdf5Group) -> bool:
@@ -234,7 +240,9 @@ def open_source(
         msg = (
             f"{path} has the suffix {path.suffix!r}, but no reader is for it, nor is its "
         )
-        raise DataError(msg + f"content recognised; read are {_read()}; {_CONVERT}")
+        raise UnknownKindError(
+            msg + f"content recognised; read are {_read()}; {_CONVERT}"
+        )
     if kind in {"spice", *_GROUPED}:
         return _open_hdf5(path, kind, level_of_theory, energy_unit, length_unit)
     options: dict[str, Any] = {
