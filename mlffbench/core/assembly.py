@@ -7,6 +7,7 @@ import torch
 
 from mlffbench.core.card import ModelCard, format_elements
 from mlffbench.core.errors import ModelError
+from mlffbench.core.guards.geometry import impossible
 from mlffbench.core.labels import Labels
 from mlffbench.core.single import Outcome, Single
 from mlffbench.core.structures import Structures
@@ -75,7 +76,7 @@ def from_outcomes(
 
 
 def refusals(structures: Structures, card: ModelCard) -> dict[int, str]:
-    """Return, per structure outside a card, why it cannot be computed.
+    """Return, per impossible structure or one outside a card, why it is not computed.
 
     Args:
         structures: The batch.
@@ -83,11 +84,11 @@ def refusals(structures: Structures, card: ModelCard) -> dict[int, str]:
     """
     known = torch.tensor(sorted(card.elements), device=structures.numbers.device)
     strange = ~torch.isin(structures.numbers, known)
-    reasons: dict[int, str] = {}
+    reasons = impossible(structures)
     for index in torch.unique(structures.system[strange]).tolist():
         there = strange & (structures.system == index)
         symbols = format_elements(frozenset(structures.numbers[there].tolist()))
-        reasons[index] = f"elements not supported: {symbols}"
+        reasons.setdefault(index, f"elements not supported: {symbols}")
     if card.charges is not None:
         for index, charge in enumerate(structures.charge.tolist()):
             if charge not in card.charges:

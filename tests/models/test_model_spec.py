@@ -6,12 +6,14 @@ from pathlib import Path
 
 import pytest
 import torch
+from pydantic import ValidationError
 from safetensors.torch import save
 
 from mlffbench.core.errors import BenchError, ModelError
 from mlffbench.core.model_options import ModelOptions
 from mlffbench.models.load import load_model
 from mlffbench.models.model_spec import check_not_typed, runs_code
+from mlffbench.models.twoheaded.architecture import Architecture
 from mlffbench.run.names import check_names
 
 SPY = "import pathlib; pathlib.Path('{path}').touch()\nclass M: name = 'm'\n"
@@ -99,3 +101,11 @@ def test_an_ase_name_is_checked_before_anything_is_called(
     with pytest.raises(ModelError, match="it was not called"):
         load_model(f"ase:{target}", ModelOptions())
     assert not (tmp_path / "ran").exists()
+
+
+@pytest.mark.parametrize("name", ["filters", "hidden", "gaussians", "blocks"])
+def test_no_network_is_built_as_large_as_a_file_likes(name: str) -> None:
+    with pytest.raises(ValidationError, match="less than or equal to"):
+        Architecture.model_validate(
+            {"network": "schnet", "elements": [1], "schnet": {name: 2**62}}
+        )

@@ -26,7 +26,7 @@ def impossible(structures: Structures) -> dict[int, str]:
     positions = structures.positions.detach()
     strange = ~torch.isfinite(positions).all(1)
     for index in torch.unique(structures.system[strange]).tolist():
-        reasons[index] = "its positions are not finite"
+        reasons[index] = "positions are not finite"
     sizes = structures.sizes.clamp(min=1)[:, None]
     centres = torch.zeros_like(structures.cell[:, 0]).index_add(
         0, structures.system, positions / sizes[structures.system]

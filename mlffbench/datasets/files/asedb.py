@@ -24,6 +24,7 @@ from mlffbench.datasets.statements.stated_units import (
 _FAULTS = (
     sqlite3.Error, OSError, ValueError, TypeError, KeyError, IndexError, AttributeError,
     AssertionError, ArithmeticError, RuntimeError, MemoryError, ImportError,
+    UnknownFileTypeError,
 )  # fmt: skip
 """What ASE raises for a damaged database; it has no exception of its own."""
 

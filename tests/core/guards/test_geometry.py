@@ -6,10 +6,13 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from mlffbench.core.assembly import refusals
+from mlffbench.core.card import ModelCard
 from mlffbench.core.errors import DataError
 from mlffbench.core.graph import radius_graph
 from mlffbench.core.guards.geometry import fault_of_cell, heights, impossible
 from mlffbench.core.structures import FAR, Structures
+from mlffbench.models.physics.sanity import collapsed
 
 
 def batch(positions: torch.Tensor, cell: torch.Tensor | None = None) -> Structures:
@@ -78,3 +81,15 @@ def test_no_structure_at_all_is_fine() -> None:
     empty = batch(torch.rand((4, 3))).select([])
     assert impossible(empty) == {}
     assert empty.near_origin().n_systems == 0
+
+
+def test_what_is_no_structure_is_refused_by_every_adapter() -> None:
+    flat = batch(torch.zeros((2, 3)), torch.diag(torch.tensor([6.0, 6.0, 1e-7])))
+    card = ModelCard(elements=frozenset({1}), charges=None, periodic=True)
+    reason = "its cell is 1e-07 Å thin, flatter than any atom"
+    assert refusals(flat, card) == collapsed(flat) == {0: reason}
+    close = batch(torch.tensor([[0.0, 0, 0], [0, 0, 0.1]]))
+    assert collapsed(Structures.concatenate([flat, close])) == {
+        0: reason,
+        1: "collapsed: H–H at 0.10 Å",
+    }
