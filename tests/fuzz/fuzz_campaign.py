@@ -215,6 +215,12 @@ def _new_child() -> tuple[Any, Connection]:
     return child, ours
 
 
+def say(line: str) -> None:
+    """Write a line at once."""
+    sys.stdout.write(f"{line}\n")
+    sys.stdout.flush()
+
+
 def main(arguments: list[str]) -> int:
     """Run a campaign and print what became of its mutants; 1 if any got through."""
     parser = argparse.ArgumentParser(description=__doc__)
@@ -242,11 +248,10 @@ def main(arguments: list[str]) -> int:
         counts[outcome.case.partition(":")[0], outcome.verdict] += 1
         slowest, largest = max(slowest, outcome.seconds), max(largest, outcome.n_bytes)
         if outcome.verdict in BAD or asked.case:
-            print(f"{outcome.verdict}: {outcome.case} ({outcome.how})\n{outcome.told}\n")
-            sys.stdout.flush()
+            say(f"{outcome.verdict}: {outcome.case} ({outcome.how})\n{outcome.told}\n")
     print_counts(counts)
     wall = time.perf_counter() - started
-    print(f"{len(wanted)} mutants in {wall:.0f} s; the slowest took {slowest:.2f} s, the "
+    say(f"{len(wanted)} mutants in {wall:.0f} s; the slowest took {slowest:.2f} s, the "
           f"largest {largest / 1e6:.0f} MB")  # fmt: skip
     return int(any(counts[key] for key in counts if key[1] in BAD))
 
@@ -254,13 +259,13 @@ def main(arguments: list[str]) -> int:
 def print_counts(counts: Counter[tuple[str, str]]) -> None:
     """Print a table: a row per example, a column per verdict."""
     verdicts = (*GOOD, *BAD)
-    print(f"{'':14}" + "".join(f"{verdict:>18}" for verdict in verdicts))
+    say(f"{'':14}" + "".join(f"{verdict:>18}" for verdict in verdicts))
     names = list(dict.fromkeys(name for name, _ in counts))
     for name in names:
         row = "".join(f"{counts[name, verdict]:18}" for verdict in verdicts)
-        print(f"{name:14}{row}")
+        say(f"{name:14}{row}")
     total = "".join(f"{sum(counts[n, v] for n in names):18}" for v in verdicts)
-    print(f"{'all':14}{total}")
+    say(f"{'all':14}{total}")
 
 
 if __name__ == "__main__":

@@ -24,8 +24,8 @@ MOST_COLUMNS = 10_000
 """Numbers per atom in a table of text."""
 LARGEST_TEXT = 16 << 20
 """Bytes of a suite, a description or a manifest."""
-LARGEST_JSON = 1 << 30
-"""Bytes of a JSON database, which is parsed as a whole."""
+DEEPEST_TEXT = 100
+"""Levels of nested brackets or lists in it."""
 LONGEST_HEADER = 10_000
 """Bytes of the header of an array in an npz file."""
 MOST_EMPTY = 1_000_000

@@ -1,5 +1,6 @@
 """What a file claims, compared with its size and a cap before anything is read."""
 
+import re
 import stat
 from collections.abc import Sequence
 from pathlib import Path
@@ -7,6 +8,8 @@ from pathlib import Path
 from mlffbench.core.errors import DataError
 from mlffbench.core.guards import caps
 
+_BRACKETS = re.compile(r"[\[\]{}]")
+_LISTS = re.compile(rf"(?:[-?:] ){{{caps.DEEPEST_TEXT}}}")
 _KINDS = {
     stat.S_IFDIR: "a folder",
     stat.S_IFIFO: "a named pipe",
@@ -52,13 +55,32 @@ def read_text(path: Path) -> str:
         msg = f"{path} has {size:,} bytes; expected a text of at most "
         raise DataError(msg + f"{caps.LARGEST_TEXT:,}: name another file")
     try:
-        return path.read_text(encoding="utf-8")
+        text = path.read_text(encoding="utf-8")
     except UnicodeDecodeError as error:
         msg = f"{path} is not UTF-8 text (byte {error.start}); save it as UTF-8"
         raise DataError(msg) from error
     except OSError as error:
         msg = f"{path} cannot be read: {error.strerror}; check the path"
         raise DataError(msg) from error
+    check_nesting(text, str(path))
+    return text
+
+
+def check_nesting(text: str, where: str) -> None:
+    """Check that brackets and lists of a text in YAML or JSON are not nested for ever.
+
+    Raises:
+        DataError: They are.
+    """
+    depth = deepest = 0
+    for found in _BRACKETS.finditer(text):
+        depth += 1 if found[0] in "[{" else -1
+        deepest = max(deepest, depth)
+    if deepest > caps.DEEPEST_TEXT or _LISTS.search(text):
+        msg = (
+            f"{where} is nested deeper than {caps.DEEPEST_TEXT} levels; expected a few: "
+        )
+        raise DataError(msg + "correct the file")
 
 
 def check_array(
