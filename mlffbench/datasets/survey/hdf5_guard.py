@@ -97,8 +97,9 @@ class _Guard:
 
     def _wait_until_ready(self, child: subprocess.Popen[str]) -> None:
         """Let it import what it needs, so that a busy machine is not a slow file."""
+        assert child.stdout is not None
         ready, _, _ = select.select([child.stdout], [], [], caps.START_S)
-        if child.stdout is None or not ready or not child.stdout.readline():
+        if not ready or not child.stdout.readline():
             self.stop()
             msg = "the process that looks through HDF5 files did not start; free some "
             raise DataError(msg + "memory, or run `mlffbench doctor`")
