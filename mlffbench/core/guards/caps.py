@@ -41,9 +41,7 @@ LONGEST_NAME = 1_000
 START_S = 60.0
 """Seconds until a child that surveys HDF5 files has imported what it needs."""
 SURVEY_S = 5.0
-"""Seconds that a survey of a small HDF5 file may take …"""
-SURVEY_S_PER_BYTE = 2e-7
-"""… and more for each of its bytes: small groups cost the most."""
+"""Seconds that the HDF5 library may take for one object of a file."""
 SURVEY_BYTES = 1 << 30
 """Memory of a survey."""
 SHOWN = 60

@@ -3,12 +3,13 @@
 The HDF5 library can loop for ever or crash on a damaged file. Whatever it is asked by a
 reader it is asked here first, by a process that may hang or die; see `hdf5_guard`. Each
 line of standard input is a path in JSON; the answer is a line with a sentence's middle in
-JSON, empty where the file may be read.
+JSON, empty where the file may be read. Lines of ``null`` before it say that it goes on.
 """
 
 import json
 import resource
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +27,9 @@ _FILTERS = {
 """Filters of the HDF5 library and of h5py; others are plugins, code from elsewhere."""
 
 
+_BREATH_S = 0.5
+
+
 class RefusedError(Exception):
     """What is wrong with a file, in words."""
 
@@ -41,6 +45,7 @@ class Survey:
         self.size = path.stat().st_size
         self.seen: set[int] = set()
         self.claimed = 0
+        self.told = time.monotonic()
         with h5py.File(path, "r") as file:
             self._attributes(file.id, "the file")
             self._group(file.id, "", 0)
@@ -49,27 +54,36 @@ class Survey:
         if depth > caps.DEEPEST_GROUPS:
             msg = f"groups are nested deeper than {caps.DEEPEST_GROUPS}"
             raise RefusedError(msg)
-        for name in group:
+        links: list[tuple[bytes, int, Any]] = []
+
+        def note(name: bytes, link: Any) -> None:  # h5py hands over the same one again
+            links.append((name, link.type, link.u))
+
+        group.links.iterate(note, info=True)
+        for name, kind, address in links:
             place = f"{where}/{name.decode('utf-8', 'replace')[: caps.SHOWN]}"
             if len(name) > caps.LONGEST_NAME:
                 msg = f"{place} … has a name of {len(name)} bytes"
                 raise RefusedError(msg)
-            kind = group.links.get_info(name).type
             if kind == h5l.TYPE_EXTERNAL:
                 msg = f"{place} is a link into another file"
                 raise RefusedError(msg)
-            if kind != h5l.TYPE_HARD:
-                continue  # a link inside the file: its target is looked at in its place
-            found = h5o.get_info(group, name)
-            if found.addr in self.seen:
-                continue
-            self.seen.add(found.addr)
+            if kind != h5l.TYPE_HARD or address in self.seen:
+                continue  # the target of a link inside the file is met in its own place
+            self.seen.add(address)
+            self._tell_alive()
             inner = h5o.open(group, name)
             self._attributes(inner, place)
             if isinstance(inner, h5g.GroupID):
                 self._group(inner, place, depth + 1)
             elif isinstance(inner, h5d.DatasetID):
                 self._dataset(inner, place)
+
+    def _tell_alive(self) -> None:
+        """Say nothing in particular, twice a second."""
+        if time.monotonic() > self.told + _BREATH_S:
+            self.told = time.monotonic()
+            say(None)
 
     def _attributes(self, owner: Any, where: str) -> None:
         for number in range(h5a.get_num_attrs(owner)):
@@ -148,12 +162,13 @@ def main() -> None:
         resource.setrlimit(
             resource.RLIMIT_AS, (2 * caps.SURVEY_BYTES, 2 * caps.SURVEY_BYTES)
         )
-    _say("")
+    say(None)
     for line in sys.stdin:
-        _say(survey(Path(json.loads(line))))
+        say(survey(Path(json.loads(line))))
 
 
-def _say(words: str) -> None:
+def say(words: str | None) -> None:
+    """Answer; nothing means that there will be an answer."""
     sys.stdout.write(json.dumps(words) + "\n")
     sys.stdout.flush()
 
