@@ -215,7 +215,7 @@ def _values(file: h5py.File, name: str, rng: Rng) -> None:
         with np.errstate(all="ignore"):
             old[...] = np.full(old.shape, value).astype(old.dtype)
     else:
-        words = ("", "C" * 30_000, "[" * DEEP, b"\xff\xfe", "x", "[Fr+9]", "C>>C", "\x00")
+        words = ("", "C" * 30_000, "[" * DEEP, b"\xff\xfe", "x", "[Fr+9]", "C>>C")
         old[...] = pick(rng, words)
 
 

@@ -44,5 +44,7 @@ SURVEY_S = 5.0
 """Seconds that the HDF5 library may take for one object of a file."""
 SURVEY_BYTES = 1 << 30
 """Memory of a survey."""
+LARGEST_LABEL = 1e15
+"""eV, or eV/Å: beyond it a number is no label, and its square no number."""
 SHOWN = 60
 """Characters of a file's own text that a sentence quotes."""

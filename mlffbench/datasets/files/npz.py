@@ -22,6 +22,7 @@ from mlffbench.datasets.files.paths import require_file
 from mlffbench.datasets.files.records import (
     NOT_STATED,
     IndexBuilder,
+    as_labels,
     check_numbers,
     gather_structures,
     stack_forces,
@@ -154,8 +155,8 @@ class NpzFile:
     def labels(self, rows: Rows) -> Labels:
         """Return reference labels by row of the index, float64, in eV and eV/Å."""
         _, energy, force = self._units.factors
-        energies = self._frames(self._arrays.energies, rows).reshape(-1) * energy
-        forces = self._frames(self._arrays.forces, rows) * force
+        energies = as_labels(self._frames(self._arrays.energies, rows).ravel() * energy)
+        forces = as_labels(self._frames(self._arrays.forces, rows) * force)
         finite = np.isfinite(energies) & np.isfinite(forces).all((1, 2))
         return Labels(
             energy=torch.from_numpy(energies),
