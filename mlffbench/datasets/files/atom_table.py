@@ -113,7 +113,7 @@ class AtomTable(FrameFile):
         name, seen = self._columns.structure, set[str]()
         try:
             with self.path.open(encoding="utf-8-sig", newline="") as file:
-                table = csv.DictReader(file, strict=True)
+                table = csv.DictReader(file, strict=True, restval="")
                 missing = set(self._columns.names) - set(table.fieldnames or ())
                 if missing:
                     there = shown(", ".join(table.fieldnames or ()) or "none")
@@ -161,7 +161,7 @@ class AtomTable(FrameFile):
 
 def _number(text: str, where: str) -> int:
     word = text.strip()
-    number = int(word) if word.isdigit() else _NUMBER_OF.get(word.capitalize(), 0)
+    number = int(word[:9]) if word.isdecimal() else _NUMBER_OF.get(word.capitalize(), 0)
     if number < 1:
         msg = f"{where} has an atom {text!r}; expected a chemical symbol or its number"
         raise DataError(msg)
