@@ -120,7 +120,8 @@ def measure(runs: tuple[ReadRun, ...]) -> Iterator[Measured]:
 def _read_table(run: ReadRun) -> pd.DataFrame:
     path = run.folder.path / "predictions.parquet"
     try:
-        table: pd.DataFrame = pq.read_table(path, columns=_COLUMNS).to_pandas()
+        with path.open("rb") as file:  # its name need not be UTF-8
+            table: pd.DataFrame = pq.read_table(file, columns=_COLUMNS).to_pandas()
     except (OSError, pa.ArrowException) as error:
         msg = f"{path} is missing or broken; repeat the run with --overwrite"
         raise StoreError(msg) from error

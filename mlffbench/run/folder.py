@@ -13,6 +13,7 @@
       sha256sums           the checksum of each of these
 """
 
+import errno
 import io
 import json
 import re
@@ -34,7 +35,8 @@ from pydantic import ValidationError
 from mlffbench.core.errors import DataError, StoreError
 from mlffbench.core.files import make_folder, write_atomic
 from mlffbench.core.guards.archives import ARCHIVE_FAULTS, damaged_member
-from mlffbench.core.guards.sizes import read_text, size_of
+from mlffbench.core.guards.output import shortage
+from mlffbench.core.guards.sizes import size_of
 from mlffbench.core.record import SCHEMA_VERSION, Record
 from mlffbench.run.checksums import LATER, note, seal, verify
 
@@ -125,10 +127,12 @@ class RunFolder:
         """
         path = self.manifest_path
         try:
-            manifest = json.loads(read_text(path))
-        except (DataError, ValueError, RecursionError) as error:
-            msg = f"{path} is missing or broken; run the suite again with --overwrite"
-            raise StoreError(msg) from error
+            size_of(path)
+            manifest = json.loads(path.read_text(encoding="utf-8"))
+        except (DataError, OSError, ValueError, RecursionError) as error:
+            raise _unreadable(
+                path, error, "run the suite again with --overwrite"
+            ) from error
         version = manifest.get("schema_version") if isinstance(manifest, dict) else None
         if version != SCHEMA_VERSION:
             msg = f"{path} has schema version {version}, this mlffbench reads "
@@ -199,10 +203,12 @@ class RunFolder:
         path = self.path / name
         try:
             size_of(path)
-            return pd.read_parquet(path)
+            with path.open("rb") as file:  # its name need not be UTF-8
+                return pd.read_parquet(file)
         except (DataError, *ARCHIVE_FAULTS, AttributeError, pa.ArrowException) as error:
-            msg = f"{path} is missing or broken; repeat the {what} with --overwrite"
-            raise StoreError(msg) from error
+            raise _unreadable(
+                path, error, f"repeat the {what} with --overwrite"
+            ) from error
 
     def write_alignment(self, shifts: Mapping[str, Any] | None) -> None:
         """Write ``alignment.json``: the per-element shifts of the aligned energies."""
@@ -226,8 +232,7 @@ class RunFolder:
             lines = path.read_text(encoding="utf-8").splitlines()
             return [Record.model_validate_json(line) for line in lines]
         except (DataError, OSError, ValidationError, UnicodeDecodeError) as error:
-            msg = f"{path} is missing or broken; run: mlffbench score {self.path}"
-            raise StoreError(msg) from error
+            raise _unreadable(path, error, f"run: mlffbench score {self.path}") from error
 
 
 def run_folder(out: Path, suite: str, model: str, mode: str) -> RunFolder:
@@ -309,8 +314,7 @@ def read_arrays(path: Path) -> Arrays:
         with np.load(content, allow_pickle=False) as arrays:
             return dict(arrays)
     except (DataError, *ARCHIVE_FAULTS) as error:
-        msg = f"{path} is missing or broken; repeat the run with --overwrite"
-        raise StoreError(msg) from error
+        raise _unreadable(path, error, "repeat the run with --overwrite") from error
 
 
 def _as_json(manifest: Mapping[str, Any]) -> bytes:
@@ -318,3 +322,10 @@ def _as_json(manifest: Mapping[str, Any]) -> bytes:
     text = json.dumps(content, indent=2, ensure_ascii=False, sort_keys=False) + "\n"
     # a path that is no UTF-8 has lone surrogates, which no file can hold as they are
     return text.encode("utf-8", errors="backslashreplace")
+
+
+def _unreadable(path: Path, error: Exception, what_to_do: str) -> StoreError:
+    """Return the sentence for a file that is broken, or that cannot even be opened."""
+    if isinstance(error, OSError) and error.errno not in {None, errno.ENOENT}:
+        return StoreError(f"cannot read {path}: {shortage(error) or error.strerror}")
+    return StoreError(f"{path} is missing or broken; {what_to_do}")

@@ -3,6 +3,8 @@
 import csv
 import io
 import json
+import os
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +16,7 @@ from typer.testing import CliRunner
 from mlffbench.cli.app import app
 from mlffbench.cli.shared.console import make_console, print_error, print_warnings
 from mlffbench.core.guards.plain import UNSEEN
-from mlffbench.report.document import compose
+from mlffbench.report.document import Form, compose, write_report
 from mlffbench.run.loop import run_campaign
 from mlffbench.run.request import Request, resolve
 
@@ -111,3 +113,17 @@ def test_a_terminal_gets_the_colours_that_are_ours(
     assert "\x1b[31m" in shown
     assert "\x1b]0;owned" not in shown
     assert "\x07" not in shown
+
+
+@pytest.mark.parametrize("form", ["html", "md", "csv", "json"])
+def test_a_folder_whose_name_is_no_utf8_is_reported(
+    runs: Path, tmp_path: Path, form: Form
+) -> None:
+    folder = tmp_path / os.fsdecode(b"out_\xff")
+    try:
+        shutil.copytree(runs, folder)
+    except (OSError, UnicodeError):
+        pytest.skip("this file system takes only UTF-8")
+    made = write_report([folder], tmp_path / f"report.{form}", form)
+    assert made.left_out == ()
+    assert "ood" in (tmp_path / f"report.{form}").read_text(encoding="utf-8")

@@ -150,3 +150,9 @@ def test_a_manifest_nested_without_end_is_a_sentence(tmp_path: Path) -> None:
         RunFolder(tmp_path).read_manifest()
     (tmp_path / "run.json").write_text(json.dumps({"schema_version": 0}))
     assert [run.path for run in find_runs([tmp_path])] == [tmp_path]
+
+
+def test_what_cannot_be_opened_is_not_called_broken(tmp_path: Path) -> None:
+    (tmp_path / "run.json").mkdir()
+    with pytest.raises(StoreError, match=r"cannot read .*run\.json: Is a directory"):
+        RunFolder(tmp_path).read_manifest()

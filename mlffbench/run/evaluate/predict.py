@@ -10,6 +10,7 @@ from torch import Tensor
 from mlffbench.core.errors import BenchError, DataError, ModelError
 from mlffbench.core.forcefield import ForceField
 from mlffbench.core.guards.geometry import impossible
+from mlffbench.core.guards.output import shortage
 from mlffbench.core.labels import Labels
 from mlffbench.core.plugins.user_file import in_words
 from mlffbench.core.structures import Structures
@@ -80,6 +81,7 @@ def predict_batch(
     except BenchError:
         raise
     except (Exception, SystemExit) as error:  # noqa: BLE001 - a model may raise anything
+        _stop_if_short(error)
         reason = f"{refiner.name} failed: {in_words(error)}"
         refined = Refined(model=_Refusing(reason))
     labels = predict_each(refined.model, shown)
@@ -160,6 +162,7 @@ def predict_each(model: ForceField, structures: Structures) -> Labels:
         msg = f"model {model.name!r}: {error}"
         raise ModelError(msg) from error
     except (Exception, SystemExit) as error:  # noqa: BLE001 - a model may raise anything
+        _stop_if_short(error)
         reason = in_words(error)
     else:
         return _checked(model, labels, structures)
@@ -172,6 +175,18 @@ def predict_each(model: ForceField, structures: Structures) -> Labels:
     return Labels.concatenate(
         [predict_each(model, structures.select(half)) for half in halves]
     )
+
+
+def _stop_if_short(error: BaseException) -> None:
+    """Stop a job for what the machine lacks, which is no failure of a structure.
+
+    Raises:
+        ModelError: Files or processes ran out, as the same command need not meet again.
+    """
+    told = shortage(error) if isinstance(error, OSError) else ""
+    if told:
+        msg = f"the run stops here, since {told}; then repeat the command to continue"
+        raise ModelError(msg) from error
 
 
 def _checked(model: ForceField, labels: object, structures: Structures) -> Labels:

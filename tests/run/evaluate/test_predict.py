@@ -1,3 +1,4 @@
+import errno
 import re
 from collections.abc import Iterable
 from dataclasses import replace
@@ -207,3 +208,13 @@ def test_far_out_the_forces_are_the_same() -> None:
     as_is = replace(far, positions=far.positions.float(), cell=far.cell.float())
     lost = Stiff().predict(as_is).forces - found[0].forces
     assert lost.abs().max() > 0.4
+
+
+class Starved(Picky):
+    def predict(self, structures: Structures) -> Labels:
+        raise OSError(errno.EMFILE, "Too many open files")
+
+
+def test_what_the_machine_lacks_is_no_failure_of_a_structure() -> None:
+    with pytest.raises(ModelError, match=r"too many files are open.* to continue"):
+        predict(Starved(), Baseline(), water(2))
