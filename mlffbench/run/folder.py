@@ -326,6 +326,10 @@ def _as_json(manifest: Mapping[str, Any]) -> bytes:
 
 def _unreadable(path: Path, error: Exception, what_to_do: str) -> StoreError:
     """Return the sentence for a file that is broken, or that cannot even be opened."""
+    if isinstance(error, DataError) and not isinstance(error.__cause__, OSError):
+        return StoreError(f"cannot read {error}")  # it is no file
+    if isinstance(error.__cause__, OSError):
+        error = error.__cause__
     if isinstance(error, OSError) and error.errno not in {None, errno.ENOENT}:
         return StoreError(f"cannot read {path}: {shortage(error) or error.strerror}")
     return StoreError(f"{path} is missing or broken; {what_to_do}")

@@ -1,5 +1,7 @@
 """What a file claims, compared with its size and a cap before anything is read."""
 
+import errno
+import os
 import re
 import stat
 from collections.abc import Sequence
@@ -36,11 +38,11 @@ def size_of(path: Path) -> int:
         raise DataError(msg) from error
     if not stat.S_ISREG(found.st_mode):
         kind = _KINDS.get(stat.S_IFMT(found.st_mode), "something else")
-        what = (
-            "name one data file in it" if stat.S_ISDIR(found.st_mode) else "name a file"
-        )
-        msg = f"{path} is {kind}, not a file; {what}"
-        raise DataError(msg)
+        msg = f"{path} is {kind}, not a file; name "
+        if stat.S_ISDIR(found.st_mode):
+            cause = IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
+            raise DataError(msg + "one data file in it") from cause
+        raise DataError(msg + "a file")
     return found.st_size
 
 
