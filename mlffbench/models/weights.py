@@ -154,10 +154,11 @@ def read_file(file: Path, what: str) -> bytes:
         ModelError: It cannot be read.
     """
     try:
-        size_of(file)
+        if file.exists():
+            size_of(file)
         return file.read_bytes()
     except DataError as error:
-        msg = f"cannot read the {what}: {error}"
+        msg = f"cannot read the {what} {error}"
         raise ModelError(msg) from error
     except OSError as error:
         msg = f"cannot read the {what} {file}: {error.strerror}"

@@ -150,7 +150,7 @@ def load_suite(name_or_path: str) -> tuple[Suite, Path]:
     try:
         text = read_text(path)
     except DataError as error:
-        msg = f"cannot read the suite: {error}"
+        msg = f"cannot read the suite {error}"
         raise SuiteError(msg) from error
     suite = parse_suite(text, str(path))
     check_specs(suite)
