@@ -33,6 +33,7 @@ ROOMS = {
     "datasets": {
         "molecules": 1,
         "statements": 1,
+        "survey": 1,
         "files": 2,
         "index": 3,
         "download": 3,

@@ -32,8 +32,11 @@ class BenchError(Exception):
             plain, and cut where it is too long.
     """
 
+    longest = 2_000
+    """Characters of its sentence."""
+
     def __init__(self, message: str = "") -> None:
-        super().__init__(sentence(message))
+        super().__init__(sentence(message, self.longest))
 
 
 class UnknownNameError(BenchError):
@@ -73,6 +76,8 @@ class MissingExtraError(BenchError):
 
 class DataError(BenchError):
     """A file or a label that is not what it must be."""
+
+    longest = 500
 
 
 class SuiteError(BenchError):

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from mlffbench.core.errors import BenchError, DataError, StoreError
+from mlffbench.core.guards.sizes import size_of
 
 _CHUNK = 1 << 20
 
@@ -84,8 +85,9 @@ def sha256_of(path: Path) -> str:
     """Return the sha256 of a file, read in pieces.
 
     Raises:
-        DataError: The file cannot be read.
+        DataError: It is no regular file, or cannot be read.
     """
+    size_of(path)
     digest = hashlib.sha256()
     try:
         with path.open("rb") as file:
@@ -130,15 +132,5 @@ def require_file(path: Path | str) -> Path:
         mlffbench.core.errors.DataError: nowhere.xyz does not exist; check the path
     """
     path = Path(path)
-    try:
-        is_file, exists = path.is_file(), path.exists()
-    except (OSError, ValueError) as error:
-        msg = f"{path!s:.200} is not a usable path ({error}); check the path"
-        raise DataError(msg) from error
-    if not exists:
-        msg = f"{path} does not exist; check the path"
-        raise DataError(msg)
-    if not is_file:
-        msg = f"{path} is a folder, not a file; name one data file in it"
-        raise DataError(msg)
+    size_of(path)
     return path

@@ -8,9 +8,10 @@ from pathlib import Path
 import pooch
 import requests
 
-from mlffbench.core.errors import ModelError
+from mlffbench.core.errors import DataError, ModelError
 from mlffbench.core.files import make_folder, sha256_of, write_atomic
 from mlffbench.core.guards.archives import ARCHIVE_FAULTS, damaged_member
+from mlffbench.core.guards.sizes import size_of
 
 CACHE_VARIABLE = "MLFFBENCH_CACHE"
 """Environment variable that names the folder for downloaded weights."""
@@ -171,7 +172,12 @@ def read_file(file: Path, what: str) -> bytes:
         ModelError: It cannot be read.
     """
     try:
+        if file.exists():
+            size_of(file)
         return file.read_bytes()
+    except DataError as error:
+        msg = f"cannot read the {what} {error}"
+        raise ModelError(msg) from error
     except OSError as error:
         msg = f"cannot read the {what} {file}: {error.strerror}"
         raise ModelError(msg) from error

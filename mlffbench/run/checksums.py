@@ -7,12 +7,14 @@ the command that wrote it writes it again.
 
 import hashlib
 import logging
+import os
 import re
 from collections.abc import Collection, Iterable, Mapping
 from pathlib import Path
 
 from mlffbench.core.errors import DataError, StoreError
 from mlffbench.core.files import sha256_of, write_atomic
+from mlffbench.core.guards.sizes import read_text
 
 NAME = "sha256sums"
 SCORES = ("records.jsonl", "alignment.json", "survival.csv", "labels_saved.csv")
@@ -73,12 +75,12 @@ def read_checksums(folder: Path) -> dict[str, str] | None:
     """
     path = folder / NAME
     try:
-        text = path.read_text(encoding="utf-8")
-    except FileNotFoundError:
-        return None
-    except (OSError, UnicodeDecodeError) as error:
+        text = read_text(path) if os.path.lexists(path) else None
+    except DataError as error:
         msg = f"{path} cannot be read; repeat the run with --overwrite"
         raise StoreError(msg) from error
+    if text is None:
+        return None
     lines = [_LINE.fullmatch(line) for line in text.splitlines()]
     found = {line[2]: line[1] for line in lines if line is not None}
     if len(found) != len(lines) or any(Path(name).name != name for name in found):

@@ -32,10 +32,11 @@ from filelock import FileLock, Timeout
 from numpy.typing import NDArray
 from pydantic import ValidationError
 
-from mlffbench.core.errors import StoreError
+from mlffbench.core.errors import DataError, StoreError
 from mlffbench.core.files import make_folder, write_atomic
 from mlffbench.core.guards.archives import ARCHIVE_FAULTS, damaged_member
 from mlffbench.core.guards.output import shortage
+from mlffbench.core.guards.sizes import size_of
 from mlffbench.core.record import SCHEMA_VERSION, Record
 from mlffbench.run.checksums import LATER, note, seal, verify
 
@@ -134,8 +135,9 @@ class RunFolder:
         """
         path = self.manifest_path
         try:
+            size_of(path)
             manifest = json.loads(path.read_text(encoding="utf-8"))
-        except (OSError, ValueError, RecursionError) as error:
+        except (DataError, OSError, ValueError, RecursionError) as error:
             raise _unreadable(
                 path, error, "run the suite again with --overwrite"
             ) from error
@@ -208,9 +210,10 @@ class RunFolder:
         """
         path = self.path / name
         try:
+            size_of(path)
             with path.open("rb") as file:  # its name need not be UTF-8
                 return pd.read_parquet(file)
-        except (*ARCHIVE_FAULTS, AttributeError, pa.ArrowException) as error:
+        except (DataError, *ARCHIVE_FAULTS, AttributeError, pa.ArrowException) as error:
             raise _unreadable(
                 path, error, f"repeat the {what} with --overwrite"
             ) from error
@@ -233,9 +236,10 @@ class RunFolder:
         """
         path = self.path / "records.jsonl"
         try:
+            size_of(path)
             lines = path.read_text(encoding="utf-8").splitlines()
             return [Record.model_validate_json(line) for line in lines]
-        except (OSError, ValidationError, UnicodeDecodeError) as error:
+        except (DataError, OSError, ValidationError, UnicodeDecodeError) as error:
             raise _unreadable(path, error, f"run: mlffbench score {self.path}") from error
 
 
@@ -331,6 +335,7 @@ def read_arrays(path: Path) -> Arrays:
         StoreError: It is missing or broken.
     """
     try:
+        size_of(path)
         content = io.BytesIO(path.read_bytes())
         damaged = damaged_member(content)
         if damaged:
@@ -338,7 +343,7 @@ def read_arrays(path: Path) -> Arrays:
         content.seek(0)
         with np.load(content, allow_pickle=False) as arrays:
             return dict(arrays)
-    except ARCHIVE_FAULTS as error:
+    except (DataError, *ARCHIVE_FAULTS) as error:
         raise _unreadable(path, error, "repeat the run with --overwrite") from error
 
 
@@ -351,6 +356,10 @@ def _as_json(manifest: Mapping[str, Any]) -> bytes:
 
 def _unreadable(path: Path, error: Exception, what_to_do: str) -> StoreError:
     """Return the sentence for a file that is broken, or that cannot even be opened."""
+    if isinstance(error, DataError) and not isinstance(error.__cause__, OSError):
+        return StoreError(f"cannot read {error}")  # it is no file
+    if isinstance(error.__cause__, OSError):
+        error = error.__cause__
     if isinstance(error, OSError) and error.errno not in {None, errno.ENOENT}:
         return StoreError(f"cannot read {path}: {shortage(error) or error.strerror}")
     return StoreError(f"{path} is missing or broken; {what_to_do}")

@@ -13,10 +13,12 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from mlffbench.core.card import DataCard
-from mlffbench.core.errors import SuiteError, UnknownNameError
+from mlffbench.core.errors import DataError, SuiteError, UnknownNameError
+from mlffbench.core.guards.sizes import read_text
 from mlffbench.core.roles import Named, Role, ShiftKind, check_role, check_unique
 from mlffbench.datasets.catalog import DATASETS
 from mlffbench.datasets.download.table import DOWNLOADS
+from mlffbench.datasets.files.described import YAML_FAULTS
 from mlffbench.run.catalog import suite_path, suite_rows
 from mlffbench.run.suite_faults import faults_of_suite
 
@@ -175,10 +177,9 @@ def load_suite(name_or_path: str) -> tuple[Suite, Path]:
     if not is_file(name_or_path):
         path = suite_path(name_or_path)
     try:
-        text = path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8 text"
-        msg = f"cannot read the suite {path}: {reason}"
+        text = read_text(path)
+    except DataError as error:
+        msg = f"cannot read the suite {error}"
         raise SuiteError(msg) from error
     suite = parse_suite(text, str(path))
     check_specs(suite)
@@ -197,7 +198,7 @@ def parse_suite(text: str, origin: str) -> Suite:
     """
     try:
         content: Any = yaml.load(text, Loader=_OneKeyEach)
-    except (yaml.YAMLError, ValueError, RecursionError) as error:
+    except YAML_FAULTS as error:
         msg = f"the suite {origin} is not YAML: {_place_of(error)}"
         raise SuiteError(msg) from error
     if not isinstance(content, dict):

@@ -75,7 +75,10 @@ class AseDatabase(FrameFile):
                 yield from (_frame(row, self.path, units) for row in rows)
 
     def _units(self, database: Any) -> FrameUnits:
-        said = _unit_facts(database.metadata)
+        try:
+            said = _unit_facts(database.metadata)
+        except UnknownFileTypeError as error:
+            raise ValueError(str(error)) from error
         return settle(stated_units(said), self._given, f"{self.path}", GivenUnits())
 
     @cached_property

@@ -7,6 +7,7 @@ import yaml
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from mlffbench.core.errors import DataError, faults_in
+from mlffbench.core.guards.sizes import read_text
 from mlffbench.core.units import energy_factor, force_factor, length_factor
 from mlffbench.datasets.files.atom_table import Columns
 
@@ -22,6 +23,13 @@ Layout = Literal[
     "traj",
     "csv",
 ]
+
+
+YAML_FAULTS = (
+    yaml.YAMLError, ValueError, RecursionError, AttributeError, TypeError, IndexError,
+    KeyError, OverflowError,
+)  # fmt: skip
+"""What PyYAML raises: its constructors let Python's own errors through."""
 
 
 class Units(BaseModel):
@@ -70,9 +78,10 @@ def read_description(path: Path) -> Described:
         DataError: It is not YAML, has wrong keys, or names an unknown unit.
     """
     try:
-        content: Any = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, yaml.YAMLError, RecursionError) as error:
-        msg = f"{path} is not readable YAML: {str(error).splitlines()[0]}"
+        content: Any = yaml.safe_load(read_text(path))
+    except YAML_FAULTS as error:
+        reason = (str(error) or type(error).__name__).splitlines()[0]
+        msg = f"{path} is not readable YAML: {reason}"
         raise DataError(msg) from error
     if not isinstance(content, dict):
         msg = f"{path} must be a mapping with the key path and, if need be, layout, "

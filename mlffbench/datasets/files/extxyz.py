@@ -5,7 +5,6 @@ import io
 import zlib
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from itertools import islice
 from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple
 
@@ -15,6 +14,8 @@ from numpy.typing import NDArray
 
 from mlffbench.core.card import SYMBOLS
 from mlffbench.core.errors import DataError
+from mlffbench.core.guards import caps
+from mlffbench.core.guards.sizes import check_atoms, check_columns, check_line
 from mlffbench.datasets.files.frame import Frame, Header, labels_in
 from mlffbench.datasets.files.frame_file import FrameFile
 from mlffbench.datasets.statements.charge_spin import says_charge_or_spin
@@ -85,7 +86,8 @@ def split_frames(file: BinaryIO | gzip.GzipFile, path: object) -> Iterator[Frame
             msg = f"{where} begins with {found!r}; expected its number of atoms"
             raise DataError(msg + ": correct the file")
         n_atoms = int(count)
-        lines = [header, *islice(file, n_atoms + 1)]
+        check_atoms(n_atoms, where)
+        lines = [header, *_lines(file, n_atoms + 1, where)]
         if len(lines) < n_atoms + 2:
             msg = (
                 f"{where} is cut off after {max(len(lines) - 2, 0)} of {n_atoms} atoms; "
@@ -93,6 +95,15 @@ def split_frames(file: BinaryIO | gzip.GzipFile, path: object) -> Iterator[Frame
             raise DataError(msg + "expected a complete file: fetch or copy it again")
         yield FrameText(where, offset, lines)
         number += 1
+
+
+def _lines(file: BinaryIO | gzip.GzipFile, n: int, where: str) -> Iterator[bytes]:
+    for _ in range(n):
+        line = file.readline(caps.LONGEST_LINE)
+        if not line:
+            return
+        check_line(line, where)
+        yield line
 
 
 def read_header(text: FrameText, number: int) -> Header:
@@ -104,7 +115,9 @@ def read_header(text: FrameText, number: int) -> Header:
     with _in_one_sentence(text.where):
         comment, *rows = [line.decode() for line in text.lines[1:]]
         facts = read_comment(comment)
-        widths = _widths(facts.get("Properties", "species:S:1:pos:R:3"))
+        properties = str(facts.get("Properties", "species:S:1:pos:R:3"))
+        check_columns(properties, text.where)
+        widths = _widths(properties)
     table = [row.split() for row in rows]
     expected = sum(widths.values())
     for i, row in enumerate(table):

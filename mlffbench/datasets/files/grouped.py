@@ -25,6 +25,7 @@ from mlffbench.datasets.files.hdf5 import Hdf5Dataset, Hdf5File, Hdf5Group, open
 from mlffbench.datasets.files.records import (
     NOT_STATED,
     IndexBuilder,
+    as_labels,
     check_numbers,
     gather_structures,
     stack_forces,
@@ -186,8 +187,9 @@ class GroupedFile(WalkedByGroup):
         energies = np.empty(len(rows))
         forces: list[NDArray[np.float64]] = [np.empty((0, 3))] * len(rows)
         for place, record, conformer in self._runs(rows):
-            energies[place] = _slice(record.energy, conformer, record.factors[1]).ravel()
-            values = _slice(record.forces, conformer, record.factors[2])
+            energy = _slice(record.energy, conformer, record.factors[1]).ravel()
+            energies[place] = as_labels(energy)
+            values = as_labels(_slice(record.forces, conformer, record.factors[2]))
             for at, value in zip(place, values, strict=True):
                 forces[at] = value
         failures = {

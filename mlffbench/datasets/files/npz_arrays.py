@@ -12,7 +12,9 @@ from numpy.lib import format as npy
 from numpy.typing import NDArray
 
 from mlffbench.core.errors import DataError
+from mlffbench.core.guards import caps
 from mlffbench.core.guards.archives import ARCHIVE_FAULTS
+from mlffbench.core.guards.sizes import check_array, shown
 
 _LOCAL_HEADER = 30
 """Bytes before the name in the header that a zip file repeats before each member."""
@@ -26,7 +28,14 @@ def member_names(path: Path) -> frozenset[str]:
         DataError: The file is truncated or no zip file.
     """
     with _in_one_sentence(path, "it"), zipfile.ZipFile(path) as archive:
-        return frozenset(name.removesuffix(".npy") for name in archive.namelist())
+        names = archive.namelist()
+        for name in names:
+            if names.count(name) > 1 or len(name) > caps.LONGEST_NAME:
+                msg = (
+                    f"{path} has the array {shown(name)!r} twice, or its name is endless"
+                )
+                raise DataError(msg + "; expected each once: save the file again")
+        return frozenset(name.removesuffix(".npy") for name in names)
 
 
 def open_array(path: Path, name: str) -> NDArray[Any]:
@@ -46,6 +55,9 @@ def open_array(path: Path, name: str) -> NDArray[Any]:
         info = archive.getinfo(f"{name}.npy")
         with archive.open(info) as stream:
             shape, fortran, dtype, n_header = _header(stream, path, name)
+            where = f"{path}, array {shown(name)!r}"
+            there = info.file_size - n_header
+            check_array(shape, dtype.itemsize, there, info.compress_size, where)
             if 0 in shape or dtype.kind in "SU":
                 count = int(np.prod(shape))
                 raw = stream.read(count * dtype.itemsize)
@@ -72,7 +84,7 @@ def _header(
     """Return shape, Fortran order, type and length of the header of an array."""
     version = npy.read_magic(stream)
     read = npy.read_array_header_1_0 if version == (1, 0) else npy.read_array_header_2_0
-    shape, fortran, dtype = read(stream)
+    shape, fortran, dtype = read(stream, max_header_size=caps.LONGEST_HEADER)
     if dtype.hasobject:
         msg = f"{path}, array {name!r} holds pickled Python objects, which are never "
         raise DataError(msg + "read; expected plain numbers: save the array as numbers")

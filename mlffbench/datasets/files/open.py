@@ -9,6 +9,8 @@ from typing import Any, Literal
 
 from mlffbench.core.errors import DataError
 from mlffbench.core.files import require_file
+from mlffbench.core.guards.archives import ARCHIVE_FAULTS
+from mlffbench.core.guards.sizes import shown
 from mlffbench.core.split import Source
 from mlffbench.datasets.files.ase_trajectory import AseTrajectory
 from mlffbench.datasets.files.asedb import AseDatabase, is_lmdb
@@ -77,6 +79,12 @@ _GROUPS_LOOKED_AT = 5
 """A group may lack a field; the layout is that of any of the first few."""
 
 
+class UnknownKindError(DataError):
+    """A file that no reader is for; the sentence lists what is read."""
+
+    longest = 1_500
+
+
 def recognise(path: Path) -> Kind | None:
     """Return what a file holds, None where its content does not say.
 
@@ -133,14 +141,14 @@ def _refuse(path: Path, head: bytes) -> None:
     for magic, (what, line) in _CONVERTED.items():
         if head.startswith(magic) or head[_LMDB_MAGIC_AT:].startswith(magic):
             msg = f"{path} is {what}, which is not read; read are {_read()}; convert it: "
-            raise DataError(msg + line.format(path.name))
+            raise UnknownKindError(msg + line.format(path.name))
 
 
 def _zip_content(path: Path) -> Kind | None:
     try:
         with zipfile.ZipFile(path) as archive:
             names = archive.namelist()
-    except (zipfile.BadZipFile, OSError):
+    except ARCHIVE_FAULTS:
         return "npz"  # its reader says what is wrong
     if names and all(name.endswith(".npy") for name in names):
         return "npz"
@@ -171,11 +179,11 @@ def _hdf5_layout(path: Path) -> Kind:
             return "hdf5-frames"
         first = next((n for n in file.names() if file.is_group(n)), None)
         names = file.group(first).names() if first else file.names()
-    there = ", ".join(names[:_NAMES_SHOWN]) or "nothing"
+    there = ", ".join(map(shown, names[:_NAMES_SHOWN])) or "nothing"
     layouts = ", ".join(layout.name for layout in FRAME_LAYOUTS)
     msg = f"{path} is HDF5 of a layout that is not known (its first group has: {there}); "
     msg += f"read are SPICE, ANI-1x, Transition1x, modelforge, {layouts}; {_CONVERT}"
-    raise DataError(msg)
+    raise UnknownKindError(msg)
 
 
 def _has_both(group: Hdf5Group) -> bool:
@@ -270,7 +278,9 @@ def open_source(
         msg = (
             f"{path} has the suffix {path.suffix!r}, but no reader is for it, nor is its "
         )
-        raise DataError(msg + f"content recognised; read are {_read()}; {_CONVERT}")
+        raise UnknownKindError(
+            msg + f"content recognised; read are {_read()}; {_CONVERT}"
+        )
     if kind in {"spice", *_GROUPED}:
         return _open_hdf5(path, kind, level_of_theory, energy_unit, length_unit)
     options: dict[str, Any] = {

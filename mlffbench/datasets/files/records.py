@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from mlffbench.core.errors import DataError
+from mlffbench.core.guards.caps import LARGEST_LABEL
 from mlffbench.core.split import Index, Rows
 from mlffbench.core.structures import Structures
 from mlffbench.datasets.statements.charge_spin import lowest_multiplicity
@@ -149,6 +150,15 @@ def gather_structures(
         cell=cell,
         pbc=pbc,
     )
+
+
+def as_labels(values: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return energies or forces; NaN where a number is too large to be one.
+
+    Args:
+        values: Any shape, in eV or eV/Å.
+    """
+    return np.where(np.abs(values) < LARGEST_LABEL, values, np.nan)
 
 
 def stack_forces(forces: Iterable[NDArray[np.float64]]) -> Tensor:

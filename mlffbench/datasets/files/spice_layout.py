@@ -24,6 +24,7 @@ from mlffbench.datasets.files.hdf5 import Hdf5Dataset, Hdf5File, Hdf5Group, open
 from mlffbench.datasets.files.records import (
     NOT_STATED,
     IndexBuilder,
+    as_labels,
     check_numbers,
     gather_structures,
     stack_forces,
@@ -218,8 +219,8 @@ class SpiceFile(WalkedByGroup):
             DataError: The file is damaged.
         """
         with open_hdf5(self.path) as file:
-            energies = np.array(self._read(file, rows, self._energy), dtype=np.float64)
-            gradients = self._read(file, rows, self._gradient)
+            energies = as_labels(np.array(self._read(file, rows, self._energy)))
+            gradients = [as_labels(g) for g in self._read(file, rows, self._gradient)]
         failures = {
             i: "reference label is not finite"
             for i, gradient in enumerate(gradients)

@@ -19,6 +19,7 @@ from mlffbench.core.card import ModelCard
 from mlffbench.core.errors import ModelError
 from mlffbench.core.files import write_atomic
 from mlffbench.core.forcefield import Head
+from mlffbench.core.guards.sizes import shown
 from mlffbench.models.twoheaded.architecture import Architecture
 from mlffbench.models.twoheaded.model import HEADS, TwoHeaded
 from mlffbench.models.twoheaded.networks import make_backbone
@@ -222,5 +223,5 @@ def _first(error: ValueError) -> str:
     if not isinstance(error, ValidationError):
         return str(error)
     complaint = error.errors()[0]
-    place = ".".join(str(part) for part in complaint["loc"])
+    place = shown(".".join(str(part) for part in complaint["loc"]))
     return f"{place + ': ' if place else ''}{complaint['msg']}"
