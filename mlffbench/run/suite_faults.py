@@ -7,6 +7,8 @@ from typing import Any, NamedTuple
 import yaml
 from pydantic import BaseModel, ValidationError
 
+_MOST = 4
+"""Faults that are told; the rest is counted."""
 _EXPECTED = {
     "int_type": "a whole number",
     "int_parsing": "a whole number",
@@ -41,7 +43,7 @@ class _Found(NamedTuple):
 def faults_of_suite(
     error: ValidationError, text: str, whole: type[BaseModel], parts: Mapping[str, Any]
 ) -> str:
-    """Return every fault in one sentence, each with its line.
+    """Return the first `_MOST` faults in one sentence, each with its line.
 
     Args:
         error: What pydantic raised.
@@ -79,10 +81,13 @@ def faults_of_suite(
             known = told.setdefault(found.path, [said, expected])
             if expected not in known:
                 known.append(expected)
-    return "; ".join(
+    sentences = [
         parts[0] if len(parts) == 1 else f"{parts[0]}, expected {' or '.join(parts[1:])}"
         for parts in told.values()
-    )
+    ]
+    rest = len(sentences) - _MOST
+    more = [f"and {rest} more fault{'s' * (rest > 1)}"] if rest > 0 else []
+    return "; ".join([*sentences[:_MOST], *more])
 
 
 def _expected(kind: str, fault: Mapping[str, Any]) -> str:

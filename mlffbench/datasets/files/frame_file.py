@@ -130,12 +130,10 @@ class FrameFile:
         unnamed: list[int] = []
         for number, header in enumerate(self._headers()):
             family = self._checked(header, family)
-            if (
-                not (is_named(header.facts) or header.periodic)
-                and len(header.numbers) > 1
-            ):
-                unnamed.append(number)
             found = add_frame(builder, self.stem, header)
+            named = is_named(header.facts) or header.periodic
+            if not named and len(header.numbers) > 1:
+                unnamed.append(number)
             census.add(header.where, header.geometry, found)
             places.append(header.place)
         index = builder.build(census.remarks())

@@ -117,7 +117,6 @@ def pickled(path: Path) -> None:
         ),
         ([with_info(labelled(), net_charge_guess=1)], None, "looks like charge or spin"),
         ([with_info(labelled(), energy_unit="furlong")], None, "unknown unit of energy"),
-        ([labelled(energy=np.nan)], None, "has energy that are not finite"),
         ([labelled()], cut, "cannot be read as an ASE trajectory"),
         ([labelled()], lambda path: path.write_bytes(b"- of UlmASE-Traj"), "has no|cut"),
         ([labelled()], other_ulm, "tagged 'gpaw'"),
@@ -135,6 +134,12 @@ def test_a_trajectory_that_cannot_be_read_is_one_sentence(
         spoil(path)
     with pytest.raises(DataError, match=sentence):
         read_everything(open_source(path))
+
+
+def test_a_label_that_is_not_finite_is_the_failure_of_its_frame(tmp_path: Path) -> None:
+    path = trajectory(tmp_path / "a.traj", labelled(energy=np.nan), labelled())
+    labels = open_source(path).labels(EVERY(2))
+    assert labels.failures == {0: "reference label is not finite"}
 
 
 def test_unlabelled_trajectories_may_be_compared(tmp_path: Path) -> None:
