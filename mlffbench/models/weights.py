@@ -10,6 +10,7 @@ import requests
 
 from mlffbench.core.errors import DataError, ModelError
 from mlffbench.core.files import make_folder, sha256_of, write_atomic
+from mlffbench.core.guards.archives import ARCHIVE_FAULTS, damaged_member
 from mlffbench.core.guards.sizes import size_of
 
 CACHE_VARIABLE = "MLFFBENCH_CACHE"
@@ -141,6 +142,23 @@ def trust(weights: Weights) -> None:
         found,
         lock,
     )
+
+
+def check_archive(file: Path) -> None:
+    """Check every byte of a zip archive, as files of torch and numpy are.
+
+    Torch itself compares no checksum: a flipped bit would be another weight.
+
+    Raises:
+        ModelError: The archive is damaged.
+    """
+    try:
+        damaged = damaged_member(file)
+    except ARCHIVE_FAULTS as error:
+        damaged = str(error).partition("\n")[0] or type(error).__name__
+    if damaged:
+        msg = f"{file} is damaged ({damaged}); fetch or copy it again"
+        raise ModelError(msg)
 
 
 def read_file(file: Path, what: str) -> bytes:
