@@ -108,7 +108,7 @@ def npz_members(content: bytes, rng: Rng) -> bytes:
         case 4:
             members[at] = (name, data[: int(rng.integers(len(data) + 1))])
         case 5:
-            members[at] = (name, data + bytes(100_000_000))  # what nobody announced
+            members[at] = (name, data + bytes(20_000_000))  # what nobody announced
             return _zipped(members, 8)
         case 6:
             target = io.BytesIO()

@@ -182,6 +182,10 @@ HOSTILE: dict[str, tuple[str, Remake]] = {
     "a bomb": ("spice", _hdf5("a.hdf5", _put(_BIG, shape=(3 * 10**6, 3, 3), dtype="f4", chunks=(10**5, 3, 3), compression="gzip", fillvalue=1))),
     "atoms of ANI nobody has": ("ani-1x", _hdf5("a.h5", _put("C1H4/atomic_numbers", shape=(2 * 10**9,), dtype="u1"))),
     "a database of nothing": ("db-json", _text("a.json", "null")),
+    "an array nobody has": (
+        "db-json",
+        _text("a.json", '{"1": {"numbers": {"__ndarray__": [[2000000000], "int64", []]}}, "ids": [1], "nextid": 2}'),
+    ),
     "brackets for a database": ("db-json", _text("a.json", "[" * 20_000)),
     "half a character": ("suite", _text("suite.yaml", 'name: x\nversion: 1\nsummary: "\ud800"\n')),
     "aliases of aliases": ("suite", _text("suite.yaml", f"a: &a [x, x, x]\n{_ALIASES}name: *h\n")),

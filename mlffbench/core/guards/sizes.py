@@ -1,6 +1,7 @@
 """What a file claims, compared with its size and a cap before anything is read."""
 
 import errno
+import math
 import os
 import re
 import stat
@@ -10,6 +11,7 @@ from pathlib import Path
 from mlffbench.core.errors import DataError
 from mlffbench.core.guards import caps
 
+_JSON_ARRAY = re.compile(r'"__ndarray__"\s*:\s*\[\s*\[([^\]]*)\]')
 _BRACKETS = re.compile(r"[\[\]{}]")
 _LISTS = re.compile(rf"(?:[-?:] ){{{caps.DEEPEST_TEXT}}}")
 _KINDS = {
@@ -140,6 +142,19 @@ def check_atoms(n_atoms: int, where: str) -> None:
             f"{where} claims {n_atoms} atoms; expected at most {caps.MOST_ATOMS} in one "
         )
         raise DataError(msg + "structure: correct the file")
+
+
+def check_json_arrays(text: str, where: str) -> None:
+    """Check that no array of ASE's JSON claims more numbers than the text has characters.
+
+    Raises:
+        DataError: One does.
+    """
+    for found in _JSON_ARRAY.finditer(text):
+        shape = [int(word[:20]) for word in re.findall(r"\d+", found[1])]
+        if math.prod(shape) > len(text):
+            msg = f"{where} has an array that claims the shape {shown(shape)}, more than "
+            raise DataError(msg + "the file can hold: fetch or copy it again")
 
 
 def check_columns(properties: str, where: str) -> None:

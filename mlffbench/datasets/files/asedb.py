@@ -15,6 +15,7 @@ import numpy as np
 from ase.io.formats import UnknownFileTypeError
 
 from mlffbench.core.errors import DataError
+from mlffbench.core.guards.sizes import check_json_arrays
 from mlffbench.datasets.files.frame import Frame, Header, labels_in
 from mlffbench.datasets.files.frame_file import FrameFile
 from mlffbench.datasets.statements.labels_of_file import FAMILIES, family_of
@@ -75,6 +76,8 @@ class AseDatabase(FrameFile):
                 yield from (_frame(row, self.path, units) for row in rows)
 
     def _units(self, database: Any) -> FrameUnits:
+        if self.path.suffix.lower() == ".json":
+            check_json_arrays(self.path.read_text(encoding="utf-8"), str(self.path))
         try:
             said = _unit_facts(database.metadata)
         except UnknownFileTypeError as error:

@@ -8,6 +8,7 @@ import hashlib
 import json
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Annotated
 
 import torch
 from pydantic import BaseModel, ConfigDict, Field, JsonValue, ValidationError
@@ -30,6 +31,9 @@ SCHEMA_VERSION = 1
 FORMAT = "mlffbench-two-headed"
 """Tells our JSON from any other."""
 SUFFIXES = (".safetensors", ".json")
+
+
+Element = Annotated[int, Field(ge=1, le=118)]
 
 
 class Manifest(BaseModel):
@@ -55,8 +59,8 @@ class Manifest(BaseModel):
     format: str
     schema_version: int
     architecture: Architecture
-    atomic_energies: dict[Head, dict[int, float]]
-    untrained: dict[Head, list[int]]
+    atomic_energies: dict[Head, dict[Element, float]]
+    untrained: dict[Head, list[Element]]
     scale: dict[Head, float]
     weights_sha256: str
     history: dict[str, JsonValue] = Field(
