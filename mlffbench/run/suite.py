@@ -18,7 +18,7 @@ from mlffbench.core.guards.sizes import read_text
 from mlffbench.core.roles import Named, Role, ShiftKind, check_role, check_unique
 from mlffbench.datasets.catalog import DATASETS
 from mlffbench.datasets.download.table import DOWNLOADS
-from mlffbench.datasets.files.described import YAML_FAULTS
+from mlffbench.datasets.statements.yaml_faults import YAML_FAULTS
 from mlffbench.run.catalog import suite_path, suite_rows
 from mlffbench.run.suite_faults import faults_of_suite
 

@@ -10,6 +10,7 @@ from mlffbench.core.errors import DataError, faults_in
 from mlffbench.core.guards.sizes import read_text
 from mlffbench.core.units import energy_factor, force_factor, length_factor
 from mlffbench.datasets.files.atom_table import Columns
+from mlffbench.datasets.statements.yaml_faults import YAML_FAULTS
 
 Layout = Literal[
     "spice",
@@ -23,13 +24,6 @@ Layout = Literal[
     "traj",
     "csv",
 ]
-
-
-YAML_FAULTS = (
-    yaml.YAMLError, ValueError, RecursionError, AttributeError, TypeError, IndexError,
-    KeyError, OverflowError,
-)  # fmt: skip
-"""What PyYAML raises: its constructors let Python's own errors through."""
 
 
 class Units(BaseModel):
