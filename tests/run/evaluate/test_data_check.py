@@ -73,7 +73,7 @@ def test_it_stands_in_the_terminal_and_on_top_of_the_report(
     first = done.output.index("warning: ood: energies look like")
     assert first < done.output.index("zero baseline: ")
     report = (tmp_path / "runs" / "report.html").read_text(encoding="utf-8")
-    assert "Warning: ood: forces look like forces in kcal/mol/Å" in report
+    assert "ood: forces look like forces in kcal/mol/Å" in report
 
 
 def test_a_file_without_molecules_is_said(tmp_path: Path) -> None:
