@@ -74,13 +74,20 @@ def heights(vectors: NDArray[np.float64]) -> NDArray[np.float64]:
 def n_pairs(vectors: NDArray[np.float64], n_atoms: int, cutoff: float) -> float:
     """Return about how many pairs within a cutoff a cell has, its images counted.
 
+    Atoms per Å, Å² or Å³ of the cell, times the length, area or volume within the cutoff.
+
     Args:
         vectors: Shape (n, 3), the periodic lattice vectors, in Å.
         n_atoms: Atoms in the cell.
         cutoff: In Å.
+
+    Example:
+        >>> round(n_pairs(np.diag([30.0, 30.0, 30.0]), 2700, cutoff=5.0) / 2700)
+        52
     """
-    images = np.prod(2 * np.ceil(cutoff / heights(vectors)) + 1)
-    return float(n_atoms) ** 2 * float(images)
+    within = (2 * cutoff, np.pi * cutoff**2, 4 / 3 * np.pi * cutoff**3)[len(vectors) - 1]
+    measure = np.sqrt(np.linalg.det(vectors @ vectors.T))
+    return float(n_atoms) ** 2 * float(within / measure)
 
 
 def _is_independent(vectors: NDArray[np.float64]) -> bool:
