@@ -1,5 +1,7 @@
 """Cells flatter than an atom, and structures that float32 cannot hold."""
 
+from itertools import product
+
 import numpy as np
 import pytest
 import torch
@@ -10,7 +12,13 @@ from mlffbench.core.assembly import refusals
 from mlffbench.core.card import ModelCard
 from mlffbench.core.errors import DataError
 from mlffbench.core.graph import radius_graph
-from mlffbench.core.guards.geometry import fault_of_cell, heights, impossible
+from mlffbench.core.guards.geometry import (
+    MOST_PAIRS,
+    fault_of_cell,
+    heights,
+    impossible,
+    n_pairs,
+)
 from mlffbench.core.structures import FAR, Structures
 from mlffbench.models.physics.sanity import collapsed
 
@@ -93,3 +101,18 @@ def test_what_is_no_structure_is_refused_by_every_adapter() -> None:
         0: reason,
         1: "collapsed: H–H at 0.10 Å",
     }
+
+
+@pytest.mark.parametrize("periodic", [1, 2, 3])
+def test_pairs_are_counted_as_far_as_the_cutoff_reaches(periodic: int) -> None:
+    vectors = np.diag([40.0, 40.0, 40.0])[:periodic]
+    at = np.random.default_rng(0).uniform(0, 40, (900, periodic))
+    found = 0
+    for image in product((-40.0, 0.0, 40.0), repeat=periodic):
+        apart = at[:, None] - at - np.array(image)
+        found += int((np.linalg.norm(apart, axis=-1) < 4).sum())
+    assert n_pairs(vectors, 900, cutoff=4.0) == pytest.approx(found - 900, rel=0.15)
+
+
+def test_a_large_cell_of_water_has_a_neighbour_list() -> None:
+    assert n_pairs(np.diag([80.0, 80.0, 80.0]), 50_000, cutoff=6.0) < MOST_PAIRS
