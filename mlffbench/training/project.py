@@ -215,7 +215,6 @@ def _history(project: Project, rows: Sequence[Row]) -> dict[str, Any]:
             SpectralReference.of(structures, cutoff).as_json() if cutoff else None
         ),
         "epochs": len(rows),
-        "wall_s": round(sum(row["seconds"] for row in rows), 1),
         "validation_forces_mae_mev_per_angstrom": {
             row["stage"]: {
                 name: round(1000 * row[name], 3)
