@@ -14,6 +14,7 @@ from pathlib import Path
 
 from mlffbench.core.errors import DataError, StoreError
 from mlffbench.core.files import sha256_of, write_atomic
+from mlffbench.core.guards.plain import plain
 from mlffbench.core.guards.sizes import read_text
 
 NAME = "sha256sums"
@@ -123,7 +124,7 @@ def verify(folder: Path, *, passing: Collection[str] = ()) -> bool:
 
 def say_unverified(folders: Iterable[Path]) -> None:
     """Warn once of all folders whose files nothing vouches for."""
-    names = [str(folder) for folder in folders]
+    names = [plain(folder) for folder in folders]
     if names:
         more = f" and {len(names) - 1} more" if len(names) > 1 else ""
         _LOG.warning(
