@@ -80,6 +80,12 @@ class DataError(BenchError):
     longest = 500
 
 
+class ManyFaultsError(DataError):
+    """Several files that are not what they must be; all of them are named."""
+
+    longest = 2_000
+
+
 class SuiteError(BenchError):
     """A suite file that does not say what it must."""
 

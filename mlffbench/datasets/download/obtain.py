@@ -10,7 +10,7 @@ from pathlib import Path, PurePosixPath
 from filelock import FileLock as Mutex
 from filelock import Timeout
 
-from mlffbench.core.errors import DataError, StoreError
+from mlffbench.core.errors import DataError, ManyFaultsError, StoreError
 from mlffbench.core.files import make_folder
 from mlffbench.core.guards.plain import without_credentials
 from mlffbench.datasets.download.archive import check_members, unpack
@@ -99,7 +99,7 @@ def verify(target: Target, folder: Path, watcher: Watcher) -> None:
     """Check every byte that is here against what was published or noted.
 
     Raises:
-        DataError: A file is missing or not what it has to be; all of them are named.
+        ManyFaultsError: Files are missing or not what they have to be; all are named.
     """
     lock = read_lock(folder)
     faults: list[str] = []
@@ -114,7 +114,7 @@ def verify(target: Target, folder: Path, watcher: Watcher) -> None:
             f"{'; '.join(faults)}; delete what is damaged, then type: mlffbench download "
             f"{target.name}"
         )
-        raise DataError(msg)
+        raise ManyFaultsError(msg)
 
 
 def _faults_here(
