@@ -7,6 +7,8 @@ from typing import Any, NamedTuple
 import yaml
 from pydantic import BaseModel, ValidationError
 
+from mlffbench.core.guards.sizes import shown
+
 _MOST = 4
 """Faults that are told; the rest is counted."""
 _EXPECTED = {
@@ -117,7 +119,7 @@ def _found(root: yaml.Node, loc: Sequence[str | int]) -> _Found:
     if path:
         line = (key if isinstance(key, yaml.Node) else node).start_mark.line
     if isinstance(node, yaml.ScalarNode):
-        text = repr(node.value)
+        text = repr(shown(node.value))
     else:
         text = "a list" if isinstance(node, yaml.SequenceNode) else "keys with values"
         text = text if node.value else "empty"
@@ -155,4 +157,4 @@ def _where(path: Sequence[str | int], line: int) -> str:
 
 
 def _quoted(key: object) -> str:
-    return f'"{key}"'
+    return f'"{shown(str(key))}"'

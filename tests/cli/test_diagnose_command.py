@@ -1,6 +1,4 @@
-import os
 import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -9,24 +7,16 @@ import torch
 from ase import Atoms
 from ase.build import molecule
 from ase.io import write
+from processes import mlffbench
 
 from mlffbench.api.named_sets import remarks_on_sets, sample_of
 from mlffbench.cli.app import app
 from mlffbench.core.errors import BenchError
 from mlffbench.diagnostics.diagnosis import Diagnosis
 
-HERE = {**os.environ, "OMP_NUM_THREADS": "1", "TERM": "dumb", "COLUMNS": "200"}
-
 
 def diagnose(*words: object, cwd: Path) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-m", "mlffbench", "diagnose", *map(str, words)],
-        capture_output=True,
-        text=True,
-        check=False,
-        cwd=cwd,
-        env=HERE,
-    )
+    return mlffbench("diagnose", *map(str, words), cwd=cwd)
 
 
 def frames(name: str, n: int, *, pull: float, seed: int) -> list[Atoms]:
