@@ -32,6 +32,11 @@ _FAULTS = (
     UnknownFileTypeError,
 )  # fmt: skip
 """What ASE raises for a damaged database; it has no exception of its own."""
+_TEXTS = (
+    ("key_value_pairs", "systems"), ("data", "systems"), ("constraints", "systems"),
+    ("calculator_parameters", "systems"), ("value", "information"),
+)  # fmt: skip
+"""Columns whose JSON may hold arrays, and their tables."""
 _LMDB, _LMDB_AT = b"\xde\xc0\xef\xbe", 16
 
 
@@ -136,13 +141,17 @@ def _require_ase_tables(path: Path) -> None:
     """Look before ASE does, which would turn any other SQLite file into one of its own.
 
     Raises:
-        DataError: It is another SQLite file.
+        DataError: It is another SQLite file, or a text claims an array that it is not.
     """
-    query = "SELECT COUNT(*) FROM sqlite_master WHERE name = 'systems'"
+    query = "SELECT name FROM sqlite_master WHERE type = 'table'"
     uri = f"{path.resolve().as_uri()}?mode=ro"
     with closing(sqlite3.connect(uri, uri=True)) as connection:
-        tables = connection.execute(query).fetchone()[0]
-    if not tables:
+        tables = {name for (name,) in connection.execute(query)}
+        for column, table in [one for one in _TEXTS if one[1] in tables]:
+            query = f"SELECT {column} FROM {table} WHERE instr({column}, '__ndarray__')"
+            for (text,) in connection.execute(query):
+                check_json_arrays(str(text), str(path))
+    if "systems" not in tables:
         msg = (
             f"{path} is SQLite, but no ASE database: it has no table 'systems'; expected "
         )

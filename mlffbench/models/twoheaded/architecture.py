@@ -92,7 +92,7 @@ class Architecture(_Frozen):
         if not isinstance(values, dict):
             return values
         network = values.get("network")
-        if network in {"mace", "schnet"} and values.get(network) is None:
+        if network in ("mace", "schnet") and values.get(network) is None:
             return values | {network: {}}
         return values
 

@@ -86,7 +86,7 @@ class Manifest(BaseModel):
             )
         except ValueError as error:
             charges = self.history.get("charges")
-            msg = f"a checkpoint's charges are no whole numbers: {charges}"
+            msg = f"a checkpoint's charges are no whole numbers: {shown(charges)}"
             raise ModelError(msg) from error
 
 
