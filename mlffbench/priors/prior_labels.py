@@ -193,7 +193,7 @@ class LabelCache:
                 size_of(self.path)
             with closing(sqlite3.connect(self.path, timeout=PATIENCE_S)) as connection:
                 yield connection
-        except (sqlite3.Error, DataError) as error:
+        except (sqlite3.Error, UnicodeDecodeError, DataError) as error:
             raise self._broken(error) from error
 
 

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from mlffbench.core.errors import DataError
 from mlffbench.core.files import require_file, sha256_of
 from mlffbench.core.labels import Labels
 from mlffbench.core.split import Index, Rows
@@ -152,10 +153,7 @@ class FrameFile:
         step = max(1, len(small) // MOST_COMPARED)
         for chosen in (small[::step], small):
             frames = self._read([places[number] for number in chosen])
-            geometries = [
-                Geometry(np.asarray(f.numbers), f.positions * f.units.factors[0])
-                for f in frames
-            ]
+            geometries = [_geometry(frame) for frame in frames]
             formulas = [groups[number] for number in chosen]
             names = name_isomers(formulas, geometries)
             if names == formulas:
@@ -197,3 +195,16 @@ class FrameFile:
     def _read(self, places: Sequence[Any]) -> Iterator[Frame]:
         """Yield the frames that are at some places."""
         raise NotImplementedError
+
+
+def _geometry(frame: Frame) -> Geometry:
+    """Return atoms and positions of a frame, in Å.
+
+    Raises:
+        DataError: There is not one position for each atom.
+    """
+    numbers, positions = np.asarray(frame.numbers), np.asarray(frame.positions)
+    if positions.shape != (len(numbers), 3):
+        msg = f"{frame.where} has {len(numbers)} atoms and positions of shape "
+        raise DataError(msg + f"{positions.shape}; expected one for each: correct it")
+    return Geometry(numbers, positions * frame.units.factors[0])
