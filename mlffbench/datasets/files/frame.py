@@ -26,6 +26,8 @@ from mlffbench.datasets.statements.labels_of_file import Family
 from mlffbench.datasets.statements.stated_units import FrameUnits
 
 _GROUP_NAMES = ("group", "mol_id", "molecule")
+_NO_NAMES = {"nan", "none", "null", "<na>"}
+"""What tools write where a name is missing."""
 _SMILES_NAME = "smiles"
 
 
@@ -112,7 +114,7 @@ def add_frame(builder: IndexBuilder, key: str, header: Header) -> ChargeSpin:
         key,
         numbers,
         np.array([header.number], dtype=np.int64),
-        group=_text(header.facts, _GROUP_NAMES) or smiles or hill_formula(numbers),
+        group=_group(header.facts) or smiles or hill_formula(numbers),
         charge=found.charge,
         multiplicity=found.multiplicity,
         smiles=smiles,
@@ -123,7 +125,7 @@ def add_frame(builder: IndexBuilder, key: str, header: Header) -> ChargeSpin:
 
 def is_named(facts: Mapping[str, Any]) -> bool:
     """Return whether a frame says which molecule it is, by a name or a SMILES."""
-    return bool(_text(facts, _GROUP_NAMES) or smiles_of(facts))
+    return bool(_group(facts) or smiles_of(facts))
 
 
 def is_lone_atom(numbers: NDArray[Any], *, periodic: bool) -> bool:
@@ -223,6 +225,11 @@ def _label(
 def smiles_of(facts: Mapping[str, Any]) -> str:
     """Return the SMILES of a frame, whatever the capitals of its name; empty if none."""
     return _text(facts, (_SMILES_NAME, "mapped_smiles", "canonical_smiles"))
+
+
+def _group(facts: Mapping[str, Any]) -> str:
+    name = _text(facts, _GROUP_NAMES)
+    return "" if name.casefold() in _NO_NAMES else name
 
 
 def _text(facts: Mapping[str, Any], names: Sequence[str]) -> str:

@@ -75,3 +75,15 @@ def test_a_file_counts_its_molecules(
     split = Split(name="a", role="id_test", source=source, rows=rows, rule="all")
     assert len(Molecules.of(split.groups).keys) == n_molecules
     assert split.structures.group == tuple(split.groups)
+
+
+@pytest.mark.parametrize("missing", ["nan", "NaN", "None", "null"])
+def test_a_missing_name_is_no_name(tmp_path: Path, missing: str) -> None:
+    frames = []
+    for one in (molecule("CH4"), ETHANOL, ETHER):
+        atoms = one.copy()
+        atoms.info |= {"group": missing, "REF_energy": 0.0}
+        atoms.arrays["REF_forces"] = np.zeros((len(atoms), 3))
+        frames.append(atoms)
+    write(tmp_path / "a.xyz", frames)
+    assert len(set(open_source(tmp_path / "a.xyz").index.groups)) == 3
