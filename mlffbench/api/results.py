@@ -108,8 +108,8 @@ class Results:
             units: Of the Markdown tables; the others have units of their own.
 
         Raises:
-            BenchError: The suffix or the units are none of these, or the file cannot be
-            written.
+            BenchError: The suffix or the units are none of these.
+            StoreError: The file cannot be written.
         """
         if units not in get_args(UnitSystem):
             msg = f"units={units!r}: expected 'meV' or 'kcal'; CSV and JSON hold eV"
