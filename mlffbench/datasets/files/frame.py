@@ -26,8 +26,6 @@ from mlffbench.datasets.statements.labels_of_file import Family
 from mlffbench.datasets.statements.stated_units import FrameUnits
 
 _GROUP_NAMES = ("group", "mol_id", "molecule")
-_NO_NAMES = {"nan", "none", "null", "<na>"}
-"""What tools write where a name is missing."""
 _SMILES_NAME = "smiles"
 
 
@@ -99,7 +97,7 @@ def add_frame(builder: IndexBuilder, key: str, header: Header) -> ChargeSpin:
     """
     numbers = check_numbers(header.numbers, header.where)
     smiles = smiles_of(header.facts)
-    smiles_charge = _charge_of(smiles, header.where) if smiles else None
+    smiles_charge = charge_of(smiles, header.where) if smiles else None
     if smiles:
         check_composition(smiles, numbers.tolist(), header.where)
     found = read_charge_spin(
@@ -114,7 +112,7 @@ def add_frame(builder: IndexBuilder, key: str, header: Header) -> ChargeSpin:
         key,
         numbers,
         np.array([header.number], dtype=np.int64),
-        group=_group(header.facts) or smiles or hill_formula(numbers),
+        group=_text(header.facts, _GROUP_NAMES) or smiles or hill_formula(numbers),
         charge=found.charge,
         multiplicity=found.multiplicity,
         smiles=smiles,
@@ -125,7 +123,7 @@ def add_frame(builder: IndexBuilder, key: str, header: Header) -> ChargeSpin:
 
 def is_named(facts: Mapping[str, Any]) -> bool:
     """Return whether a frame says which molecule it is, by a name or a SMILES."""
-    return bool(_group(facts) or smiles_of(facts))
+    return bool(_text(facts, _GROUP_NAMES) or smiles_of(facts))
 
 
 def is_lone_atom(numbers: NDArray[Any], *, periodic: bool) -> bool:
@@ -176,17 +174,18 @@ def frames_to_labels(frames: Iterable[Frame], source: str) -> Labels:
         if frame.energy is None and frame.forces is None:
             failures[i] = "the file has no labels for it"
         _, per_energy, per_force = frame.units.factors
-        energy = _label(frame.energy, (), "energy", frame.where) * per_energy
-        force = _label(frame.forces, (n_atoms, 3), "forces", frame.where) * per_force
+        energy = as_labels(_label(frame.energy, (), "energy", frame.where) * per_energy)
+        force = _label(frame.forces, (n_atoms, 3), "forces", frame.where)
+        force = as_labels(force * per_force)
         stated = [
-            as_labels(found)
+            found
             for found, own in ((energy, frame.energy), (force, frame.forces))
             if own is not None
         ]
         if not all(np.isfinite(found).all() for found in stated):
             failures[i] = "reference label is not finite"
-        energies.append(as_labels(energy).item())
-        forces.append(as_labels(force))
+        energies.append(energy.item())
+        forces.append(force)
     return Labels(
         energy=torch.tensor(energies, dtype=torch.float64),
         forces=stack_forces(forces),
@@ -227,11 +226,6 @@ def smiles_of(facts: Mapping[str, Any]) -> str:
     return _text(facts, (_SMILES_NAME, "mapped_smiles", "canonical_smiles"))
 
 
-def _group(facts: Mapping[str, Any]) -> str:
-    name = _text(facts, _GROUP_NAMES)
-    return "" if name.casefold() in _NO_NAMES else name
-
-
 def _text(facts: Mapping[str, Any], names: Sequence[str]) -> str:
     """Return the first of some facts as text; ASE reads the SMILES of HF, F, as False."""
     by_name = {name.lower(): value for name, value in facts.items()}
@@ -241,7 +235,12 @@ def _text(facts: Mapping[str, Any], names: Sequence[str]) -> str:
     return str(value) if isinstance(value, str | int | float | np.number) else ""
 
 
-def _charge_of(smiles: str, where: str) -> int:
+def charge_of(smiles: str, where: str) -> int:
+    """Return the formal charge of a SMILES.
+
+    Raises:
+        DataError: It cannot be read; ``where`` begins the message.
+    """
     try:
         return formal_charge(smiles)
     except DataError as error:

@@ -10,6 +10,7 @@ import numpy as np
 
 from mlffbench.core.errors import DataError
 from mlffbench.core.files import require_file, sha256_of
+from mlffbench.core.guards.sizes import shown
 from mlffbench.core.labels import Labels
 from mlffbench.core.split import Index, Rows
 from mlffbench.core.structures import Structures
@@ -35,6 +36,8 @@ from mlffbench.datasets.statements.stated_units import GivenUnits
 
 MOST_COMPARED = 500
 """Frames of a file whose bonds are looked at, unless isomers are found among them."""
+MOST_TOLD = 3
+"""Names that a remark quotes."""
 MOST_ATOMS = 300
 """Of a frame whose bonds are looked at."""
 
@@ -137,9 +140,21 @@ class FrameFile:
                 unnamed.append(number)
             census.add(header.where, header.geometry, found)
             places.append(header.place)
-        index = builder.build(census.remarks())
+        index = builder.build((*census.remarks(), *self._shared_names(builder)))
         groups = self._named(index, places, unnamed)
         return Scan(replace(index, groups=groups), places)
+
+    def _shared_names(self, builder: IndexBuilder) -> list[str]:
+        """Say which names stand for molecules that cannot be one."""
+        names = builder.names_of_several()
+        if not names:
+            return []
+        told = ", ".join(map(repr, map(shown, names[:MOST_TOLD])))
+        more = f" and {len(names) - MOST_TOLD} more" if len(names) > MOST_TOLD else ""
+        return [
+            f"molecules of different compositions share a name in {self.path} ({told}"
+            f"{more}) and count as one: name them apart if they are several"
+        ]
 
     def _named(
         self, index: Index, places: Sequence[Any], unnamed: Sequence[int]
@@ -149,6 +164,8 @@ class FrameFile:
         Of many frames a sample is looked at first: most such files are one trajectory.
         """
         small = [n for n in unnamed if index.n_atoms[n] <= MOST_ATOMS]
+        if not small:
+            return index.groups
         groups = list(index.groups)
         step = max(1, len(small) // MOST_COMPARED)
         for chosen in (small[::step], small):
