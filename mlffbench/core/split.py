@@ -225,7 +225,7 @@ def remarks_on(splits: Sequence[Split]) -> tuple[str, ...]:
 
 def _mixed_levels(splits: Sequence[Split]) -> list[str]:
     """Name the splits whose labels are of another level of theory than those of train."""
-    trained = {one.source.level_of_theory: one.name for one in splits if _trains(one)}
+    trained = dict.fromkeys(one.source.level_of_theory for one in splits if _trains(one))
     other: dict[str, list[str]] = {}
     for split in splits:
         if trained and split.source.level_of_theory not in trained:

@@ -216,14 +216,19 @@ class Structures:
             smiles=tuple(self.smiles[i] for i in names),
         )
 
+    @property
+    def centres(self) -> Tensor:
+        """Shape (n_systems, 3), mean positions in Å; without gradients."""
+        share = self.positions.detach() / self.sizes[self.system, None]
+        return torch.zeros_like(self.cell[:, 0]).index_add(0, self.system, share)
+
     def near_origin(self) -> Self:
         """Return the batch with every structure that lies far out around the origin.
 
         One whose centre is within `FAR` stays as it is. Energies and forces do not depend
         on where a structure is.
         """
-        share = self.positions.detach() / self.sizes[self.system, None]
-        centres = torch.zeros_like(self.cell[:, 0]).index_add(0, self.system, share)
+        centres = self.centres
         distances = centres.norm(dim=1)
         far = (distances > FAR) & torch.isfinite(distances)
         if not bool(far.any()):

@@ -27,11 +27,7 @@ def impossible(structures: Structures) -> dict[int, str]:
     strange = ~torch.isfinite(positions).all(1)
     for index in torch.unique(structures.system[strange]).tolist():
         reasons[index] = "positions are not finite"
-    sizes = structures.sizes.clamp(min=1)[:, None]
-    centres = torch.zeros_like(structures.cell[:, 0]).index_add(
-        0, structures.system, positions / sizes[structures.system]
-    )
-    far = ~((positions - centres[structures.system]).abs() < WIDEST).all(1)
+    far = ~((positions - structures.centres[structures.system]).abs() < WIDEST).all(1)
     for index in torch.unique(structures.system[far]).tolist():
         reasons.setdefault(index, f"it spans more than {WIDEST:,.0f} Å")
     for index in structures.pbc.any(1).nonzero().flatten().tolist():

@@ -14,6 +14,7 @@ from mlffbench.datasets.download.claims import RemoteFile
 from mlffbench.datasets.download.lockfile import NAME, FileLock
 from mlffbench.datasets.download.watcher import Watcher
 from mlffbench.datasets.download.xyz_header import atoms_of_first_frame
+from mlffbench.datasets.survey.hdf5_guard import check_hdf5
 
 _CHUNK = 1 << 22
 
@@ -89,6 +90,9 @@ def fault_inside(path: Path) -> str:
 
     Args:
         path: A file; its suffix says its kind.
+
+    Raises:
+        DataError: It is HDF5 that no reader would open.
     """
     if path.stat().st_size == 0:
         return "is empty"
@@ -107,6 +111,7 @@ def _fault_of_npz(path: Path) -> str:
 
 
 def _fault_of_hdf5(path: Path) -> str:
+    check_hdf5(path)
     with h5py.File(path, "r") as opened:
         return "" if len(opened) else "holds nothing"
 

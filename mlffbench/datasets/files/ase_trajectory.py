@@ -3,6 +3,7 @@
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -40,15 +41,15 @@ class AseTrajectory(FrameFile):
     def _headers(self) -> Iterator[Header]:
         with self._open() as frames:
             for number in range(len(frames)):
-                yield self._header(frames, number)
+                yield self._header(frames.read(number), number)
 
     def _read(self, places: Sequence[Any]) -> Iterator[Frame]:
         with self._open() as frames:
             for number in places:
-                yield self._frame(frames, number)
+                yield self._frame(frames.read(number), number)
 
     @contextmanager
-    def _open(self) -> Iterator[Any]:
+    def _open(self) -> Iterator["_Frames"]:
         with _in_one_sentence(self.path):
             if self.path.stat().st_size < _FEWEST_BYTES:
                 raise ValueError("it is cut off")
@@ -57,10 +58,10 @@ class AseTrajectory(FrameFile):
                 if reader.get_tag() != _TAG:
                     msg = f"it is tagged {reader.get_tag()!r}"
                     raise ValueError(msg)
-                yield reader
+                yield _Frames(reader)
 
-    def _header(self, frames: Any, number: int) -> Header:
-        where, frame = f"frame {number} of {self.path}", _entries(frames, number)
+    def _header(self, frame: Mapping[str, Any], number: int) -> Header:
+        where = f"frame {number} of {self.path}"
         info, results = _info(frame), _results(frame)
         settle(stated_units(info), self._given, where, GivenUnits())  # told at once
         names = info.keys() | results.keys()
@@ -83,8 +84,8 @@ class AseTrajectory(FrameFile):
             geometry=b"".join(np.ascontiguousarray(part).tobytes() for part in parts),
         )
 
-    def _frame(self, frames: Any, number: int) -> Frame:
-        where, frame = f"frame {number} of {self.path}", _entries(frames, number)
+    def _frame(self, frame: Mapping[str, Any], number: int) -> Frame:
+        where = f"frame {number} of {self.path}"
         info = _info(frame)
         labels = {**_results(frame), **info}
         energy, forces = labels_in(family_of(labels, labels, where), labels, labels)
@@ -101,13 +102,24 @@ class AseTrajectory(FrameFile):
         )
 
 
-def _entries(frames: Any, number: int) -> Mapping[str, Any]:
-    """Return everything of a frame; what it shares with the first is written there."""
-    frame: dict[str, Any] = frames[number].asdict()
-    if "numbers" not in frame:
-        first = frames[0]
-        frame |= {"numbers": first.numbers, "pbc": first.pbc}
-    return frame
+class _Frames:
+    """The frames of an open trajectory; what they share is written in the first."""
+
+    def __init__(self, reader: Any) -> None:
+        self._reader = reader
+
+    def __len__(self) -> int:
+        return len(self._reader)
+
+    def read(self, number: int) -> Mapping[str, Any]:
+        """Return everything of a frame."""
+        frame: dict[str, Any] = self._reader[number].asdict()
+        return frame if "numbers" in frame else frame | self._shared
+
+    @cached_property
+    def _shared(self) -> dict[str, Any]:
+        first = self._reader[0]
+        return {"numbers": first.numbers, "pbc": first.pbc}
 
 
 def _geometry(frame: Mapping[str, Any]) -> tuple[Any, Any, Any, Any]:

@@ -4,7 +4,7 @@ import sqlite3
 import zlib
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
-from functools import cached_property
+from functools import cached_property, lru_cache
 from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
@@ -81,8 +81,6 @@ class AseDatabase(FrameFile):
                 yield from (_frame(row, self.path, units) for row in rows)
 
     def _units(self, database: Any) -> FrameUnits:
-        if self.path.suffix.lower() == ".json":
-            check_json_arrays(self.path.read_text(encoding="utf-8"), str(self.path))
         try:
             said = _unit_facts(database.metadata)
         except UnknownFileTypeError as error:
@@ -99,8 +97,10 @@ class AseDatabase(FrameFile):
     @contextmanager
     def _open(self) -> Iterator[Any]:
         with self._in_one_sentence():
-            if self._kind == "db":
-                _require_ase_tables(self.path)
+            check = _CHECKS.get(self._kind)
+            if check is not None:
+                found = self.path.stat()
+                check(self.path, (found.st_mtime_ns, found.st_size))
             connect: Any = ase.db.connect  # ASE ships no types
             options = {"readonly": True} if self._kind == "aselmdb" else {}
             kind = self._kind
@@ -137,7 +137,8 @@ def is_lmdb(path: Path) -> bool:
         raise DataError(msg) from error
 
 
-def _require_ase_tables(path: Path) -> None:
+@lru_cache(maxsize=64)
+def _check_tables(path: Path, stamp: tuple[int, int]) -> None:  # noqa: ARG001 - the key
     """Look before ASE does, which would turn any other SQLite file into one of its own.
 
     Raises:
@@ -156,6 +157,20 @@ def _require_ase_tables(path: Path) -> None:
             f"{path} is SQLite, but no ASE database: it has no table 'systems'; expected "
         )
         raise DataError(msg + "a file written by ase.db")
+
+
+@lru_cache(maxsize=64)
+def _check_json(path: Path, stamp: tuple[int, int]) -> None:  # noqa: ARG001 - the key
+    """Look at the arrays that a text claims.
+
+    Raises:
+        DataError: One is larger than the text.
+    """
+    check_json_arrays(path.read_text(encoding="utf-8"), str(path))
+
+
+_CHECKS = {"db": _check_tables, "json": _check_json}
+"""Kind -> what looks at a file once, before ASE reads it."""
 
 
 def _unit_facts(metadata: Mapping[str, Any]) -> dict[str, Any]:

@@ -1,16 +1,14 @@
 """A user's own data file with its units and level of theory, described in YAML."""
 
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
-import yaml
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from mlffbench.core.errors import DataError, faults_in
-from mlffbench.core.guards.sizes import read_text
 from mlffbench.core.units import energy_factor, force_factor, length_factor
 from mlffbench.datasets.files.atom_table import Columns
-from mlffbench.datasets.statements.yaml_faults import YAML_FAULTS
+from mlffbench.datasets.statements.yaml_file import read_yaml
 
 Layout = Literal[
     "spice",
@@ -71,12 +69,7 @@ def read_description(path: Path) -> Described:
     Raises:
         DataError: It is not YAML, has wrong keys, or names an unknown unit.
     """
-    try:
-        content: Any = yaml.safe_load(read_text(path))
-    except YAML_FAULTS as error:
-        reason = (str(error) or type(error).__name__).splitlines()[0]
-        msg = f"{path} is not readable YAML: {reason}"
-        raise DataError(msg) from error
+    content = read_yaml(path)
     if not isinstance(content, dict):
         msg = f"{path} must be a mapping with the key path and, if need be, layout, "
         raise DataError(msg + "units (energy, length, forces) and level_of_theory")

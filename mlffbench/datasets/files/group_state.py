@@ -1,15 +1,16 @@
 """Charge and spin of a group that holds all conformers of one molecule."""
 
 from collections.abc import Iterator
-from functools import lru_cache
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from mlffbench.core.errors import DataError
+from mlffbench.datasets.files.frame import charge_of
 from mlffbench.datasets.files.hdf5 import Hdf5Dataset, Hdf5Group
-from mlffbench.datasets.molecules.smiles import check_composition, formal_charge
+from mlffbench.datasets.molecules.smiles import check_composition
 from mlffbench.datasets.statements.census import Census
 from mlffbench.datasets.statements.charge_spin import (
     ChargeSpin,
@@ -41,7 +42,7 @@ def state_of_group(
             conformers, or one is not understood.
     """
     where = group.where
-    smiles_charge = _charge_of(smiles, where) if smiles else None
+    smiles_charge = charge_of(smiles, where) if smiles else None
     if smiles:
         check_composition(smiles, numbers.tolist(), where)
     facts: dict[str, Any] = {}
@@ -62,38 +63,53 @@ def state_of_group(
     )
 
 
-def count_conformers(
-    census: Census,
-    where: str,
-    numbers: NDArray[np.int64],
-    positions: NDArray[Any],
-    state: ChargeSpin,
-) -> None:
-    """Count the conformers of a group among those that repeat an earlier one.
+class ConformerCensus:
+    """Counts the conformers of a file that repeat an earlier one.
 
     Args:
-        census: Counts.
-        where: What the group is called in messages.
-        numbers: Shape (n_atoms,), atomic numbers.
-        positions: Shape (n_conformers, n_atoms, 3).
-        state: Charge and spin of all of them.
+        path: The file.
     """
-    for conformer in np.ascontiguousarray(positions):
-        census.add(where, numbers.tobytes() + conformer.tobytes(), state)
+
+    def __init__(self, path: Path) -> None:
+        self._census = Census(f"structures of {path}")
+        self._seen = 0
+
+    def add(
+        self,
+        name: str,
+        numbers: NDArray[np.int64],
+        n_conformers: int,
+        positions: Hdf5Dataset,
+        state: ChargeSpin,
+    ) -> None:
+        """Count the conformers of a group.
+
+        Args:
+            name: Of the group.
+            numbers: Shape (n_atoms,), atomic numbers.
+            n_conformers: How many there are.
+            positions: Shape (n_conformers, n_atoms, 3); not read beyond `MOST_COUNTED`.
+            state: Charge and spin of all of them.
+        """
+        self._seen += n_conformers
+        if not n_conformers or self._seen > MOST_COUNTED:
+            return
+        for conformer in np.ascontiguousarray(positions.numbers()):
+            key = numbers.tobytes() + conformer.tobytes()
+            self._census.add(f"group {name!r}", key, state)
+
+    def remarks(self) -> tuple[str, ...]:
+        """Return what should be known; nothing where some went uncounted."""
+        return self._census.remarks() if self._seen <= MOST_COUNTED else ()
 
 
 def _statements(group: Hdf5Group) -> Iterator[tuple[str, Any]]:
     for name in group.names():
-        if _is_asked(name):
+        if says_charge_or_spin(name):
             yield name, group.dataset(name)
     for name, value in group.attributes().items():
-        if _is_asked(name):
+        if says_charge_or_spin(name):
             yield name, value
-
-
-@lru_cache(maxsize=10_000)
-def _is_asked(name: str) -> bool:
-    return says_charge_or_spin(name)
 
 
 def _one_of(dataset: Hdf5Dataset, n_conformers: int, n_atoms: int) -> Any:
@@ -118,11 +134,3 @@ def _one_of(dataset: Hdf5Dataset, n_conformers: int, n_atoms: int) -> Any:
         f"{dataset.where} says {shown} of {n_conformers} conformers; expected one value "
     )
     raise DataError(msg + "for all conformers of a group: correct the file")
-
-
-def _charge_of(smiles: str, where: str) -> int:
-    try:
-        return formal_charge(smiles)
-    except DataError as error:
-        msg = f"{where}: {error}"
-        raise DataError(msg) from error

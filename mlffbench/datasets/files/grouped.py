@@ -17,8 +17,7 @@ from mlffbench.core.split import Index, Rows
 from mlffbench.core.structures import Structures
 from mlffbench.core.units import energy_factor, force_factor, length_factor
 from mlffbench.datasets.files.group_state import (
-    MOST_COUNTED,
-    count_conformers,
+    ConformerCensus,
     state_of_group,
 )
 from mlffbench.datasets.files.hdf5 import Hdf5Dataset, Hdf5File, Hdf5Group, open_hdf5
@@ -31,7 +30,6 @@ from mlffbench.datasets.files.records import (
     stack_forces,
 )
 from mlffbench.datasets.files.walk import Piece, WalkedByGroup
-from mlffbench.datasets.statements.census import Census
 from mlffbench.datasets.statements.charge_spin import ChargeSpin
 
 
@@ -138,16 +136,14 @@ class GroupedFile(WalkedByGroup):
     @cached_property
     def index(self) -> Index:
         """What the file holds, by one walk over shapes and small datasets."""
-        builder, census, seen = IndexBuilder(), Census(f"structures of {self.path}"), 0
+        builder, census = IndexBuilder(), ConformerCensus(self.path)
         with open_hdf5(self.path) as file:
             for name in self.names:
                 group = self._group(file, name)
                 record = self._record(group)
                 state = _state_of(group, record)
-                seen += record.n_conformers
-                if record.n_conformers and seen <= MOST_COUNTED:
-                    places, where = record.positions.numbers(), f"group {name!r}"
-                    count_conformers(census, where, record.numbers, places, state)
+                n_conformers = record.n_conformers
+                census.add(name, record.numbers, n_conformers, record.positions, state)
                 builder.add(
                     name,
                     record.numbers,
@@ -157,7 +153,7 @@ class GroupedFile(WalkedByGroup):
                     multiplicity=state.multiplicity,
                     smiles=record.smiles,
                 )
-        return builder.build(census.remarks() if seen <= MOST_COUNTED else ())
+        return builder.build(census.remarks())
 
     @cached_property
     def sha256(self) -> str:

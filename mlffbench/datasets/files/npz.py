@@ -171,10 +171,9 @@ class NpzFile:
 
     def _states(self, n_frames: int) -> list[ChargeSpin]:
         """Return charge and spin of every frame."""
-        found = {name: self._open(name) for name in sorted(self._names)}
         facts = {
-            name: values
-            for name, values in found.items()
+            name: self._open(name)
+            for name in sorted(self._names)
             if says_charge_or_spin(name) and name not in NUMBERS
         }
         per_frame = {

@@ -2,6 +2,7 @@
 
 import tempfile
 import zipfile
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -29,8 +30,8 @@ def member_names(path: Path) -> frozenset[str]:
     """
     with _in_one_sentence(path, "it"), zipfile.ZipFile(path) as archive:
         names = archive.namelist()
-        for name in names:
-            if names.count(name) > 1 or len(name) > caps.LONGEST_NAME:
+        for name, count in Counter(names).items():
+            if count > 1 or len(name) > caps.LONGEST_NAME:
                 msg = (
                     f"{path} has the array {shown(name)!r} twice, or its name is endless"
                 )

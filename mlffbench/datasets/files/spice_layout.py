@@ -16,8 +16,7 @@ from mlffbench.core.split import Index, Rows
 from mlffbench.core.structures import Structures
 from mlffbench.core.units import energy_factor, force_factor, length_factor
 from mlffbench.datasets.files.group_state import (
-    MOST_COUNTED,
-    count_conformers,
+    ConformerCensus,
     state_of_group,
 )
 from mlffbench.datasets.files.hdf5 import Hdf5Dataset, Hdf5File, Hdf5Group, open_hdf5
@@ -30,7 +29,6 @@ from mlffbench.datasets.files.records import (
     stack_forces,
 )
 from mlffbench.datasets.files.walk import Piece, WalkedByGroup
-from mlffbench.datasets.statements.census import Census
 from mlffbench.datasets.statements.charge_spin import ChargeSpin
 
 _FACTORS = {"energy": energy_factor, "gradient": force_factor, "length": length_factor}
@@ -119,15 +117,17 @@ class SpiceFile(WalkedByGroup):
     @cached_property
     def index(self) -> Index:
         """What the file holds, by one walk over shapes and small datasets."""
-        builder, census, seen = IndexBuilder(), Census(f"structures of {self.path}"), 0
+        builder, census = IndexBuilder(), ConformerCensus(self.path)
         with open_hdf5(self.path) as file:
             for name in self.names:
                 record = self._record(name, file.group(name))
-                seen += record.n_conformers
-                if record.n_conformers and seen <= MOST_COUNTED:
-                    places = record.datasets[0].numbers()
-                    where = f"group {name!r}"
-                    count_conformers(census, where, record.numbers, places, record.state)
+                census.add(
+                    name,
+                    record.numbers,
+                    record.n_conformers,
+                    record.datasets[0],
+                    record.state,
+                )
                 builder.add(
                     name,
                     record.numbers,
@@ -138,7 +138,7 @@ class SpiceFile(WalkedByGroup):
                     smiles=record.smiles,
                     subset=record.subset,
                 )
-        return builder.build(census.remarks() if seen <= MOST_COUNTED else ())
+        return builder.build(census.remarks())
 
     def walk(self, start: int, stop: int) -> Iterator[Piece]:
         """Yield the groups ``start`` to ``stop`` with all their conformers, converted.

@@ -96,18 +96,31 @@ def _merged(graphs: Sequence[str], geometries: Sequence[Geometry]) -> list[str]:
     counts = Counter(graphs)
     common = sorted(counts, key=lambda graph: (-counts[graph], graph))
     leader: dict[str, str] = {}
-    for graph in common:
-        leaders = [one for one in common[:_MOST_GRAPHS] if leader.get(one) == one]
-        alike = (one for one in leaders if _are_alike(first[graph], first[one]))
+    leaders: list[tuple[str, _Bonding]] = []
+    for place, graph in enumerate(common):
+        mine = _bonding(first[graph])
+        alike = (one for one, theirs in leaders if _are_alike(mine, theirs))
         leader[graph] = next(alike, graph)
+        if leader[graph] == graph and place < _MOST_GRAPHS:
+            leaders.append((graph, mine))
     return [leader[graph] for graph in graphs]
 
 
-def _are_alike(one: Geometry, other: Geometry) -> bool:
+class _Bonding(NamedTuple):
+    """Atomic numbers, shape (n,), and sure and possible bonds, shape (n, n)."""
+
+    numbers: NDArray[np.int64]
+    sure: NDArray[np.bool_]
+    possible: NDArray[np.bool_]
+
+
+def _bonding(geometry: Geometry) -> _Bonding:
+    sure, possible = (_bonds(geometry, beyond) for beyond in (_TIGHT, _LOOSE))
+    return _Bonding(geometry.numbers, sure, possible)
+
+
+def _are_alike(one: _Bonding, other: _Bonding) -> bool:
     """Return whether the sure bonds of each are possible ones of the other."""
     if not np.array_equal(one.numbers, other.numbers):
         return False
-    for a, b in ((one, other), (other, one)):
-        if (_bonds(a, _TIGHT) & ~_bonds(b, _LOOSE)).any():
-            return False
-    return True
+    return not ((one.sure & ~other.possible).any() or (other.sure & ~one.possible).any())

@@ -9,6 +9,7 @@ singlet without a word.
 
 import re
 from collections.abc import Iterator, Mapping
+from functools import lru_cache
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -172,6 +173,7 @@ def lowest_multiplicity(numbers: NDArray[np.int64], charge: int) -> int:
     return 1 + int(numbers.sum() - charge) % 2
 
 
+@lru_cache(maxsize=10_000)
 def says_charge_or_spin(name: str) -> bool:
     """Return whether a name is one of charge or spin, or looks like one."""
     word = _plain(name)

@@ -25,12 +25,18 @@ def collapsed(structures: Structures) -> dict[int, str]:
         structures: The batch; periodic images count.
     """
     reasons = impossible(structures)
-    if reasons:
-        kept = [index for index in range(structures.n_systems) if index not in reasons]
-        found = collapsed(structures.select(kept))
-        return reasons | {kept[index]: reason for index, reason in found.items()}
+    if not reasons:
+        return _too_close(structures)
+    kept = [index for index in range(structures.n_systems) if index not in reasons]
+    found = _too_close(structures.select(kept))
+    return reasons | {kept[index]: reason for index, reason in found.items()}
+
+
+def _too_close(structures: Structures) -> dict[int, str]:
+    """Return index -> two atoms that are on top of each other."""
+    reasons: dict[int, str] = {}
     if not structures.n_atoms:
-        return {}
+        return reasons
     radii = torch.tensor(covalent_radii, device=structures.numbers.device)
     known = structures.numbers.clamp(max=len(radii) - 1)
     radius = radii[known] * COLLAPSED

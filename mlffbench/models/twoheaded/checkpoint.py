@@ -151,7 +151,7 @@ def read_manifest(path: Path) -> Manifest:
         raise ModelError(msg) from error
     if manifest.format != FORMAT or manifest.schema_version != SCHEMA_VERSION:
         msg = (
-            f"{file} is {manifest.format!r} version {manifest.schema_version}, "
+            f"{file} is {shown(manifest.format)!r} version {manifest.schema_version}, "
             f"expected {FORMAT!r} version {SCHEMA_VERSION}"
         )
         raise ModelError(msg)
