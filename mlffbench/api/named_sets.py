@@ -18,7 +18,7 @@ from mlffbench.diagnostics.diagnostic import Sample
 from mlffbench.run.catalog import suite_rows
 from mlffbench.run.evaluate.data_check import check_data
 from mlffbench.run.evaluate.evaluation_job import choose_rows
-from mlffbench.run.suite import load_suite
+from mlffbench.run.suite import is_file, load_suite
 from mlffbench.run.suite_splits import load_splits, pick_split, splits_named
 
 _LOOKED_AT = 20
@@ -133,10 +133,11 @@ def _parts_of(target: str) -> Sequence[Split]:
     if target in DATASETS.names():
         return registered_splits(target)
     suite, _, split = target.partition(":")
-    is_file = Path(suite).suffix in {".yaml", ".yml"}
-    known = suite in {*DATASETS.names(), *suite_rows()} or is_file
+    known = suite in {*DATASETS.names(), *suite_rows()} or is_file(suite)
     if split and known and not Path(target).exists():
-        splits = load_splits(*load_suite(suite)) if is_file else splits_named(suite)
+        splits = (
+            load_splits(*load_suite(suite)) if is_file(suite) else splits_named(suite)
+        )
         return [pick_split(splits or (), split, suite)]
     if not Path(target).suffix and not Path(target).is_file():
         if known:

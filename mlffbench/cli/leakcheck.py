@@ -9,6 +9,7 @@ from mlffbench.cli.shared.completion import complete_dataset
 from mlffbench.cli.shared.console import echo, make_console
 from mlffbench.cli.shared.options import option
 from mlffbench.core.errors import DataError, UnknownNameError
+from mlffbench.core.guards.plain import counted
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -17,7 +18,6 @@ if TYPE_CHECKING:
     from mlffbench.datasets.molecules.comparison import Comparison, Molecule, Part
     from mlffbench.datasets.molecules.leaks import Near
 
-_YAML = {".yaml", ".yml"}
 _WHAT = "A file, a dataset, a suite, or some of its splits, e.g. mini-ood:train."
 
 
@@ -75,7 +75,7 @@ def leakcheck(
         _leave(comparison, near)
     for title, target in (("train", train), ("test", test)):
         n, n_molecules = totals[title]
-        counts = f"{_count(n, 'structure')} of {_count(n_molecules, 'molecule')}"
+        counts = f"{counted(n, 'structure')} of {counted(n_molecules, 'molecule')}"
         echo(f"{title}: {target}, {counts}")
     _print_comparison(comparison, show)
     if geometries:
@@ -123,13 +123,14 @@ def _is_data(target: str) -> bool:
     path = Path(target)
     if not path.is_file():
         return False
-    if path.suffix not in _YAML:
-        return True
-    import yaml
+    from mlffbench.datasets.statements.yaml_file import read_yaml
+    from mlffbench.run.suite import is_file
 
+    if not is_file(target):
+        return True
     try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError, yaml.YAMLError):
+        content = read_yaml(path)
+    except DataError:
         return False  # the reader of suites says what is wrong
     return isinstance(content, dict) and not {"splits", "dataset"} & content.keys()
 
@@ -139,10 +140,10 @@ def _splits(name: str) -> "tuple[Split, ...] | None":
     from mlffbench.datasets.catalog import DATASETS
     from mlffbench.datasets.registered import registered_splits
     from mlffbench.run.catalog import suite_rows
-    from mlffbench.run.suite import load_suite
+    from mlffbench.run.suite import is_file, load_suite
     from mlffbench.run.suite_splits import load_splits
 
-    if name in suite_rows() or Path(name).suffix in _YAML:
+    if name in suite_rows() or is_file(name):
         return load_splits(*load_suite(name))
     if name in DATASETS.names():
         return registered_splits(name)
@@ -157,11 +158,11 @@ def _print_comparison(comparison: "Comparison", show: int) -> None:
     if comparison.shared:
         _print_molecules(
             comparison.shared,
-            f"{_count(len(comparison.shared), 'molecule')} in both:",
+            f"{counted(len(comparison.shared), 'molecule')} in both:",
             show,
         )
     if comparison.unclear:
-        n = _count(len(comparison.unclear), "composition")
+        n = counted(len(comparison.unclear), "composition")
         title = (
             f"not comparable: {n} in both, and no SMILES or bonds to tell molecules by:"
         )
@@ -192,7 +193,7 @@ def _print_near(near: "list[Near]", show: int, tolerance: float) -> None:
     if not near:
         echo(f"no geometry of test is a near duplicate of one in train: {criterion}")
         return
-    found = _count(len(near), "near duplicate")
+    found = counted(len(near), "near duplicate")
     echo(f"{found} of a train geometry in test, {criterion}:")
     table = Table(box=None)
     for column in ("in test", "in train", "distance, Å"):
@@ -200,10 +201,6 @@ def _print_near(near: "list[Near]", show: int, tolerance: float) -> None:
     for entry in near[:show]:
         table.add_row(Text(entry.second), Text(entry.first), f"{entry.distance:.4f}")
     _print(table, len(near), show)
-
-
-def _count(n: int, word: str) -> str:
-    return f"{n:,} {word}{'' if n == 1 else 's'}"
 
 
 def _print(table: object, n_rows: int, show: int) -> None:

@@ -27,12 +27,12 @@ def score(
     wide: WideOption = False,
 ) -> None:
     """Recompute the metrics from stored predictions; no model is needed."""
-    from mlffbench.run.checksums import read_checksums, say_unverified
+    from mlffbench.run.checksums import say_unverified
     from mlffbench.run.folder import find_runs
 
     console = make_console()
     folders = find_runs(runs or [RUNS])
-    say_unverified(one.path for one in folders if read_checksums(one.path) is None)
+    say_unverified(one.path for one in folders)
     end(score_and_print(console, folders, units, wide=wide))
 
 

@@ -18,7 +18,7 @@ from mlffbench.report.simulations_part import Further, find_further
 from mlffbench.report.tables.display_units import UnitSystem
 from mlffbench.report.tables.record_tables import energy_table, force_table, radius_table
 from mlffbench.report.tables.render import to_csv, to_markdown, worst_markdown
-from mlffbench.run.folder import RunFolder, remarks_of
+from mlffbench.run.folder import RunFolder
 
 if TYPE_CHECKING:
     from mlffbench.report.structure_errors import Measured
@@ -171,10 +171,7 @@ def _tables(
 
 def _warnings(group: Group) -> list[str]:
     """Return what was remarked on the data and the checks of some runs, each once."""
-    remarks = [
-        *(text for run in group.runs for text in run.remarks),
-        *remarks_of([run.folder for run in group.runs]),
-    ]
+    remarks = [text for run in group.runs for text in run.remarks]
     return [f"{WARNING}{text.rstrip('.')}." for text in dict.fromkeys(remarks)]
 
 

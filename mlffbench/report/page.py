@@ -2,7 +2,6 @@
 
 import json
 import math
-import re
 from collections.abc import Sequence
 from importlib.resources import files
 from typing import Any
@@ -12,7 +11,7 @@ from jinja2 import Environment, StrictUndefined
 from markupsafe import Markup
 
 from mlffbench import __version__
-from mlffbench.core.guards.plain import escaped
+from mlffbench.core.guards.plain import UNSEEN, escaped
 from mlffbench.metrics.headlines import energy_headlines, force_headlines
 from mlffbench.report import accounting
 from mlffbench.report.comparable import Group, baseline_of, same_fit, same_weights
@@ -29,9 +28,6 @@ _SCRIPTS = (
     *("leaderboard", "modes", "shifts", "errors", "molecule", "main"),
 )
 _DIGITS = 6
-_UNSEEN = re.compile(
-    "[\u0000-\u001f\u007f-\u009f\u200b-\u200f\u2028-\u202f\u2060-\u206f\ud800-\udfff\ufeff]"
-)
 
 
 def render(
@@ -84,7 +80,7 @@ def plain(text: object, longest: int = 300) -> str:
         ('aaa… (4 characters)', 'x�y')
     """
     whole = str(text)
-    shown = _UNSEEN.sub("\ufffd", whole[:longest])
+    shown = UNSEEN.sub("\ufffd", whole[:longest])
     return shown if len(whole) <= longest else f"{shown}… ({len(whole):,} characters)"
 
 

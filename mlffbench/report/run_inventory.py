@@ -10,7 +10,7 @@ from typing import Any
 from mlffbench.core.errors import StoreError
 from mlffbench.core.record import Record
 from mlffbench.report.schema import NOT_FINISHED, ReportRun
-from mlffbench.run.checksums import read_checksums, say_unverified, verify
+from mlffbench.run.checksums import say_unverified, verify
 from mlffbench.run.folder import RunFolder
 
 
@@ -72,7 +72,8 @@ class ReadRun:
     @property
     def remarks(self) -> tuple[str, ...]:
         """What a reader should know of the data before any number."""
-        found = self.manifest.get("remarks")
+        checks = self.manifest.get("checks")
+        found = checks.get("remarks") if isinstance(checks, dict) else None
         there = found if isinstance(found, list) else []
         return tuple(text for text in there if isinstance(text, str))
 
@@ -142,9 +143,7 @@ def take_inventory(folders: Sequence[Path], *, or_none: bool = False) -> Invento
             runs.append(one)
         else:
             left_out.append(one)
-    say_unverified(
-        run.folder.path for run in runs if read_checksums(run.folder.path) is None
-    )
+    say_unverified(run.folder.path for run in runs)
     runs.sort(key=lambda run: (str(run.manifest.get("started", "")), run.path))
     return Inventory(tuple(runs), tuple(left_out))
 
@@ -153,10 +152,7 @@ def _read(folder: RunFolder) -> ReadRun | ReportRun:
     manifest: dict[str, Any] = {}
     try:
         manifest = folder.read_manifest()
-        if manifest.get("status") != "complete":
-            raise StoreError(unfinished(folder, manifest))
-        verify(folder.path)
-        records = folder.read_records()
+        records = read_scored(folder, manifest)
         if not records:
             msg = f"has no records; run: mlffbench score {folder.path}"
             raise StoreError(msg)
@@ -172,7 +168,23 @@ def _read(folder: RunFolder) -> ReadRun | ReportRun:
     return ReportRun(path=str(folder.path), status="left out", reason=reason, **names)
 
 
-def unfinished(folder: RunFolder, manifest: dict[str, Any]) -> str:
+def read_scored(folder: RunFolder, manifest: dict[str, Any]) -> list[Record]:
+    """Return the records of what is complete and as it was written.
+
+    Args:
+        folder: The folder of a run, a simulation or a curve.
+        manifest: What it says of itself.
+
+    Raises:
+        StoreError: It has not finished, or a file is missing, broken or altered.
+    """
+    if manifest.get("status") != "complete":
+        raise StoreError(_unfinished(folder, manifest))
+    verify(folder.path)
+    return folder.read_records()
+
+
+def _unfinished(folder: RunFolder, manifest: dict[str, Any]) -> str:
     """Return how far what was stopped came and the command that goes on with it."""
     n_done = len(list(folder.parts.glob("*.npz")))
     words = {0: "nothing is stored yet", 1: "1 part is stored"}

@@ -6,13 +6,12 @@ from pathlib import Path
 
 from mlffbench.core.errors import StoreError
 from mlffbench.core.record import Record
-from mlffbench.report.run_inventory import unfinished
+from mlffbench.report.run_inventory import read_scored
 from mlffbench.report.schema import ReportRun
 from mlffbench.report.tables.curve_tables import curve_table, saved_table
 from mlffbench.report.tables.display_units import UnitSystem
 from mlffbench.report.tables.record_tables import TextTable
 from mlffbench.report.tables.survival_tables import dynamics_table
-from mlffbench.run.checksums import verify
 from mlffbench.run.curve.curve_score import read_curve, score_curve
 from mlffbench.run.folder import CURVE, SIMULATION, RunFolder, find_others
 
@@ -66,11 +65,7 @@ def _readable(
     found = []
     for folder in folders:
         try:
-            manifest = folder.read_manifest()
-            if manifest.get("status") != "complete":
-                raise StoreError(unfinished(folder, manifest))
-            verify(folder.path)
-            folder.read_records()
+            read_scored(folder, folder.read_manifest())
             if folder.manifest_name == CURVE:
                 read_curve(folder)
         except StoreError as error:

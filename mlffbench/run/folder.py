@@ -197,13 +197,17 @@ class RunFolder:
             write_arrays(self.path / f"{name}.npz", content)
 
     def read_table(
-        self, name: str = "predictions.parquet", what: str = "run"
+        self,
+        name: str = "predictions.parquet",
+        what: str = "run",
+        columns: list[str] | None = None,
     ) -> pd.DataFrame:
         """Return a table, with a row per structure unless another is named.
 
         Args:
             name: Of the file.
             what: What a message calls that which wrote it.
+            columns: Those to read; None is all.
 
         Raises:
             StoreError: It is missing or broken.
@@ -212,7 +216,7 @@ class RunFolder:
         try:
             size_of(path)
             with path.open("rb") as file:  # its name need not be UTF-8
-                return pd.read_parquet(file)
+                return pd.read_parquet(file, columns=columns)
         except (DataError, *ARCHIVE_FAULTS, AttributeError, pa.ArrowException) as error:
             raise _unreadable(
                 path, error, f"repeat the {what} with --overwrite"

@@ -18,7 +18,7 @@ from mlffbench.core.guards.sizes import read_text
 from mlffbench.core.roles import Named, Role, ShiftKind, check_role, check_unique
 from mlffbench.datasets.catalog import DATASETS
 from mlffbench.datasets.download.table import DOWNLOADS
-from mlffbench.datasets.statements.yaml_faults import YAML_FAULTS
+from mlffbench.datasets.statements.yaml_file import YAML_FAULTS, read_yaml
 from mlffbench.run.catalog import suite_path, suite_rows
 from mlffbench.run.suite_faults import faults_of_suite
 
@@ -317,10 +317,11 @@ def _downloads_of_dataset(name: str) -> tuple[str, ...]:
 
 def _downloads_of_suite(path: Path) -> tuple[str, ...]:
     try:
-        content: Any = yaml.safe_load(path.read_text(encoding="utf-8"))
-        dataset = content.get("dataset")
-    except (OSError, ValueError, yaml.YAMLError, AttributeError) as error:
-        reason = getattr(error, "strerror", None) or "it is not a mapping in YAML"
-        msg = f"cannot read the suite {path}: {reason}"
+        dataset = read_yaml(path).get("dataset")
+    except DataError as error:
+        msg = f"cannot read the suite {error}"
+        raise SuiteError(msg) from error
+    except AttributeError as error:
+        msg = f"cannot read the suite {path}: it is not a mapping in YAML"
         raise SuiteError(msg) from error
     return _downloads_of_dataset(dataset) if dataset is not None else ()

@@ -205,7 +205,7 @@ def test_remarks_stand_before_every_number(
 ) -> None:
     remarks = ["3 structures have forces above 50 eV/Å.", 7, "The labels are <b>new</b>"]
     for folder in folders[:2]:
-        change(folder, remarks=remarks)
+        change(folder, checks={"remarks": remarks})
     made = compose([tmp_path / "runs"], "html")
     assert made.boards[0].warnings[:2] == (
         "3 structures have forces above 50 eV/Å.",

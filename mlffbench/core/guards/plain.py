@@ -45,6 +45,16 @@ def plain_lines(text: str) -> str:
     return "\n".join(map(plain, text.split("\n")))
 
 
+def counted(n: int, what: str) -> str:
+    """Return a number of things in words.
+
+    Example:
+        >>> counted(1, "structure"), counted(1200, "molecule")
+        ('1 structure', '1,200 molecules')
+    """
+    return f"{n:,} {what}{'' if n == 1 else 's'}"
+
+
 def sentence(text: object, longest: int = LONGEST) -> str:
     """Return a plain sentence without credentials; of a long one, beginning and end.
 

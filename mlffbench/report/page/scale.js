@@ -24,11 +24,11 @@ const Scale = (() => {
     return fits.filter((_, i) => i % Math.ceil(fits.length / most) === 0);
   }
 
-  function logAxis(title, range, most, more = {}) {
+  function logAxis(title, range, most) {
     const values = ticks(range, most);
     return Figure.axis(title, {
       type: "log", range: range.map(Math.log10), zeroline: false,
-      tickvals: values, ticktext: values.map((x) => Text.number(Number(x.toPrecision(3))).replace(/(\.\d*?)0+$/, "$1").replace(/\.$/, "")), ...more,
+      tickvals: values, ticktext: values.map((x) => Text.number(Number(x.toPrecision(3))).replace(/(\.\d*?)0+$/, "$1").replace(/\.$/, "")),
     });
   }
 

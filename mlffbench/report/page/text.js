@@ -47,7 +47,7 @@ const Text = (() => {
   // Control and direction characters would change what stands beside them.
   function plain(name, longest = 120) {
     const text = String(name).replace(
-      /[\u0000-\u001f\u007f-\u009f\u200b-\u200f\u2028-\u202f\u2060-\u206f\ufeff]/g,
+      /[\u0000-\u001f\u007f-\u009f\u00ad\u061c\u180e\u200b-\u200f\u2028-\u202f\u2060-\u206f\ufeff\ufff9-\ufffb\u{e0000}-\u{e007f}]/gu,
       "\ufffd",
     );
     return text.length > longest ? `${text.slice(0, longest)}…` : text;

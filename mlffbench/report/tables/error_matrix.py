@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from mlffbench.core.guards.plain import counted
 from mlffbench.core.record import Record
 from mlffbench.metrics.headlines import force_headlines
 from mlffbench.report.tables.display_units import UnitSystem, with_interval
@@ -99,13 +100,9 @@ def _heading(records: Sequence[Record], metric: str) -> str:
     shift = f", {first.shift.replace('_', ' ')}" if first.shift else ""
     found = [record.metrics[metric] for record in records if metric in record.metrics]
     n_molecules = max((one.n_molecules for one in found), default=0)
-    counts = _count(max(record.counts.total for record in records), "structure")
-    molecules = f" of {_count(n_molecules, 'molecule')}" if n_molecules else ""
+    counts = counted(max(record.counts.total for record in records), "structure")
+    molecules = f" of {counted(n_molecules, 'molecule')}" if n_molecules else ""
     return f"{first.split} ({role}{shift}): {counts}{molecules}"
-
-
-def _count(n: int, what: str) -> str:
-    return f"{n:,} {what}{'' if n == 1 else 's'}"
 
 
 def _cell(record: Record | None, metric: str, system: UnitSystem) -> Cell:

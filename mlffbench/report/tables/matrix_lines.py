@@ -7,7 +7,7 @@ from rich.cells import cell_len
 from rich.text import Text
 
 from mlffbench.report.tables.error_matrix import Cell, Matrix, Part
-from mlffbench.report.tables.wrapping import wrapped
+from mlffbench.report.tables.wrapping import blocks, wrapped
 
 _INDENT, _GAP = "  ", "  "
 _LEAST_NAME = 12
@@ -57,7 +57,9 @@ def matrix_lines(matrix: Matrix, width: int) -> Iterator[Text]:
         name = min(whole, width - _total(0, matrix.modes, beside))
         yield from _table(matrix, columns, name, widths, below=False, width=width)
         return
-    for block in _blocks(matrix.modes, below, width - _total(least, (), ())):
+    names = map(cell_len, matrix.modes)
+    needed = [len(_GAP) + max(pair) for pair in zip(names, below, strict=True)]
+    for block in blocks(needed, width - _total(least, (), ())):
         modes = [matrix.modes[place] for place in block]
         used = _total(0, modes, [below[place] for place in block])
         name = max(least, min(whole, width - used))
@@ -78,18 +80,6 @@ def _widths(matrix: Matrix, place: int) -> _Widths:
 def _total(name: int, modes: Sequence[str], widths: Sequence[int]) -> int:
     columns = [max(pair) for pair in zip(map(cell_len, modes), widths, strict=True)]
     return len(_INDENT) + name + sum(columns) + len(_GAP) * len(columns)
-
-
-def _blocks(modes: Sequence[str], widths: Sequence[int], space: int) -> list[range]:
-    """Return the columns of each table: as many as fit, at least one."""
-    blocks, start, used = [], 0, 0
-    for place, mode in enumerate(modes):
-        needed = len(_GAP) + max(cell_len(mode), widths[place])
-        if place > start and used + needed > space:
-            blocks.append(range(start, place))
-            start, used = place, 0
-        used += needed
-    return [*blocks, range(start, len(modes))]
 
 
 def _table(

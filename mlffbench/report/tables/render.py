@@ -12,7 +12,7 @@ from mlffbench.core.guards.plain import csv_cell, markdown_cell
 from mlffbench.core.record import MetricValue, Record
 from mlffbench.report.tables.display_units import UnitSystem, number, shown_unit
 from mlffbench.report.tables.record_tables import TextTable
-from mlffbench.report.tables.wrapping import IN_NAMES, wrapped
+from mlffbench.report.tables.wrapping import IN_NAMES, blocks, wrapped
 
 _RULE = 3
 """Columns that a rule between two columns takes."""
@@ -39,26 +39,10 @@ def to_rich(table: TextTable, width: int) -> Iterator[Table]:
         widths = [min(one, most) if n in keys else one for n, one in enumerate(widths)]
     space = max(width - sum(widths[place] + _RULE for place in keys), _LEAST_CELL)
     widths = [one if n in keys else min(one, space) for n, one in enumerate(widths)]
-    others = range(len(keys), len(widths))
-    for block in _blocks(others, widths, space):
-        again = block[:1] != list(others[:1])
-        yield _drawn(table, [*keys, *block], widths, again=again)
-
-
-def _blocks(
-    places: Sequence[int], widths: Sequence[int], space: int
-) -> list[Sequence[int]]:
-    """Return the columns of each table: as many as fit, at least one."""
-    blocks: list[list[int]] = [[]]
-    used = -_RULE
-    for place in places:
-        needed = _RULE + widths[place]
-        if blocks[-1] and used + needed > space:
-            blocks.append([])
-            used = -_RULE
-        blocks[-1].append(place)
-        used += needed
-    return list(blocks)
+    needed = [_RULE + one for one in widths[len(keys) :]]
+    for block in blocks(needed, space + _RULE):
+        places = [len(keys) + place for place in block]
+        yield _drawn(table, [*keys, *places], widths, again=block[:1] > [0])
 
 
 def _width(table: TextTable, place: int) -> int:

@@ -88,16 +88,12 @@ def _outliers(records: Sequence[Record]) -> Iterator[str]:
             key = (record.split, record.outlier.molecule)
             share = round(100 * record.outlier.share)
             about.setdefault(key, []).append((record, share))
-    for (split, molecule), them in about.items():
+    for (_, molecule), them in about.items():
         shares = [share for _, share in them]
         least, most = min(shares), max(shares)
         span = f"{most} %" if least == most else f"{least} to {most} %"
         text = f"{molecule} alone carries {span} of the error"
-        rows = [record for record, _ in them]
-        if len(rows) == 1:
-            yield f"{where(rows[0])}: {text}"
-        else:
-            yield f"{split}: {text} ({len(rows)} rows: {rows_of(rows)})"
+        yield from gathered((record, text) for record, _ in them)
 
 
 def _merged(reasons: Mapping[str, int]) -> dict[str, int]:

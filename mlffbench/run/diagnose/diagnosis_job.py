@@ -38,7 +38,6 @@ from mlffbench.models.catalog import DEFAULT_PRIOR
 from mlffbench.models.load import load_model
 from mlffbench.models.model_spec import check_not_typed
 from mlffbench.priors.prior_labels import LabelCache
-from mlffbench.run.checksums import note
 from mlffbench.run.diagnose.instruments import NOT_WANTED, Instruments
 from mlffbench.run.evaluate.chosen_radii import identity_of
 from mlffbench.run.evaluate.evaluation_job import choose_rows
@@ -196,9 +195,8 @@ def write_diagnosis(
     buffer = io.BytesIO()
     values = table(found, predictions)
     pq.write_table(pa.Table.from_pandas(values, preserve_index=False), buffer)
-    note(path, {VALUES: buffer.getvalue(), DIAGNOSIS: result.as_bytes()})
-    write_atomic(path / VALUES, buffer.getvalue())
-    result.write(path / DIAGNOSIS)
+    contents = {VALUES: buffer.getvalue(), DIAGNOSIS: result.as_bytes()}
+    RunFolder(path).write_scores(contents)
     return result
 
 
