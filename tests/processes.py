@@ -4,7 +4,6 @@ import io
 import os
 import subprocess
 import sys
-import warnings
 from contextlib import redirect_stderr, redirect_stdout
 from pathlib import Path
 
@@ -32,8 +31,7 @@ def python(*words: str, cwd: Path | None = None) -> subprocess.CompletedProcess[
 def mlffbench(*words: str, cwd: Path | None = None) -> subprocess.CompletedProcess[str]:
     """Run a command in this process, which saves the seconds to start another."""
     told, errors = io.StringIO(), io.StringIO()
-    with pytest.MonkeyPatch.context() as patch, warnings.catch_warnings():
-        warnings.simplefilter("default")
+    with pytest.MonkeyPatch.context() as patch:
         patch.setattr(sys, "argv", ["mlffbench", *words])
         patch.chdir(cwd or Path.cwd())
         for name, value in environment().items():

@@ -4,6 +4,7 @@ from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from mlffbench.core.card import ModelCard, format_elements
 from mlffbench.core.errors import ModelError
@@ -130,15 +131,33 @@ def predict_rest(
         return _without_nan(structures, compute(structures))
     kept = [index for index in range(structures.n_systems) if index not in refused]
     rest = compute(structures.select(kept))
-    energy = rest.energy.new_full((structures.n_systems,), torch.nan)
-    forces = rest.forces.new_full((structures.n_atoms, 3), torch.nan)
-    place = torch.tensor(kept, dtype=torch.int64, device=structures.system.device)
-    energy[place] = rest.energy
-    forces[torch.isin(structures.system, place)] = rest.forces
+    energy, forces = spread(structures, kept, rest.energy, rest.forces)
     failures = dict(refused)
     failures |= {kept[index]: why for index, why in rest.failures.items()}
     labels = Labels(energy=energy, forces=forces, source=rest.source, failures=failures)
     return _without_nan(structures, labels)
+
+
+def spread(
+    structures: Structures, kept: Sequence[int], energy: Tensor, forces: Tensor
+) -> tuple[Tensor, Tensor]:
+    """Return energies and forces of some structures as those of all, NaN for the others.
+
+    Args:
+        structures: The batch.
+        kept: Indices of the structures that were computed, in order.
+        energy: Shape (len(kept),), in eV.
+        forces: Shape (their atoms, 3), in eV/Å.
+
+    Returns:
+        Shapes (n_systems,) and (n_atoms, 3).
+    """
+    everywhere = energy.new_full((structures.n_systems,), torch.nan)
+    all_forces = forces.new_full((structures.n_atoms, 3), torch.nan)
+    place = torch.tensor(kept, dtype=torch.int64, device=structures.system.device)
+    everywhere[place] = energy
+    all_forces[torch.isin(structures.system, place)] = forces
+    return everywhere, all_forces
 
 
 def _without_nan(structures: Structures, labels: Labels) -> Labels:

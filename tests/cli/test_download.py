@@ -3,7 +3,6 @@
 import hashlib
 import io
 import json
-import os
 import re
 import resource
 import signal
@@ -11,20 +10,17 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import redirect_stderr, redirect_stdout
 from pathlib import Path
 
 import numpy as np
 import pytest
 from file_server import FileServer, file_server
+from processes import environment, mlffbench
 
-from mlffbench.cli.app import main
 from mlffbench.datasets.download.readme_tables import with_tables
 from mlffbench.datasets.download.table import DOWNLOADS
 
 ROOT = Path(__file__).parent.parent.parent
-HERE = {**os.environ, "OMP_NUM_THREADS": "1", "TERM": "dumb", "COLUMNS": "200"}
-HERE.pop("MLFFBENCH_DATA", None)
 
 
 def packed(n_bytes: int) -> bytes:
@@ -44,6 +40,11 @@ NAME = "md17_ethanol.npz"
 TRUST = "--accept-unknown-hash"
 
 
+@pytest.fixture(autouse=True)
+def _own_data_folder(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("MLFFBENCH_DATA", raising=False)
+
+
 @pytest.fixture
 def server() -> Iterator[FileServer]:
     with file_server() as running:
@@ -57,29 +58,12 @@ def words(server: FileServer, *more: str) -> list[str]:
     return [*command, "--mirror", server.url, "--tries", "1", *more]
 
 
-def run(
-    command: list[str], cwd: Path, **environment: str
-) -> subprocess.CompletedProcess[str]:
+def run(command: list[str], cwd: Path) -> subprocess.CompletedProcess[str]:
     """Run a command in this process, which saves the time to start another."""
-    told, errors = io.StringIO(), io.StringIO()
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(sys, "argv", ["mlffbench", *command[3:]])
-        patch.chdir(cwd)
-        patch.delenv("MLFFBENCH_DATA", raising=False)
-        for name, value in environment.items():
-            patch.setenv(name, value)
-        with redirect_stdout(told), redirect_stderr(errors):
-            try:
-                main()
-                code = 0
-            except SystemExit as end:
-                code = int(end.code or 0)
-    return subprocess.CompletedProcess(command, code, told.getvalue(), errors.getvalue())
+    return mlffbench(*command[3:], cwd=cwd)
 
 
-def start(
-    command: list[str], cwd: Path, **environment: str
-) -> subprocess.CompletedProcess[str]:
+def start(command: list[str], cwd: Path, **more: str) -> subprocess.CompletedProcess[str]:
     """Run a command in a process of its own."""
     return subprocess.run(
         command,
@@ -87,7 +71,7 @@ def start(
         text=True,
         check=False,
         cwd=cwd,
-        env={**HERE, **environment},
+        env={**environment(), **more},
     )
 
 
@@ -147,7 +131,7 @@ def test_killed_at_30_and_70_percent_it_ends_with_the_same_bytes(
     for fraction in (0.3, 0.7):
         command = words(server, TRUST)
         process = subprocess.Popen(
-            command, cwd=tmp_path, env=HERE,
+            command, cwd=tmp_path, env=environment(),
             stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
         )  # fmt: skip
         wait_for_part(path_in(tmp_path), int(fraction * len(NPZ)))
@@ -168,7 +152,7 @@ def test_killed_at_30_and_70_percent_it_ends_with_the_same_bytes(
 def test_ctrl_c_says_how_to_continue(server: FileServer, tmp_path: Path) -> None:
     server.files[f"/{NAME}"].rate = 400_000
     process = subprocess.Popen(
-        words(server, TRUST), cwd=tmp_path, env=HERE, text=True,
+        words(server, TRUST), cwd=tmp_path, env=environment(), text=True,
         stdout=subprocess.PIPE, stderr=subprocess.PIPE,
         preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # noqa: PLW1509 - as in test_app
     )  # fmt: skip
@@ -187,7 +171,7 @@ def test_two_processes_at_once_fetch_once(server: FileServer, tmp_path: Path) ->
     server.files[f"/{NAME}"].rate = 500_000
     both = [
         subprocess.Popen(
-            words(server, TRUST), cwd=tmp_path, env=HERE, text=True,
+            words(server, TRUST), cwd=tmp_path, env=environment(), text=True,
             stdout=subprocess.PIPE, stderr=subprocess.PIPE,
         )
         for _ in range(2)
@@ -265,7 +249,7 @@ def test_a_limit_on_file_sizes_is_a_full_disk(server: FileServer, tmp_path: Path
         resource.setrlimit(resource.RLIMIT_FSIZE, (500_000, 500_000))
 
     done = subprocess.run(
-        words(server, TRUST), cwd=tmp_path, env=HERE, text=True, check=False,
+        words(server, TRUST), cwd=tmp_path, env=environment(), text=True, check=False,
         capture_output=True, preexec_fn=small_files,
     )  # fmt: skip
     assert "is full; 500.0 kB of md17_ethanol.npz are kept: free some" in sentence(done)

@@ -154,7 +154,7 @@ def edit_hdf5(content: bytes, rng: Rng) -> bytes:
         return path.read_bytes()
 
 
-def _put(file: h5py.File, name: str, **how: Any) -> None:
+def put(file: h5py.File, name: str, **how: Any) -> None:
     attributes = dict(file[name].attrs)
     del file[name]
     file.create_dataset(name, **how).attrs.update(attributes)
@@ -166,7 +166,7 @@ def _claims(file: h5py.File, name: str, rng: Rng) -> None:
     shape[at] = int(pick(rng, (10**5, 10**8, 2 * 10**9, 10**12)))
     packing = pick(rng, ({}, {"chunks": True}, {"chunks": True, "compression": "gzip"}))
     kind = file[name].dtype
-    _put(file, name, shape=tuple(shape), dtype=kind, **packing)
+    put(file, name, shape=tuple(shape), dtype=kind, **packing)
 
 
 def _all_claim(file: h5py.File, name: str, rng: Rng) -> None:
@@ -175,7 +175,7 @@ def _all_claim(file: h5py.File, name: str, rng: Rng) -> None:
     for key in [k for k in group if isinstance(group[k], h5py.Dataset)]:
         old = group[key]
         if len(old.shape) and old.dtype.kind == "f":
-            _put(
+            put(
                 file,
                 f"{group.name}/{key}",
                 shape=(count, *old.shape[1:]),
@@ -187,14 +187,14 @@ def _bomb(file: h5py.File, name: str, rng: Rng) -> None:
     shape = file[name].shape[1:]
     count = int(pick(rng, (10**4, 4 * 10**6)))
     with_zeros = {"chunks": (min(count, 10**5), *shape), "compression": "gzip"}
-    _put(file, name, shape=(count, *shape), dtype="f4", **with_zeros)
+    put(file, name, shape=(count, *shape), dtype="f4", **with_zeros)
     file[name][:1] = 0
 
 
 def _empty(file: h5py.File, name: str, rng: Rng) -> None:
     shape = pick(rng, ((0,), (), (10**9, 0, 3), (0, 3), None, (2, 2, 2, 2), (1,) * 30))
     how = {"data": h5py.Empty("f8")} if shape is None else {"shape": shape, "dtype": "f8"}
-    _put(file, name, **how)
+    put(file, name, **how)
 
 
 def _kinds(file: h5py.File, name: str, rng: Rng) -> None:
@@ -205,7 +205,7 @@ def _kinds(file: h5py.File, name: str, rng: Rng) -> None:
         h5py.vlen_dtype(np.int32), np.dtype([("a", "f8")]), h5py.enum_dtype({"A": 1}),
         h5py.ref_dtype, np.dtype(("f8", (3,))),
     )  # fmt: skip
-    _put(file, name, shape=shape, dtype=pick(rng, kinds))
+    put(file, name, shape=shape, dtype=pick(rng, kinds))
 
 
 def _values(file: h5py.File, name: str, rng: Rng) -> None:
@@ -241,7 +241,7 @@ def _outside(file: h5py.File, name: str, rng: Rng) -> None:
     old = file[name]
     shape, dtype = old.shape or (1,), old.dtype if old.dtype.kind in "iuf" else "f8"
     if rng.random() < 0.5:
-        _put(file, name, shape=shape, dtype=dtype, external=[("/etc/passwd", 0, h5py.h5f.UNLIMITED)])  # fmt: skip
+        put(file, name, shape=shape, dtype=dtype, external=[("/etc/passwd", 0, h5py.h5f.UNLIMITED)])  # fmt: skip
     else:
         layout = h5py.VirtualLayout(shape=shape, dtype=dtype)
         layout[...] = h5py.VirtualSource("other.h5", "x", shape=shape)

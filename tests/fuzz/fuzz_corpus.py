@@ -15,6 +15,7 @@ from typing import Any
 import h5py
 import numpy as np
 from fuzz_bases import Files
+from fuzz_containers import put
 from fuzz_mutations import Mutant
 
 _FOLDER = Path(__file__).with_name("corpus")
@@ -89,12 +90,7 @@ def _hdf5(file: str, edit: Callable[[h5py.File], object]) -> Remake:
 
 
 def _put(name: str, **how: Any) -> Callable[[h5py.File], object]:
-    def edit(file: h5py.File) -> None:
-        attributes = dict(file[name].attrs)
-        del file[name]
-        file.create_dataset(name, **how).attrs.update(attributes)
-
-    return edit
+    return lambda file: put(file, name, **how)
 
 
 def _link(file: h5py.File) -> None:

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 import torch
 from torch import Tensor
 
+from mlffbench.core.assembly import spread
 from mlffbench.core.errors import BenchError, DataError, ModelError
 from mlffbench.core.forcefield import ForceField
 from mlffbench.core.guards.geometry import impossible
@@ -67,12 +68,19 @@ def predict_batch(
     if refused:
         kept = [index for index in range(structures.n_systems) if index not in refused]
         rest = structures.select(kept)
-        found = (
-            predict_batch(model, refiner, rest, device=device, dtype=dtype)
-            if kept
-            else None
-        )
-        return _spread(structures, kept, found, refused)
+        found = _predict(model, refiner, rest, device, dtype) if kept else None
+        return _of_all(structures, kept, found, refused)
+    return _predict(model, refiner, structures, device, dtype)
+
+
+def _predict(
+    model: ForceField,
+    refiner: Refiner,
+    structures: Structures,
+    device: str,
+    dtype: torch.dtype,
+) -> Prediction:
+    """Return what a model says of structures that it can be asked about."""
     shown = structures.to(device=device, dtype=dtype)
     _synchronize(shown)
     start = time.perf_counter()
@@ -110,21 +118,18 @@ def predict_batch(
     )
 
 
-def _spread(
+def _of_all(
     structures: Structures,
     kept: Sequence[int],
     found: Prediction | None,
     refused: Mapping[int, str],
 ) -> Prediction:
     """Return what was said of some structures of a batch as a prediction of all."""
-    energy = torch.full((structures.n_systems,), torch.nan, dtype=torch.float64)
     if found is None:
+        energy = torch.full((structures.n_systems,), torch.nan, dtype=torch.float64)
         forces = torch.full((structures.n_atoms, 3), torch.nan, dtype=torch.float32)
         return Prediction(energy=energy, forces=forces, failures=dict(refused))
-    forces = found.forces.new_full((structures.n_atoms, 3), torch.nan)
-    place = torch.tensor(kept, dtype=torch.int64)
-    energy[place] = found.energy
-    forces[torch.isin(structures.system, place)] = found.forces
+    energy, forces = spread(structures, kept, found.energy, found.forces)
     failures = {kept[index]: why for index, why in found.failures.items()}
     facts = dict(zip(kept, found.facts, strict=False))
     return replace(
