@@ -6,12 +6,13 @@ export OMP_NUM_THREADS := 1
 # Models without a trained prior head stand beside those that are refined.
 ALONE := zero,gfn2-xtb,ani-1x,mini-mace-scratch
 
-.PHONY: help demo test check docs wheel format clean
+.PHONY: help demo test check fuzz docs wheel format clean
 
 help:
 	@echo "make demo    install, then run the main job: real models on the mini-ood suite"
 	@echo "make test    install, then lint, types and tests"
 	@echo "make check   lint, types and tests in the environment that is active"
+	@echo "make fuzz    20,000 damaged files through every reader (MUTANTS=, SEED=)"
 	@echo "make docs    install, then build the documentation into build/site"
 	@echo "make wheel   install, then build a wheel and run it in an environment of its own"
 	@echo "make format  let ruff rewrite the sources"
@@ -42,6 +43,13 @@ check:
 	ruff check .
 	mypy
 	python -m pytest --numprocesses 2 --dist loadfile
+
+MUTANTS ?= 20000
+SEED ?= 1
+# Each mutant has 10 s and 1 GB; whatever gets through is printed and fails.
+fuzz: $(VENV)/.dev
+	PYTHONPATH=tests/fuzz:tests/datasets $(BIN)/python tests/fuzz/fuzz_campaign.py \
+	  --mutants $(MUTANTS) --seed $(SEED)
 
 # A broken link, a page outside the navigation or a public name without docstring fails.
 docs: $(VENV)/.dev

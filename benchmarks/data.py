@@ -214,8 +214,8 @@ def feed_costs(path: Path) -> dict[str, float]:
     import torch
 
     from mlffbench.core.model_options import ModelOptions
-    from mlffbench.datasets.files.prefetch import LabelledBatch, read_ahead
     from mlffbench.datasets.index.indexed import IndexedFile
+    from mlffbench.datasets.index.prefetch import LabelledBatch, read_ahead
     from mlffbench.models.load import load_model
     from mlffbench.training.loss import LossWeights, labels_loss
 

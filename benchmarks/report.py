@@ -88,7 +88,8 @@ def make_runs(out: Path, n_runs: int, n: int) -> None:
             predicted = table.assign(energy=energy)
             manifest = manifest_of(f"model-{number}", mode, table)
             content = {**arrays, "forces": {"forces": forces.astype(np.float32)}}
-            folder.finish(predicted, content, manifest)
+            folder.write_predictions(predicted, content)
+            folder.complete(manifest)
             records, shifts = score_run(folder)
             folder.write_records(records)
             folder.write_alignment(shifts)

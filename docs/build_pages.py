@@ -42,7 +42,7 @@ TITLES = {
     Kind.models: "A row is a force field: `mlffbench info NAME` tells all of it. "
     "`[extra]` is what to install first.",
     Kind.priors: "Models that are cheap enough to guide a refinement.",
-    Kind.refiners: "Modes: what happens to a model before it predicts. Settings are "
+    Kind.modes: "Modes: what happens to a model before it predicts. Settings are "
     "changed with `--set MODE.NAME=VALUE`.",
     Kind.metrics: "The definition is the docstring of the function; a report prints it.",
     Kind.diagnostics: "How far a structure is from training "

@@ -23,7 +23,7 @@ class Served:
             is the file after all, with "ranges" among the headers from its first byte.
         etag: The tag; left out: made from the content.
         kind: Content type.
-        length: A Content-Length that is a lie.
+        length: A Content-Length that is a lie; -1 for none at all.
         rate: Bytes per second; 0 is as fast as it goes.
         requests: Range headers seen, empty for none.
     """
@@ -101,7 +101,8 @@ class _Handler(BaseHTTPRequestHandler):
             self.send_response(200)
         body = file.content[start:]
         length = len(body) if file.length is None else file.length
-        self.send_header("Content-Length", str(length))
+        if length >= 0:
+            self.send_header("Content-Length", str(length))
         self.send_header("Content-Type", file.kind)
         tag = file.etag
         self.send_header("ETag", tag or hashlib.md5(file.content).hexdigest())

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from outside_packages import install
 from test_layers import FLOORS
-from test_outside import OUTSIDE, call, mlffbench, records, run_and_tune
+from test_outside import LIMIT, OUTSIDE, call, mlffbench, records, run_and_tune
 
 ROOT = Path(__file__).parent.parent
 TEXT = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
@@ -42,7 +42,7 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def folder(site: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Return where its suite was run, and a mini model with its prior."""
     folder = tmp_path_factory.mktemp("runs")
-    more = "--limit 3 --set inversion.share=0.25"
+    more = "--set inversion.share=0.25"
     run_and_tune("my-ood", more, "bumps-prior", site, folder)
     return folder
 
@@ -77,7 +77,7 @@ def test_a_list_names_all_and_the_models_keep_their_promises(
 
 
 def test_the_examples_work_together(folder: Path) -> None:
-    runs = folder / "runs" / "my-ood"
+    runs = folder / "runs" / f"my-ood--limit-{LIMIT}"
     plain = records(runs / "bumps" / "baseline")
     mixed = records(runs / "bumps" / "inversion")
     assert [one["split"] for one in plain] == [one["split"] for one in mixed]
@@ -99,7 +99,7 @@ def test_a_mode_needs_no_package(site: Path, folder: Path) -> None:
     words = "run --suite mini-ood --limit 1 --model zero --mode mine.py:Inversion"
     line = f"{words} --set mine.py:Inversion.share=1 --no-diagnose"
     mlffbench([line], site, folder)
-    found = records(folder / "runs" / "mini-ood" / "zero" / "mine")
+    found = records(folder / "runs" / "mini-ood--limit-1" / "zero" / "mine")
     assert found[0]["provenance"]["setting_share"] == "1"
 
 

@@ -162,7 +162,8 @@ def test_the_distribution_of_a_gain(
         limit=1,
         diagnose=False,
     )
-    exec(block("api.md", "# the distribution of a gain"), {})
+    text = block("api.md", "# the distribution of a gain")
+    exec(text.replace("runs/mini-ood", "runs/mini-ood--limit-1"), {})
     assert "50%" in capsys.readouterr().out
 
 

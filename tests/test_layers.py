@@ -29,10 +29,11 @@ FLOORS = {
 }
 """Packages of one floor do not know each other."""
 ROOMS = {
-    "core": {"plugins": 1},
+    "core": {"plugins": 1, "guards": 1},
     "datasets": {
         "molecules": 1,
         "statements": 1,
+        "survey": 1,
         "files": 2,
         "index": 3,
         "download": 3,

@@ -60,6 +60,9 @@ REASONS = {
 }
 
 
+LIMIT = 4
+
+
 def call(words: list[str], site: Path, folder: Path) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         [sys.executable, *words],
@@ -93,12 +96,13 @@ def mlffbench(lines: Sequence[str], site: Path, folder: Path) -> str:
 
 def run_and_tune(suite: str, more: str, prior: str, site: Path, folder: Path) -> Path:
     """Run a suite, and test-time training with a prior on it; return where it lies."""
+    trial = f"run --suite {suite} --limit {LIMIT}"
     tune = (
-        f"run --suite {suite} --model mini-schnet --mode ttt --limit 1 --no-diagnose "
+        f"{trial} --model mini-schnet --mode ttt --no-diagnose "
         f"--set ttt.prior={prior} --set ttt.steps=2 --set ttt.gate=off"
     )
-    mlffbench([f"run --suite {suite} {more}", tune], site, folder)
-    return folder / "runs" / suite
+    mlffbench([f"{trial} {more}", tune], site, folder)
+    return folder / "runs" / f"{suite}--limit-{LIMIT}"
 
 
 @pytest.fixture(scope="module")
@@ -112,7 +116,7 @@ def runs(site: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Return where its suite was run with its model, mode and prior, and a report."""
     folder = tmp_path_factory.mktemp("runs")
     suite = "outside-ood"
-    return run_and_tune(suite, "--limit 4", "outside-prior", site, folder)
+    return run_and_tune(suite, "", "outside-prior", site, folder)
 
 
 def records(folder: Path) -> list[dict[str, Any]]:
@@ -168,7 +172,7 @@ def test_its_suite_runs_with_its_dataset_model_refiner_and_metric(runs: Path) ->
         folder = runs / "outside-springs" / mode
         for record in records(folder):
             assert record["metrics"]["outside_worst_atom"]["value"] > 0
-            assert record["counts"]["evaluated"] == record["counts"]["total"] == 4
+            assert record["counts"]["evaluated"] == record["counts"]["total"] == LIMIT
         manifest = json.loads((folder / "run.json").read_text("utf-8"))
         assert manifest["suite"]["dataset"] == "outside-wells"
         assert list(manifest["model"]["files"]) == ["springs.py"]
@@ -206,7 +210,7 @@ def test_its_prior_guides_test_time_training(runs: Path) -> None:
     assert manifest["mode"]["settings"]["prior"] == "outside-prior"
     table = pd.read_parquet(folder / "predictions.parquet")
     adapted = table[table["role"] != "train"]["adapted"]
-    assert len(adapted) == 2
+    assert len(adapted) == 2 * LIMIT
     assert adapted.all()
     assert all(record["status"] == "ok" for record in records(folder))
 

@@ -1,10 +1,12 @@
 """Every catalogue there is: names, facts, and whether a download is here."""
 
+import difflib
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
-from mlffbench.core.errors import DataError, UnknownNameError
+from mlffbench.core.errors import BenchError, DataError, UnknownNameError
 from mlffbench.core.plugins.install import install_line
 from mlffbench.core.registry import Entry
 
@@ -19,7 +21,7 @@ class Kind(StrEnum):
     downloads = "downloads"
     models = "models"
     priors = "priors"
-    refiners = "refiners"
+    modes = "modes"
     metrics = "metrics"
     diagnostics = "diagnostics"
     suites = "suites"
@@ -41,7 +43,7 @@ def all_rows() -> dict[Kind, dict[str, Entry]]:
         Kind.downloads: download_rows(),
         Kind.models: MODELS.rows(),
         Kind.priors: prior_rows(),
-        Kind.refiners: REFINERS.rows(),
+        Kind.modes: REFINERS.rows(),
         Kind.metrics: METRICS.rows(),
         Kind.diagnostics: DIAGNOSTICS.rows(),
     }
@@ -76,19 +78,32 @@ def list_names(kind: str) -> list[str]:
     """Return every name of a kind, in the order of its catalogue.
 
     Args:
-        kind: ``"models"``, ``"priors"``, ``"refiners"``, ``"suites"``, ``"datasets"``,
-            ``"downloads"``, ``"metrics"`` or ``"diagnostics"``.
+        kind: ``"models"``, ``"priors"``, ``"modes"``, ``"suites"``, ``"datasets"``,
+            ``"downloads"``, ``"metrics"`` or ``"diagnostics"``; its singular will do.
 
     Raises:
         BenchError: There is no such kind (`UnknownNameError`).
 
     Examples:
-        >>> list_names("refiners")[0]
+        >>> list_names("modes")[0]
         'baseline'
     """
-    if kind not in set(Kind):
-        raise UnknownNameError("kind", kind, [one.value for one in Kind])
-    return list(all_rows()[Kind(kind)])
+    return list(all_rows()[kind_named(kind)])
+
+
+def kind_named(word: str) -> Kind:
+    """Return the kind that a word means: ``"model"`` and ``"models"`` are one.
+
+    Raises:
+        UnknownNameError: There is no such kind.
+    """
+    for kind in Kind:
+        if word.lower() in {kind.value, kind.value.removesuffix("s")}:
+            return kind
+    if word.lower().startswith("refine"):
+        msg = f"unknown kind {word!r}: refinements are called modes; type 'modes'"
+        raise BenchError(msg)
+    raise UnknownNameError("kind", word, [one.value for one in Kind])
 
 
 def info(name: str) -> "pd.DataFrame":
@@ -101,7 +116,7 @@ def info(name: str) -> "pd.DataFrame":
         One row per fact with the columns ``kind``, ``fact`` and ``value``, all text.
 
     Raises:
-        BenchError: Nothing has that name (`UnknownNameError`).
+        BenchError: Nothing has that name.
 
     Examples:
         >>> info("forces_mae").set_index("fact").loc["unit", "value"]
@@ -123,14 +138,30 @@ def facts_of(name: str) -> list[Facts]:
     It imports no torch unless it opens data.
 
     Raises:
-        UnknownNameError: No catalogue has it.
+        BenchError: No catalogue has it.
     """
     catalogues = all_rows()
     found = [(kind, rows[name]) for kind, rows in catalogues.items() if name in rows]
+    key, slash, _ = name.partition("/")
+    if slash and key in catalogues[Kind.downloads]:
+        found = [(Kind.downloads, catalogues[Kind.downloads][key])]
     if not found:
-        known = dict.fromkeys(key for rows in catalogues.values() for key in rows)
-        raise UnknownNameError("name", name, known)
+        raise _unknown(name, catalogues)
     return [Facts(kind, name, tuple(_pairs(name, kind, entry))) for kind, entry in found]
+
+
+def _unknown(name: str, catalogues: Mapping[Kind, Mapping[str, Entry]]) -> BenchError:
+    """Return a message with the names that look alike, and of which kind they are."""
+    kinds: dict[str, list[str]] = {}
+    for kind, rows in catalogues.items():
+        for key in rows:
+            kinds.setdefault(key, []).append(kind.value.removesuffix("s"))
+    close = difflib.get_close_matches(name, kinds, n=3, cutoff=0.5)
+    said = [f"{one!r} ({', '.join(kinds[one])})" for one in close]
+    hint = f"did you mean {' or '.join(said)}? " if said else ""
+    return BenchError(
+        f"nothing is called {name!r}; {hint}mlffbench list prints every name"
+    )
 
 
 def _pairs(name: str, kind: Kind, entry: Entry) -> list[tuple[str, str]]:
@@ -147,9 +178,38 @@ def _pairs(name: str, kind: Kind, entry: Entry) -> list[tuple[str, str]]:
     pairs += entry.card.rows() if entry.card else []
     if kind in {Kind.suites, Kind.datasets} and not entry.fault:
         pairs += _split_rows(name, kind)
+    if kind is Kind.modes and not entry.fault and not entry.missing():
+        pairs += _setting_rows(name)
     if kind is Kind.downloads:
-        pairs += _disk_rows(name)
+        part = name.partition("/")[2]
+        pairs = [*(_rows_of_part(pairs, part) if part else pairs), *_disk_rows(name)]
     return pairs
+
+
+def _setting_rows(name: str) -> list[tuple[str, str]]:
+    """Return the settings of a mode: default, what else is possible, what it does."""
+    from mlffbench.run.settings import parameters_of
+
+    known = parameters_of(name)
+    if known is None:
+        return [("settings", "whatever it is given")]
+    if not known:
+        return [("settings", "none")]
+    rows = [("settings", f"--set {name}.NAME=VALUE; NAME = default (what it may be)")]
+    for key, one in known.items():
+        may_be = f" ({one.in_words})" if one.in_words else ""
+        about = f": {one.about}" if one.about else ""
+        rows.append((f"  {key}", f"{one.default or 'must be given'}{may_be}{about}"))
+    return rows
+
+
+def _rows_of_part(pairs: Sequence[tuple[str, str]], part: str) -> list[tuple[str, str]]:
+    """Return the facts of a download without the files that are not of a part."""
+    return [
+        (fact, value)
+        for fact, value in pairs
+        if not fact.startswith("file ") or fact == f"file {part}"
+    ]
 
 
 def _disk_rows(name: str) -> list[tuple[str, str]]:

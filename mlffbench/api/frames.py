@@ -15,6 +15,8 @@ _NUMBER = ["value", "low", "high", "standard_error", "lowest", "highest"]
 _COMPARED = ["difference", "difference_low", "difference_high", "unit"]
 _COMPARED += ["ratio", "ratio_low", "ratio_high", "n", "n_molecules", "verdict"]
 _COUNTS = ["status", "total", "evaluated", "skipped", "failed", "reasons"]
+_WHOLE = {"suite_version", "seed", "n", "n_molecules"}
+_WHOLE |= {"total", "evaluated", "skipped", "failed"}
 _NO_NUMBERS: tuple[float | None, ...] = (None, None, None)
 METRIC_COLUMNS = [*_KEY, "metric", *_NUMBER, "unit", "n", "n_molecules", "run"]
 COMPARISON_COLUMNS = [*_KEY, "against", "metric", *_COMPARED, "run"]
@@ -159,5 +161,13 @@ def _numbers(value: MetricValue | None) -> tuple[float | None, ...]:
 def _frame(
     rows: Sequence[tuple[object, ...]], columns: list[str], numbers: list[str]
 ) -> pd.DataFrame:
-    """Return rows as a frame; a missing number is NaN."""
-    return pd.DataFrame(rows, columns=columns).astype(dict.fromkeys(numbers, "float64"))
+    """Return rows as a frame; a missing number is NaN.
+
+    Without rows, its columns are of the types that they have with some.
+    """
+    content = rows or [tuple(0 if name in _WHOLE else "" for name in columns)]
+    numeric = dict.fromkeys(numbers, "float64")
+    made = pd.DataFrame(content, columns=columns)
+    if not rows:
+        made = made.iloc[:0]
+    return made.astype(numeric)

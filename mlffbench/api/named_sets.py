@@ -1,6 +1,7 @@
 """From the name of a set to a sample: its structures, and reference labels if any."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -15,9 +16,13 @@ from mlffbench.datasets.files.open import open_source
 from mlffbench.datasets.registered import registered_splits
 from mlffbench.diagnostics.diagnostic import Sample
 from mlffbench.run.catalog import suite_rows
+from mlffbench.run.evaluate.data_check import check_data
 from mlffbench.run.evaluate.evaluation_job import choose_rows
-from mlffbench.run.suite import load_suite
-from mlffbench.run.suite_splits import load_splits
+from mlffbench.run.suite import is_file, load_suite
+from mlffbench.run.suite_splits import load_splits, pick_split, splits_named
+
+_LOOKED_AT = 20
+"""Structures that tell whether a set has reference forces."""
 
 
 def sample_of(
@@ -52,6 +57,26 @@ def sample_of(
         reference=reference if known else None,
         absent={} if known else {"reference": f"{target} has no reference forces"},
     )
+
+
+def remarks_on_sets(targets: Sequence[str]) -> tuple[str, ...]:
+    """Return what whoever uses some of these sets should know, in sentences.
+
+    Args:
+        targets: As for `sample_of`.
+
+    Raises:
+        BenchError: There is no such set, or it cannot be read.
+    """
+    parts = [replace(part, name=name) for name in targets for part in _parts_of(name)]
+    said = dict.fromkeys(r for part in parts for r in part.source.index.remarks)
+    known = [part for part in parts if len(part.rows) and _has_forces(part)]
+    return (*said, *check_data(tuple(known)))
+
+
+def _has_forces(part: Split) -> bool:
+    first = part.source.labels(part.rows[:_LOOKED_AT])
+    return bool(torch.isfinite(first.forces).any())
 
 
 def structures_of_set(target: str, *, limit: int | None, seed: int) -> Structures:
@@ -108,33 +133,22 @@ def _parts_of(target: str) -> Sequence[Split]:
     if target in DATASETS.names():
         return registered_splits(target)
     suite, _, split = target.partition(":")
-    known = suite in suite_rows() or Path(suite).suffix in {".yaml", ".yml"}
+    known = suite in {*DATASETS.names(), *suite_rows()} or is_file(suite)
     if split and known and not Path(target).exists():
-        return [_split_of(suite, split)]
+        splits = (
+            load_splits(*load_suite(suite)) if is_file(suite) else splits_named(suite)
+        )
+        return [pick_split(splits or (), split, suite)]
     if not Path(target).suffix and not Path(target).is_file():
         if known:
-            msg = f"{target!r} is a suite; say which split of it: {target}:train"
-            raise DataError(msg)
+            msg = f"{target!r} is a suite; say which split of it, as in {target}:NAME "
+            raise DataError(msg + f"(mlffbench info {target} lists its splits)")
+        if split:
+            names = {*DATASETS.names(), *suite_rows()}
+            raise UnknownNameError("suite or dataset", suite, names)
         DATASETS.entry(target)
     source = open_source(target, forces_required=False)
     rows = np.arange(source.index.n_structures)
     whole = "every structure of the file"
     # the role only keeps all of it: more than is trained on may be compared
     return [Split(name="file", role="id_test", source=source, rows=rows, rule=whole)]
-
-
-def _split_of(suite: str, name: str) -> Split:
-    """Return a split of a suite: training or the test half, or ``NAME/val``."""
-    splits = load_splits(*load_suite(suite))
-    plain, _, half = name.partition("/")
-    found = {
-        f"{split.name}/{split.role.rpartition('_')[2]}": split
-        for split in splits
-        if split.name == plain
-    }
-    for wanted in (half,) if half else ("train", "test", "val"):
-        if f"{plain}/{wanted}" in found:
-            return found[f"{plain}/{wanted}"]
-    names = [f"{split.name}/{split.role.rpartition('_')[2]}" for split in splits]
-    kind = f"split of {suite}"
-    raise UnknownNameError(kind, name, names)

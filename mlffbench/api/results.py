@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Literal
+from typing import Literal, get_args
 
 import pandas as pd
 
@@ -21,6 +21,7 @@ from mlffbench.api.notebook import html_of
 from mlffbench.core.errors import BenchError, StoreError
 from mlffbench.report.document import Form, write_report
 from mlffbench.report.run_inventory import Inventory, take_inventory
+from mlffbench.report.tables.display_units import UnitSystem
 from mlffbench.run.evaluate.evaluation_score import compare_runs
 from mlffbench.run.folder import RunFolder
 
@@ -34,7 +35,7 @@ class Results:
 
     Energies are in eV, per atom where the unit says so, forces in eV/Å. Intervals are
     95 %, over molecules. A missing number is NaN, never 0. Shown in a notebook,
-    it is the table that ``mlffbench score`` prints.
+    it is the table that ``mlffbench score --wide`` prints.
 
     Attributes:
         inventory: The run folders with their manifests and records.
@@ -107,8 +108,12 @@ class Results:
             units: Of the Markdown tables; the others have units of their own.
 
         Raises:
-            BenchError: The suffix is none of these, or the file cannot be written.
+            BenchError: The suffix or the units are none of these.
+            StoreError: The file cannot be written.
         """
+        if units not in get_args(UnitSystem):
+            msg = f"units={units!r}: expected 'meV' or 'kcal'; CSV and JSON hold eV"
+            raise BenchError(msg)
         target = Path(path)
         form = FORMS.get(target.suffix.lower())
         if form is None:
@@ -140,6 +145,9 @@ def read_results(folder: str | Path | Sequence[str | Path] = "runs") -> Results:
         BenchError: There is no run there, or none that can be read (`StoreError`).
     """
     several = [folder] if isinstance(folder, str | Path) else list(folder)
+    if not several:
+        msg = "read_results got no folder; give one that holds runs, e.g. 'runs'"
+        raise StoreError(msg)
     inventory = take_inventory([Path(one) for one in several])
     faults = tuple(f"{run.path} {run.reason}" for run in inventory.left_out)
     if not inventory.runs:
@@ -166,6 +174,10 @@ def compare(run: str | Path, against: str | Path) -> pd.DataFrame:
             of the same structures (`DataError`).
     """
     ours, other = RunFolder(Path(run)), RunFolder(Path(against))
+    for one in (ours, other):
+        if not one.manifest_path.exists():
+            msg = f"{one.path} holds no run; give one of Results.folders, such as "
+            raise StoreError(msg + "runs/mini-ood/mini-mace/ttt")
     manifest = ours.read_manifest()
     job = manifest["job"]
     rows = []

@@ -1,5 +1,6 @@
 """The command line: what may be typed, and how mistakes are told."""
 
+import logging
 import os
 import sys
 
@@ -20,10 +21,14 @@ from mlffbench.cli.report import report
 from mlffbench.cli.run import run
 from mlffbench.cli.score import score
 from mlffbench.cli.shared.console import print_error
+from mlffbench.cli.shared.debugging import show_tracebacks
 from mlffbench.cli.simulate import simulate
 from mlffbench.cli.train import train
 from mlffbench.cli.validate import validate
 from mlffbench.core.errors import BenchError
+from mlffbench.core.guards.children import VARIABLE
+from mlffbench.core.guards.output import guard_output, shortage
+from mlffbench.core.guards.plain import sentence
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -46,10 +51,19 @@ def _options(
     version: bool = typer.Option(
         False, "--version", callback=_version, is_eager=True, help="Print the version."
     ),
+    debug: bool = typer.Option(
+        False,
+        "--debug",
+        help="Before the command: print the traceback behind every error.",
+    ),
 ) -> None:
     del version
+    if debug:
+        show_tracebacks()
     # One thread per process: more only spins on small molecules. Set before torch loads.
     os.environ.setdefault("OMP_NUM_THREADS", "1")
+    # No child of ours imports from the current folder, whoever starts it.
+    os.environ[VARIABLE] = "1"
 
 
 app.command("list")(list_rows)
@@ -71,8 +85,43 @@ app.command()(doctor)
 
 def main() -> None:
     """Run the command line; a user's mistake is one sentence and exit code 1."""
+    guard_output()
+    _tell_warnings()
+    try:
+        _run()
+    except BenchError as error:
+        logging.getLogger("mlffbench").debug("the whole of it:", exc_info=True)
+        print_error(str(error))
+    except (OSError, MemoryError, RuntimeError, ImportError) as error:
+        told = shortage(error)
+        if not told:
+            raise
+        print_error(told)
+    else:
+        return
+    sys.exit(1)
+
+
+def _run() -> None:
+    """Run the command line, until all it prints is handed over."""
     try:
         app()
-    except BenchError as error:
-        print_error(str(error))
-        sys.exit(1)
+    finally:
+        if sys.stdout is not None:
+            sys.stdout.flush()
+
+
+class _Plain(logging.Formatter):
+    """What a library warns of may quote a hostile name."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """Return a record on one line."""
+        return sentence(super().format(record))
+
+
+def _tell_warnings() -> None:
+    """Let the warnings of all libraries go to the error stream, as plain text."""
+    handler = logging.StreamHandler()
+    handler.setLevel(logging.WARNING)
+    handler.setFormatter(_Plain())
+    logging.lastResort = handler

@@ -7,7 +7,18 @@ import typer
 
 from mlffbench.cli.label import CacheDirOption, WorkersOption
 from mlffbench.cli.shared.asked import RUNS
-from mlffbench.cli.shared.console import make_console, print_table, resumable
+from mlffbench.cli.shared.completion import (
+    complete_dataset,
+    complete_model,
+    complete_prior,
+    complete_suite,
+)
+from mlffbench.cli.shared.console import (
+    make_console,
+    print_table,
+    print_warnings,
+    resumable,
+)
 from mlffbench.cli.shared.options import (
     Device,
     DeviceOption,
@@ -34,16 +45,24 @@ COMPUTED_WITH = frozenset({"cutoff", "prior", "limit", "out", "seed", "device", 
 _WHAT, _WHERE = "What to compare", "Where results go"
 _SET = "A dataset, a file, or SUITE:SPLIT (SUITE:SPLIT/val for its val half)."
 
-TrainOption = Annotated[str | None, option("--train", _SET, _WHAT)]
-TestOption = Annotated[str | None, option("--test", _SET, _WHAT)]
+TrainOption = Annotated[
+    str | None, option("--train", _SET, _WHAT, complete=complete_dataset)
+]
+TestOption = Annotated[
+    str | None, option("--test", _SET, _WHAT, complete=complete_dataset)
+]
 SuiteOption = Annotated[
     str | None,
     option(
-        "--suite -s", "Instead of --train and --test: every test split of a suite.", _WHAT
+        "--suite -s",
+        "Instead of --train and --test: every test split of a suite.",
+        _WHAT,
+        complete=complete_suite,
     ),
 ]
 ModelOption = Annotated[
-    str | None, option("--model -m", "For embeddings and errors.", _WHAT)
+    str | None,
+    option("--model -m", "For embeddings and errors.", _WHAT, complete=complete_model),
 ]
 CutoffOption = Annotated[
     float | None,
@@ -57,6 +76,7 @@ PriorOption = Annotated[
         "--prior",
         "A prior, or any model, whose forces the model is compared with.",
         _WHAT,
+        complete=complete_prior,
     ),
 ]
 LimitOption = Annotated[
@@ -128,8 +148,11 @@ def diagnose(
             found = _suite(suite, instruments, limit=limit, seed=seed)
             _print_suite(console, _write(found, out, model=who, seed=seed))
         else:
+            from mlffbench.api.named_sets import remarks_on_sets
+
             sets = str(train), str(test)
             found = _pair(sets, instruments, limit=limit, seed=seed)
+            print_warnings(remarks_on_sets(sets))
             _print_pair(console, _write(found, out, model=who, seed=seed), sets)
     console.print(f"wrote {out}", markup=False, soft_wrap=True)
 
@@ -222,12 +245,15 @@ def _suite(
     suite: str, instruments: "Instruments", *, limit: int | None, seed: int
 ) -> "Study":
     """Return what was measured of a suite's test splits."""
+    from mlffbench.core.split import remarks_on
     from mlffbench.run.diagnose.diagnosis_job import study_of_splits
+    from mlffbench.run.evaluate.data_check import check_data
     from mlffbench.run.evaluate.evaluation_job import splits_of
     from mlffbench.run.suite import load_suite
     from mlffbench.run.suite_splits import load_splits
 
     splits = splits_of(load_splits(*load_suite(suite)), "test")
+    print_warnings((*remarks_on(splits), *check_data(tuple(splits))))
     return study_of_splits(splits, instruments, limit=limit, seed=seed)
 
 
@@ -245,7 +271,7 @@ def _stored(console: "Console", suite: str, model: str, runs: Path) -> "Diagnosi
     from mlffbench.diagnostics.diagnosis import Diagnosis
     from mlffbench.run.diagnose.diagnosis_job import DIAGNOSIS, is_diagnosed
     from mlffbench.run.evaluate.stored import StoredRun
-    from mlffbench.run.folder import run_folder
+    from mlffbench.run.folder import remarks_of, run_folder
     from mlffbench.run.suite import load_suite
 
     folder = run_folder(runs, load_suite(suite)[0].name, model, "baseline")
@@ -257,6 +283,7 @@ def _stored(console: "Console", suite: str, model: str, runs: Path) -> "Diagnosi
         return None  # it is computed anew, which needs no run
     if not is_diagnosed(run):
         return None
+    print_warnings(remarks_of([folder]))
     console.print(f"read {folder.path}", markup=False, soft_wrap=True)
     return Diagnosis.read(folder.path / DIAGNOSIS)
 
@@ -272,7 +299,7 @@ def _ask_oracle(
 
     baseline = run_folder(runs, load_suite(suite)[0].name, model, "baseline")
     with resumable(), ProgressBar(console) as progress:
-        modes = ask_oracle(baseline, progress, trust=trust)
+        modes = ask_oracle(baseline, progress, typed=model, trust=trust)
     records = [record for mode in modes for record in mode.read_records()]
     if records:
         print_table(console, radius_table(records))

@@ -3,17 +3,16 @@
 import importlib.util
 import re
 import subprocess
-import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from importlib import metadata
 from pathlib import Path
 from typing import NamedTuple
 
-from rich.markup import escape
 from rich.table import Table
 
 from mlffbench.cli.shared.console import make_console
 from mlffbench.core.errors import BenchError
+from mlffbench.core.guards.children import PYTHON
 from mlffbench.core.plugins.install import again_line, extras, install_line
 from mlffbench.core.registry import Entry
 
@@ -56,7 +55,7 @@ def doctor() -> None:
         table.add_row("CUDA", "no device", "everything runs on the CPU")
     table.add_row("mini set", *mini_set_in_words())
     for name, folder, size in caches():
-        table.add_row(name, size, escape(str(folder)))
+        table.add_row(name, size, str(folder))
     free_gb = shutil.disk_usage(Path.cwd()).free / 1e9
     table.add_row("disk", f"{free_gb:.0f} GB free", str(Path.cwd()))
     console.print(table)
@@ -146,7 +145,7 @@ def import_fault(names: str) -> str:
     )
     try:
         done = subprocess.run(
-            [sys.executable, "-c", code],
+            [*PYTHON, "-c", code],
             capture_output=True,
             text=True,
             errors="replace",

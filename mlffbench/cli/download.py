@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from mlffbench.cli.shared.completion import complete_download
 from mlffbench.cli.shared.console import make_console, resumable
 from mlffbench.core.errors import BenchError, DataError
 
@@ -21,6 +22,7 @@ def download(
     names: Annotated[
         list[str],
         typer.Argument(
+            autocompletion=complete_download,
             metavar="DATASET|SUITE…",
             help="What `mlffbench list downloads` prints, a part of it (md17/aspirin), a "
             "dataset, or a suite.",
@@ -114,6 +116,7 @@ def download(
     Stopped or killed, the same command goes on where it was.
     """
     from mlffbench.cli.shared.progress import BYTES, ProgressBar
+    from mlffbench.datasets.download.claims import total_in_words
     from mlffbench.datasets.download.fetch import Patience
     from mlffbench.datasets.download.local import data_folder
     from mlffbench.datasets.download.obtain import Wishes
@@ -130,6 +133,9 @@ def download(
     with resumable(), ProgressBar(make_console(), BYTES) as progress:
         for target in _targets(names, tuple(mirror or ()), progress):
             folder = root / target.key
+            if len(target.files) > 1 and not verify_only:
+                total = total_in_words(target.files)
+                progress.note(f"{target.key}: {len(target.files)} files, {total}")
             if verify_only:
                 _verify(target, folder, progress)
             else:
@@ -185,6 +191,7 @@ def _obtain(
 
 def _verify(target: "Target", folder: Path, progress: "ProgressBar") -> None:
     from mlffbench.datasets.download.local import noted_files
+    from mlffbench.datasets.download.lockfile import read_lock
     from mlffbench.datasets.download.obtain import verify
 
     if target.download.repository:
@@ -192,6 +199,10 @@ def _verify(target: "Target", folder: Path, progress: "ProgressBar") -> None:
         if not target.files:
             msg = f"nothing of {target.key} is in {folder}; type: mlffbench download "
             raise DataError(msg + f"{target.key} --file PATTERN")
+    here = [file for file in target.files if (folder / file.name).exists()]
+    if not here and not read_lock(folder).files:
+        msg = f"nothing of {target.name} is in {folder}; type: mlffbench download "
+        raise DataError(msg + target.name)
     verify(target, folder, progress)
     progress.note(f"{target.key}: every byte in {folder} is as it was verified")
 

@@ -122,13 +122,12 @@ def _numbers(text: str) -> tuple[int, ...]:
 
 
 def _score_and_print(console: "Console", folder: "RunFolder", units: Units) -> None:
-    from mlffbench.core.files import write_atomic
     from mlffbench.report.tables.curve_tables import curve_table, saved_csv, saved_table
     from mlffbench.run.curve.curve_score import score_curve
 
     records, saved = score_curve(folder)
     folder.write_records(records)
-    write_atomic(folder.path / "labels_saved.csv", saved_csv(saved).encode())
+    folder.write_scores({"labels_saved.csv": saved_csv(saved).encode()})
     tables = [curve_table(records, units.value)]
     if saved:
         tables.append(saved_table(saved, records[0].model))

@@ -5,13 +5,14 @@ from typing import Annotated
 
 import typer
 
+from mlffbench.cli.shared.completion import complete_dataset, complete_prior
 from mlffbench.cli.shared.console import make_console, resumable
 from mlffbench.cli.shared.options import option
 from mlffbench.cli.shared.progress import ProgressBar
 
 PriorOption = Annotated[
     str,
-    typer.Option("--prior", help="A prior, or any model, by name.", show_default=True),
+    option("--prior", "A prior, or any model, by name.", complete=complete_prior),
 ]
 CacheDirOption = Annotated[
     Path | None,
@@ -28,7 +29,12 @@ WorkersOption = Annotated[
 
 def label(
     target: Annotated[
-        str, typer.Argument(metavar="DATASET|FILE", help="A dataset's name, or a file.")
+        str,
+        typer.Argument(
+            metavar="DATASET|FILE",
+            help="A dataset's name, or a file.",
+            autocompletion=complete_dataset,
+        ),
     ],
     prior: PriorOption = "gfn2-xtb",
     cache_dir: CacheDirOption = None,

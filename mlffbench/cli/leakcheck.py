@@ -1,14 +1,15 @@
 """``leakcheck``: molecules and near-duplicate geometries that two sets share."""
 
-import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, NoReturn
 
 import typer
 
-from mlffbench.cli.shared.console import make_console
+from mlffbench.cli.shared.completion import complete_dataset
+from mlffbench.cli.shared.console import echo, make_console
 from mlffbench.cli.shared.options import option
 from mlffbench.core.errors import DataError, UnknownNameError
+from mlffbench.core.guards.plain import counted
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -17,13 +18,12 @@ if TYPE_CHECKING:
     from mlffbench.datasets.molecules.comparison import Comparison, Molecule, Part
     from mlffbench.datasets.molecules.leaks import Near
 
-_YAML = {".yaml", ".yml"}
 _WHAT = "A file, a dataset, a suite, or some of its splits, e.g. mini-ood:train."
 
 
 def leakcheck(
-    train: Annotated[str, typer.Argument(help=_WHAT)],
-    test: Annotated[str, typer.Argument(help=_WHAT)],
+    train: Annotated[str, typer.Argument(help=_WHAT, autocompletion=complete_dataset)],
+    test: Annotated[str, typer.Argument(help=_WHAT, autocompletion=complete_dataset)],
     *,
     tolerance: Annotated[
         float,
@@ -48,6 +48,7 @@ def leakcheck(
     Exit code 0 says that nothing is shared. It is 1 where a molecule or a nearly equal
     geometry is, and where molecules cannot be compared.
     """
+    from mlffbench.core.guards.plain import json_text
     from mlffbench.datasets.molecules.comparison import compare, count_molecules
     from mlffbench.datasets.molecules.leaks import n_structures, near_duplicates
 
@@ -70,12 +71,12 @@ def leakcheck(
             if geometries
             else None,
         }
-        typer.echo(json.dumps(found, indent=1, ensure_ascii=False))
+        typer.echo(json_text(found, indent=1))
         _leave(comparison, near)
     for title, target in (("train", train), ("test", test)):
         n, n_molecules = totals[title]
-        counts = f"{_count(n, 'structure')} of {_count(n_molecules, 'molecule')}"
-        typer.echo(f"{title}: {target}, {counts}")
+        counts = f"{counted(n, 'structure')} of {counted(n_molecules, 'molecule')}"
+        echo(f"{title}: {target}, {counts}")
     _print_comparison(comparison, show)
     if geometries:
         _print_near(near, show, tolerance)
@@ -122,13 +123,14 @@ def _is_data(target: str) -> bool:
     path = Path(target)
     if not path.is_file():
         return False
-    if path.suffix not in _YAML:
-        return True
-    import yaml
+    from mlffbench.datasets.statements.yaml_file import read_yaml
+    from mlffbench.run.suite import is_file
 
+    if not is_file(target):
+        return True
     try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError, yaml.YAMLError):
+        content = read_yaml(path)
+    except DataError:
         return False  # the reader of suites says what is wrong
     return isinstance(content, dict) and not {"splits", "dataset"} & content.keys()
 
@@ -138,10 +140,10 @@ def _splits(name: str) -> "tuple[Split, ...] | None":
     from mlffbench.datasets.catalog import DATASETS
     from mlffbench.datasets.registered import registered_splits
     from mlffbench.run.catalog import suite_rows
-    from mlffbench.run.suite import load_suite
+    from mlffbench.run.suite import is_file, load_suite
     from mlffbench.run.suite_splits import load_splits
 
-    if name in suite_rows() or Path(name).suffix in _YAML:
+    if name in suite_rows() or is_file(name):
         return load_splits(*load_suite(name))
     if name in DATASETS.names():
         return registered_splits(name)
@@ -156,24 +158,24 @@ def _print_comparison(comparison: "Comparison", show: int) -> None:
     if comparison.shared:
         _print_molecules(
             comparison.shared,
-            f"{_count(len(comparison.shared), 'molecule')} in both:",
+            f"{counted(len(comparison.shared), 'molecule')} in both:",
             show,
         )
     if comparison.unclear:
-        n = _count(len(comparison.unclear), "composition")
+        n = counted(len(comparison.unclear), "composition")
         title = (
             f"not comparable: {n} in both, and no SMILES or bonds to tell molecules by:"
         )
         _print_molecules(comparison.unclear, title, show)
     if comparison.answer == "not shared":
-        typer.echo("no molecule is in both")
+        echo("no molecule is in both")
 
 
 def _print_molecules(shared: "Sequence[Molecule]", title: str, show: int) -> None:
     from rich.table import Table
     from rich.text import Text
 
-    typer.echo(title)
+    echo(title)
     table = Table(box=None)
     for column in ("molecule", "known by", "structures in train", "in test"):
         table.add_column(column, overflow="fold")
@@ -189,22 +191,16 @@ def _print_near(near: "list[Near]", show: int, tolerance: float) -> None:
 
     criterion = f"sorted interatomic distances within {tolerance:g} Å (RMS)"
     if not near:
-        typer.echo(
-            f"no geometry of test is a near duplicate of one in train: {criterion}"
-        )
+        echo(f"no geometry of test is a near duplicate of one in train: {criterion}")
         return
-    found = _count(len(near), "near duplicate")
-    typer.echo(f"{found} of a train geometry in test, {criterion}:")
+    found = counted(len(near), "near duplicate")
+    echo(f"{found} of a train geometry in test, {criterion}:")
     table = Table(box=None)
     for column in ("in test", "in train", "distance, Å"):
         table.add_column(column, overflow="fold")
     for entry in near[:show]:
         table.add_row(Text(entry.second), Text(entry.first), f"{entry.distance:.4f}")
     _print(table, len(near), show)
-
-
-def _count(n: int, word: str) -> str:
-    return f"{n:,} {word}{'' if n == 1 else 's'}"
 
 
 def _print(table: object, n_rows: int, show: int) -> None:

@@ -6,18 +6,26 @@ import typer
 from rich.table import Table
 from rich.text import Text
 
-from mlffbench.api.catalogues import Kind, all_rows, download_state
+from mlffbench.api.catalogues import Kind, all_rows, download_state, kind_named
+from mlffbench.cli.shared.completion import complete_kind
 from mlffbench.cli.shared.console import make_console
 from mlffbench.core.registry import Entry
 
 
 def list_rows(
-    kind: Annotated[Kind | None, typer.Argument(help="Left out: all of them.")] = None,
+    kind: Annotated[
+        str | None,
+        typer.Argument(
+            help=f"One of {', '.join(Kind)}; left out: all of them.",
+            autocompletion=complete_kind,
+        ),
+    ] = None,
 ) -> None:
     """List everything that has a name, one line each, with what it needs."""
     console = make_console()
+    wanted = None if kind is None else kind_named(kind)
     for name, rows in all_rows().items():
-        if kind not in {None, name}:
+        if wanted not in {None, name}:
             continue
         table = Table(title=name.value, title_justify="left", box=None, pad_edge=False)
         for column in ("name", "what it is", "needs", "installed"):

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from mlffbench.cli.shared.console import make_console, print_error
+from mlffbench.cli.shared.console import make_console, print_error, print_note
 from mlffbench.cli.shared.options import Units, UnitsOption
 from mlffbench.core.errors import BenchError
 
@@ -66,7 +66,10 @@ def report(
         made = write_report(folders, target, form.value, units.value)
         _tell(make_console(), target)
     for run in made.left_out:
-        print_error(f"left out {run.path}: {run.reason}")
+        if run.is_unfinished:
+            print_note(f"{run.path}: {run.reason}")
+        else:
+            print_error(f"left out {run.path}: {run.reason}")
     if target and open_it:
         webbrowser.open(target.resolve().as_uri())
 

@@ -4,12 +4,13 @@ from typing import Annotated
 
 import typer
 
-from mlffbench.cli.plan import print_plan, request_of
+from mlffbench.cli.plan import print_plan, request_of, tell_trial
 from mlffbench.cli.report import leave_report
 from mlffbench.cli.score import score_and_print
 from mlffbench.cli.shared.asked import Asked, Kept, Share, spread
 from mlffbench.cli.shared.console import make_console, print_warnings, resumable
 from mlffbench.cli.shared.endings import end, tell_left_out, tell_where
+from mlffbench.cli.shared.options import WideOption
 from mlffbench.cli.shared.progress import ProgressBar
 
 CORRECT = (
@@ -25,11 +26,14 @@ def run(
     asked: Asked,
     share: Share,
     kept: Kept,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only plan.")] = False,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="The same as mlffbench plan.")
+    ] = False,
     diagnose: Annotated[
         bool,
         typer.Option(help="Also measure how far every split is from training."),
     ] = True,
+    wide: WideOption = False,
 ) -> None:
     """Run models on a suite, score them and print the table.
 
@@ -46,6 +50,7 @@ def run(
     if dry_run:
         print_plan(console, campaign)
         return
+    tell_trial(console, campaign)
     suspicions = check_data(campaign.splits)
     if any("look like" in suspicion for suspicion in suspicions):
         suspicions = (*suspicions, CORRECT)
@@ -53,7 +58,8 @@ def run(
     with resumable(), ProgressBar(console) as progress:
         done = run_campaign(campaign, progress)
     tell_left_out(console, done.notes)
-    faults = [*done.faults, *score_and_print(console, done.folders, kept.units)]
+    printed = score_and_print(console, done.folders, kept.units, wide=wide)
+    faults = [*done.faults, *printed]
     tell_where(console, done.folders)
     if done.folders:
         leave_report(console, kept.out, done.folders)

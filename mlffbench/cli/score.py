@@ -6,14 +6,17 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from mlffbench.cli.shared.asked import RUNS
-from mlffbench.cli.shared.console import make_console, print_table
+from mlffbench.cli.shared.console import make_console, print_matrix, print_table
 from mlffbench.cli.shared.endings import end
-from mlffbench.cli.shared.options import Units, UnitsOption
+from mlffbench.cli.shared.options import Units, UnitsOption, WideOption
 
 if TYPE_CHECKING:
     from rich.console import Console
 
     from mlffbench.run.folder import RunFolder
+
+MORE = "energies, cosine, radii, priors and times: mlffbench score --wide"
+"""Where the numbers are that the matrix has no room for."""
 
 
 def score(
@@ -21,20 +24,25 @@ def score(
         list[Path] | None, typer.Argument(help="Run folders; left out: all under runs/.")
     ] = None,
     units: UnitsOption = Units.mev,
+    wide: WideOption = False,
 ) -> None:
     """Recompute the metrics from stored predictions; no model is needed."""
+    from mlffbench.run.checksums import say_unverified
     from mlffbench.run.folder import find_runs
 
     console = make_console()
-    end(score_and_print(console, find_runs(runs or [RUNS]), units))
+    folders = find_runs(runs or [RUNS])
+    say_unverified(one.path for one in folders)
+    end(score_and_print(console, folders, units, wide=wide))
 
 
 def score_and_print(
-    console: "Console", folders: "list[RunFolder]", units: Units
+    console: "Console", folders: "list[RunFolder]", units: Units, *, wide: bool
 ) -> list[str]:
     """Score runs and print their tables; return a sentence for each without a number."""
     from mlffbench.api.benchmark import score_folders
     from mlffbench.report.document import records_by_suite
+    from mlffbench.report.tables.error_matrix import error_matrix
     from mlffbench.report.tables.record_tables import (
         energy_table,
         force_table,
@@ -43,9 +51,14 @@ def score_and_print(
 
     scored, faults = score_folders(folders)
     for records in records_by_suite(scored).values():
+        if not wide:
+            print_matrix(console, error_matrix(records, units.value))
+            continue
         made_of = [force_table, energy_table]
         if any(record.radius for record in records):
             made_of.insert(1, radius_table)
         for table in made_of:
             print_table(console, table(records, units.value))
+    if scored and not wide:
+        console.print(MORE, style="dim", markup=False)
     return faults

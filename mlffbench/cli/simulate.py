@@ -88,7 +88,14 @@ SplitsOption = Annotated[
     ),
 ]
 MoleculesOption = Annotated[
-    int | None, option("--limit", "At most N molecules per split.", _WHAT, least=1)
+    int | None,
+    option(
+        "--limit",
+        "A trial of at most N molecules per split, in folders of its own: "
+        "SUITE--limit-N.",
+        _WHAT,
+        least=1,
+    ),
 ]
 FramesOption = Annotated[
     int,

@@ -17,6 +17,7 @@ from mlffbench.cli.shared.options import (
     OverwriteOption,
     SeedOption,
     SuiteOption,
+    TrustOption,
 )
 from mlffbench.cli.shared.progress import EPOCHS, ProgressBar
 from mlffbench.core.errors import BenchError, StoreError
@@ -52,6 +53,7 @@ def train(
     dtype: DtypeOption = Dtype.auto,
     tensorboard: options.TensorboardOption = False,
     overwrite: OverwriteOption = False,
+    trust: TrustOption = False,
 ) -> None:
     """Train on a suite's train split; stopped or killed, the same command goes on.
 
@@ -83,7 +85,14 @@ def train(
         dtype="float32" if dtype is Dtype.auto else dtype.value,
     )
     labels = (cache_dir, workers)
-    _train(order, out, labels=labels, tensorboard=tensorboard, overwrite=overwrite)
+    _train(
+        order,
+        out,
+        labels=labels,
+        tensorboard=tensorboard,
+        overwrite=overwrite,
+        trust=trust,
+    )
 
 
 def _train(
@@ -93,6 +102,7 @@ def _train(
     labels: tuple[Path | None, int | None],
     tensorboard: bool,
     overwrite: bool,
+    trust: bool,
 ) -> None:
     """Train what was ordered, or go on with it, and write the checkpoint."""
     from mlffbench.cli.shared.training_progress import TrainingProgress
@@ -102,7 +112,7 @@ def _train(
 
     console = make_console()
     with resumable(), training_lock(stem):
-        project = _prepare(console, order, *labels)
+        project = _prepare(console, order, *labels, trust=trust)
         complete = is_complete(stem, project.plan)
         if complete and not overwrite:
             console.print(f"{stem} holds this very training, complete; nothing to do")
@@ -136,7 +146,12 @@ def _train(
 
 
 def _prepare(
-    console: "Console", order: "Order", cache_dir: Path | None, workers: int | None
+    console: "Console",
+    order: "Order",
+    cache_dir: Path | None,
+    workers: int | None,
+    *,
+    trust: bool,
 ) -> "Project":
     """Return the order with its data read and its prior labels at hand."""
     from dataclasses import replace
@@ -164,7 +179,7 @@ def _prepare(
         suite_version=suite.version,
         prior_version=cache.version,
     )
-    options = ModelOptions(device=order.device, dtype=order.dtype)
+    options = ModelOptions(device=order.device, dtype=order.dtype, trust=trust)
     with ProgressBar(console) as progress:
 
         def labeller(structures: Structures) -> Labels:

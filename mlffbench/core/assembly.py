@@ -4,9 +4,11 @@ from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from mlffbench.core.card import ModelCard, format_elements
 from mlffbench.core.errors import ModelError
+from mlffbench.core.guards.geometry import impossible
 from mlffbench.core.labels import Labels
 from mlffbench.core.single import Outcome, Single
 from mlffbench.core.structures import Structures
@@ -18,7 +20,10 @@ NOT_FINITE = "energy or forces are not finite"
 def singles(structures: Structures) -> list[Single]:
     """Return the structures of a batch one by one, in arrays."""
     stops = torch.cumsum(structures.sizes, 0).tolist()
-    positions = structures.positions.detach().to("cpu", torch.float64).numpy()
+    # a code may compute in float32 whatever it is handed
+    positions = (
+        structures.near_origin().positions.detach().to("cpu", torch.float64).numpy()
+    )
     numbers = structures.numbers.cpu().numpy()
     cell = structures.cell.detach().to("cpu", torch.float64).numpy()
     pbc = structures.pbc.cpu().numpy()
@@ -72,7 +77,7 @@ def from_outcomes(
 
 
 def refusals(structures: Structures, card: ModelCard) -> dict[int, str]:
-    """Return, per structure outside a card, why it cannot be computed.
+    """Return, per impossible structure or one outside a card, why it is not computed.
 
     Args:
         structures: The batch.
@@ -80,11 +85,11 @@ def refusals(structures: Structures, card: ModelCard) -> dict[int, str]:
     """
     known = torch.tensor(sorted(card.elements), device=structures.numbers.device)
     strange = ~torch.isin(structures.numbers, known)
-    reasons: dict[int, str] = {}
+    reasons = impossible(structures)
     for index in torch.unique(structures.system[strange]).tolist():
         there = strange & (structures.system == index)
         symbols = format_elements(frozenset(structures.numbers[there].tolist()))
-        reasons[index] = f"elements not supported: {symbols}"
+        reasons.setdefault(index, f"elements not supported: {symbols}")
     if card.charges is not None:
         for index, charge in enumerate(structures.charge.tolist()):
             if charge not in card.charges:
@@ -126,15 +131,33 @@ def predict_rest(
         return _without_nan(structures, compute(structures))
     kept = [index for index in range(structures.n_systems) if index not in refused]
     rest = compute(structures.select(kept))
-    energy = rest.energy.new_full((structures.n_systems,), torch.nan)
-    forces = rest.forces.new_full((structures.n_atoms, 3), torch.nan)
-    place = torch.tensor(kept, dtype=torch.int64, device=structures.system.device)
-    energy[place] = rest.energy
-    forces[torch.isin(structures.system, place)] = rest.forces
+    energy, forces = spread(structures, kept, rest.energy, rest.forces)
     failures = dict(refused)
     failures |= {kept[index]: why for index, why in rest.failures.items()}
     labels = Labels(energy=energy, forces=forces, source=rest.source, failures=failures)
     return _without_nan(structures, labels)
+
+
+def spread(
+    structures: Structures, kept: Sequence[int], energy: Tensor, forces: Tensor
+) -> tuple[Tensor, Tensor]:
+    """Return energies and forces of some structures as those of all, NaN for the others.
+
+    Args:
+        structures: The batch.
+        kept: Indices of the structures that were computed, in order.
+        energy: Shape (len(kept),), in eV.
+        forces: Shape (their atoms, 3), in eV/Å.
+
+    Returns:
+        Shapes (n_systems,) and (n_atoms, 3).
+    """
+    everywhere = energy.new_full((structures.n_systems,), torch.nan)
+    all_forces = forces.new_full((structures.n_atoms, 3), torch.nan)
+    place = torch.tensor(kept, dtype=torch.int64, device=structures.system.device)
+    everywhere[place] = energy
+    all_forces[torch.isin(structures.system, place)] = forces
+    return everywhere, all_forces
 
 
 def _without_nan(structures: Structures, labels: Labels) -> Labels:

@@ -13,17 +13,30 @@
 """
 
 import difflib
-import sys
-from collections.abc import Callable, Iterable
-from pathlib import Path
+from collections.abc import Iterable
 
 from pydantic import ValidationError
 
+from mlffbench.core.guards.plain import sentence
 from mlffbench.core.plugins.install import install_line
+
+_MANY = 40
+"""Names that a message lists at most."""
 
 
 class BenchError(Exception):
-    """A mistake with a sentence for the user; the command line prints it and exits 1."""
+    """A mistake with a sentence for the user; the command line prints it and exits 1.
+
+    Args:
+        message: The sentence. What it quotes may come from a hostile file: it is made
+            plain, and cut where it is too long.
+    """
+
+    longest = 2_000
+    """Characters of its sentence."""
+
+    def __init__(self, message: str = "") -> None:
+        super().__init__(sentence(message, self.longest))
 
 
 class UnknownNameError(BenchError):
@@ -39,7 +52,10 @@ class UnknownNameError(BenchError):
         names = sorted(known)
         close = difflib.get_close_matches(name, names, n=1, cutoff=0.5)
         hint = f" Did you mean {close[0]!r}?" if close else ""
-        super().__init__(f"unknown {kind} {name!r}.{hint} Known: {', '.join(names)}")
+        rest = f"Known: {', '.join(names)}"
+        if len(names) > _MANY:
+            rest = "All of them: mlffbench list"
+        super().__init__(f"unknown {kind} {name!r}.{hint} {rest}")
 
 
 class MissingExtraError(BenchError):
@@ -61,6 +77,14 @@ class MissingExtraError(BenchError):
 class DataError(BenchError):
     """A file or a label that is not what it must be."""
 
+    longest = 500
+
+
+class ManyFaultsError(DataError):
+    """Several files that are not what they must be; all of them are named."""
+
+    longest = 2_000
+
 
 class SuiteError(BenchError):
     """A suite file that does not say what it must."""
@@ -72,6 +96,20 @@ class ModelError(BenchError):
 
 class CapabilityError(ModelError):
     """A model that lacks what a mode needs, e.g. a prior head."""
+
+
+class NoTrainingError(CapabilityError, DataError):
+    """Training geometries that a mode needs and a suite does not have.
+
+    Args:
+        suite: Name of the suite.
+    """
+
+    def __init__(self, suite: str) -> None:
+        super().__init__(
+            f"it compares with training geometries, and the suite {suite!r} has no split "
+            "with the role train; add one, e.g. file: mini:train"
+        )
 
 
 class StoreError(BenchError):
@@ -89,23 +127,3 @@ def faults_in(error: ValidationError, whole: str = "") -> str:
         f"{'.'.join(str(part) for part in fault['loc']) or whole}: {fault['msg']}"
         for fault in error.errors()
     )
-
-
-def run_tool(arguments: list[str], usage: str, work: Callable[[Path, Path], str]) -> int:
-    """Do the work of a module that is run with two paths; return the exit code.
-
-    Args:
-        arguments: The command line, without the module.
-        usage: How it is called.
-        work: Takes the paths, and returns the line to print.
-    """
-    if len(arguments) != 2:  # noqa: PLR2004
-        sys.stderr.write(f"usage: {usage}\n")
-        return 2
-    try:
-        line = work(Path(arguments[0]), Path(arguments[1]))
-    except BenchError as error:
-        sys.stderr.write(f"{error}\n")
-        return 1
-    sys.stdout.write(f"{line}\n")
-    return 0

@@ -19,6 +19,7 @@ from torch import Tensor
 from vesin import NeighborList
 
 from mlffbench.core.errors import DataError
+from mlffbench.core.guards.geometry import MOST_PAIRS, fault_of_cell, n_pairs
 from mlffbench.core.structures import Structures
 
 MAX_DENSE_ATOMS = 512
@@ -27,8 +28,6 @@ MAX_DENSE_PAIRS = 2**22
 """Distances held in memory at once (32 MiB in float64)."""
 BUCKET_ATOMS = 8
 """Molecules are padded to a multiple of this many atoms."""
-MIN_CELL_VOLUME = 1e-4
-"""Least volume that the unit vectors along the periodic directions may span."""
 
 
 @dataclass(frozen=True, slots=True, eq=False, kw_only=True)
@@ -178,7 +177,8 @@ def _cell_list(
     positions = structures.positions[atoms.start : atoms.stop].detach().double()
     periodic = structures.pbc[system].cpu().numpy()
     cell = structures.cell[system].detach().double().cpu().numpy()
-    _check_cell(cell[periodic], structures.ids[system])
+    if periodic.any():
+        _check_cell(cell[periodic], len(atoms), cutoff, structures.ids[system])
     cell_list = NeighborList(cutoff=cutoff, full_list=True, n_threads=1)
     centre, neighbour, shift = cell_list.compute(
         points=positions.cpu().numpy(),
@@ -211,16 +211,23 @@ def check_positions(structures: Structures) -> None:
         raise DataError(msg + "remove it or repair its coordinates")
 
 
-def _check_cell(vectors: NDArray[np.float64], name: str) -> None:
-    """Check that the lattice vectors of the periodic directions are independent."""
-    lengths = np.linalg.norm(vectors, axis=1, keepdims=True)
-    if np.isfinite(lengths).all() and (lengths > 0).all():
-        unit = vectors / lengths
-        if np.linalg.det(unit @ unit.T) > MIN_CELL_VOLUME**2:
-            return
-    msg = (
-        f"structure {name!r} is periodic but its lattice vectors "
-        f"{vectors.round(4).tolist()} Å are not finite and independent; "
-        "give a full cell, or set pbc to False along the missing directions"
-    )
-    raise DataError(msg)
+def _check_cell(
+    vectors: NDArray[np.float64], n_atoms: int, cutoff: float, name: str
+) -> None:
+    """Check that the periodic lattice vectors make a cell, with not too many images."""
+    fault = fault_of_cell(vectors)
+    if fault:
+        msg = (
+            f"structure {name!r} is periodic, but {fault} (its vectors are "
+            f"{vectors.round(4).tolist()} Å); give a full cell, or "
+            "set pbc to False along the missing directions"
+        )
+        raise DataError(msg)
+    found = n_pairs(vectors, n_atoms, cutoff)
+    if found > MOST_PAIRS:
+        msg = (
+            f"structure {name!r} has {n_atoms} atoms in a cell so small that within "
+            f"{cutoff:g} Å there are about {found:.0e} pairs of images (at most "
+            f"{MOST_PAIRS:,}); check its cell"
+        )
+        raise DataError(msg)

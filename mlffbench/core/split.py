@@ -15,6 +15,12 @@ from mlffbench.core.roles import Role, ShiftKind, check_role, check_unique
 from mlffbench.core.structures import Structures
 
 Rows = NDArray[np.int64]
+NO_TRAIN = "no split has the role train"
+WITHOUT_TRAIN = (
+    "there are no aligned energies and no distances from training, and modes that "
+    "compare with training geometries are left out"
+)
+NO_CONTROL = "no split has the role id_test"
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -200,7 +206,8 @@ def check_splits(splits: Sequence[Split]) -> None:
 def remarks_on(splits: Sequence[Split]) -> tuple[str, ...]:
     """Return what whoever uses the splits should know, in sentences.
 
-    These are the remarks on their files, and splits whose declared shift is not there.
+    These are the remarks on their files, splits whose declared shift is not there, labels
+    of another level of theory than those of train, and what cannot be had without train.
     """
     said = dict.fromkeys(
         remark for split in splits for remark in split.source.index.remarks
@@ -213,7 +220,38 @@ def remarks_on(splits: Sequence[Split]) -> tuple[str, ...]:
                 f"split {split.name!r} is declared shift: charge, but none of its "
                 f"{len(split.rows)} structures is charged: check how the file says it"
             ] = None
-    return tuple(said)
+    return (*said, *_mixed_levels(splits), *_absent(splits))
+
+
+def _mixed_levels(splits: Sequence[Split]) -> list[str]:
+    """Name the splits whose labels are of another level of theory than those of train."""
+    trained = dict.fromkeys(one.source.level_of_theory for one in splits if _trains(one))
+    other: dict[str, list[str]] = {}
+    for split in splits:
+        if trained and split.source.level_of_theory not in trained:
+            other.setdefault(split.source.level_of_theory, []).append(repr(split.name))
+    levels = ", ".join(trained)
+    return [
+        f"labels of {', '.join(dict.fromkeys(names))} are of the level of theory "
+        f"{level}, those of train of {levels}: errors and aligned energies hold the "
+        "difference"
+        for level, names in other.items()
+    ]
+
+
+def _absent(splits: Sequence[Split]) -> list[str]:
+    """Say what has no number where there is no training split, or no ID split."""
+    said = []
+    if not any(_trains(split) for split in splits):
+        said.append(f"{NO_TRAIN}: {WITHOUT_TRAIN}")
+    roles = [split.role[:3] for split in splits]
+    if "ood" in roles and "id_" not in roles:
+        said.append(f"{NO_CONTROL}: there is no gap to ID")
+    return said
+
+
+def _trains(split: Split) -> bool:
+    return split.role == "train"
 
 
 def _check_halves(splits: Sequence[Split]) -> None:

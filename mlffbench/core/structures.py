@@ -9,6 +9,8 @@ from torch import Tensor
 
 from mlffbench.core.errors import DataError
 
+FAR = 30.0
+"""Å from the origin, within which float32 resolves 2e-6 Å."""
 _DTYPES = {
     "numbers": torch.int64,
     "system": torch.int64,
@@ -214,16 +216,42 @@ class Structures:
             smiles=tuple(self.smiles[i] for i in names),
         )
 
+    @property
+    def centres(self) -> Tensor:
+        """Shape (n_systems, 3), mean positions in Å; without gradients."""
+        share = self.positions.detach() / self.sizes[self.system, None]
+        return torch.zeros_like(self.cell[:, 0]).index_add(0, self.system, share)
+
+    def near_origin(self) -> Self:
+        """Return the batch with every structure that lies far out around the origin.
+
+        One whose centre is within `FAR` stays as it is. Energies and forces do not depend
+        on where a structure is.
+        """
+        centres = self.centres
+        distances = centres.norm(dim=1)
+        far = (distances > FAR) & torch.isfinite(distances)
+        if not bool(far.any()):
+            return self
+        offsets = torch.where(far[:, None], centres, torch.zeros_like(centres))
+        return replace(self, positions=self.positions - offsets[self.system])
+
     def to(
         self,
         *,
         device: torch.device | str | None = None,
         dtype: torch.dtype | None = None,
     ) -> Self:
-        """Return the batch on a device and with a float dtype; ids are shared."""
+        """Return the batch on a device and with a float dtype; ids are shared.
+
+        Where the dtype gets narrower, what lies far out is moved to the origin first:
+        float32 has no digits left for a bond at 10⁶ Å.
+        """
         changes: dict[str, Tensor] = {}
+        narrower = dtype is not None and dtype.itemsize < self.positions.dtype.itemsize
+        source = self.near_origin() if narrower else self
         for field in fields(self):
-            value = getattr(self, field.name)
+            value = getattr(source, field.name)
             if isinstance(value, Tensor):
                 floating = dtype if value.is_floating_point() else None
                 changes[field.name] = value.to(device=device, dtype=floating)

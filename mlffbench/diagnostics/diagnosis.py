@@ -233,7 +233,11 @@ class Diagnosis(_Closed):
         Raises:
             StoreError: The file cannot be written.
         """
-        write_atomic(path, (self.model_dump_json() + "\n").encode())
+        write_atomic(path, self.as_bytes())
+
+    def as_bytes(self) -> bytes:
+        """Return what `write` writes."""
+        return (self.model_dump_json() + "\n").encode()
 
     @classmethod
     def read(cls, path: Path) -> Self:

@@ -43,7 +43,8 @@ class MetricCard:
         """Where a reader meets it, in words."""
         if not self.headline:
             return "no: records.jsonl and report --format csv hold it"
-        return f"a column of the {'energy' if self.energies else 'force'} table"
+        table = "energy" if self.energies else "force"
+        return f"a column of the {table} table (score --wide, report)"
 
     def rows(self) -> list[tuple[str, str]]:
         """Return (fact, value) pairs for people."""

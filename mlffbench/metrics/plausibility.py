@@ -142,22 +142,33 @@ def judge_data(structures: Structures, reference: Labels, cheap: Labels) -> list
     return told + [sentence] * bool(sentence)
 
 
-def judge_predictions(prediction: Labels, reference: Labels) -> list[str]:
-    """Return what looks wrong between predicted and reference forces."""
+def judge_predictions(
+    prediction: Labels, reference: Labels, *, trusted: str = ""
+) -> list[str]:
+    """Return what looks wrong between predicted and reference forces.
+
+    Args:
+        prediction: What a model says.
+        reference: What it is compared with.
+        trusted: Whose forces the reference is, where they cannot be wrong themselves.
+    """
     mine, theirs = _array(prediction.forces), _array(reference.forces)
     both = np.isfinite(mine).all(1) & np.isfinite(theirs).all(1)
     slope = slope_of(mine[both], theirs[both])
     if not abs(slope.correlation) >= LEAST_OF_PREDICTIONS:
         return []
     near = _units_near(slope)
-    told = f"predicted forces are {slope.value:.4g} times the reference forces "
+    whose = f"those of {trusted}" if trusted else "the reference forces"
+    told = f"predicted forces are {slope.value:.4g} times {whose} "
     told += f"(correlation {slope.correlation:+.2f})"
+    if slope.correlation < 0 and trusted:
+        return [f"{told}: they look like gradients, not forces"]
     if slope.correlation < 0:
         return [f"{told}: the predictions or the labels look like gradients, not forces"]
     # half or twice the forces is what a poor model predicts
     if near and "eV/Å" not in near and not _LOW < slope.value < _HIGH:
-        msg = f"{told}: the predictions look like {' or '.join(near[:2])}, or the labels "
-        return [msg + "are not eV/Å"]
+        msg = f"{told}: the predictions look like {' or '.join(near[:2])}"
+        return [msg if trusted else f"{msg}, or the labels are not eV/Å"]
     return []
 
 

@@ -2,6 +2,7 @@
 
 from typing import NamedTuple
 
+from mlffbench.core.errors import ModelError
 from mlffbench.core.plugins.user_file import parse_user_file
 
 
@@ -34,3 +35,37 @@ def parse_spec(spec: str) -> ModelSpec:
         return ModelSpec(str(file.path), file.attribute, is_file=True)
     name, _, argument = spec.partition(":")
     return ModelSpec(name, argument, is_file=False)
+
+
+def runs_code(spec: str) -> bool:
+    """Return whether loading a model, or a mode, runs code that its name points at.
+
+    A name of a catalogue and a path to weights do not.
+
+    Example:
+        >>> runs_code("ase:os:system"), runs_code("mace:my.model")
+        (True, False)
+    """
+    parts = parse_spec(spec)
+    return parts.is_file or parts.name == "ase"
+
+
+def check_not_typed(spec: str, file: str, *, trust: bool, what: str = "model") -> None:
+    """Refuse what a file names and what would run code, without the user's word.
+
+    Args:
+        spec: As the file has it.
+        file: What a message calls the file.
+        trust: The user's word.
+        what: ``model``, ``mode`` or whatever else it names.
+
+    Raises:
+        ModelError: It would run code, and the user did not say that it may.
+    """
+    if runs_code(spec) and not trust:
+        msg = (
+            f"{file} names the {what} {spec!r}, which runs code of that name; a file may "
+            "name a row of the catalogue or a path to weights. If you know and trust "
+            "that code, repeat the command with --trust"
+        )
+        raise ModelError(msg)

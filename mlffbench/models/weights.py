@@ -6,12 +6,18 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pooch
+import requests
 
-from mlffbench.core.errors import ModelError
+from mlffbench.core.errors import DataError, ModelError
 from mlffbench.core.files import make_folder, sha256_of, write_atomic
+from mlffbench.core.guards.archives import ARCHIVE_FAULTS, damaged_member
+from mlffbench.core.guards.sizes import size_of
 
 CACHE_VARIABLE = "MLFFBENCH_CACHE"
 """Environment variable that names the folder for downloaded weights."""
+
+MOST_BYTES = 4_000_000_000
+"""Of a file of weights; what sends more is no such file."""
 
 _LOG = logging.getLogger(__name__)
 
@@ -45,8 +51,7 @@ def cache_folder() -> Path:
 def fetch(weights: Weights) -> Path:
     """Return the path of a verified file, downloading it unless it is there.
 
-    A file without a published checksum is trusted on first use: its checksum is kept in
-    ``FILE.sha256`` beside it, and the file must match from then on.
+    A file without a published checksum must match the one that `trust` kept.
 
     Raises:
         ModelError: The file cannot be fetched, or is not the one it has to be.
@@ -55,7 +60,7 @@ def fetch(weights: Weights) -> Path:
     if not weights.path.exists():
         _download(weights)
     found = sha256_of(weights.path)
-    expected = weights.sha256 or _first_seen(weights, found)
+    expected = weights.sha256 or _kept(weights) or found
     if found != expected:
         msg = (
             f"{weights.path} has sha256 {found}, expected {expected}: the file is "
@@ -74,6 +79,7 @@ def _download(weights: Weights) -> None:
             known_hash=weights.sha256,
             fname=weights.file,
             path=weights.path.parent,
+            downloader=_download_at_most,
         )
     except OSError as error:  # requests' errors are OSErrors too
         msg = (
@@ -90,11 +96,44 @@ def _download(weights: Weights) -> None:
         raise ModelError(msg) from error
 
 
-def _first_seen(weights: Weights, found: str) -> str:
-    """Return the checksum kept at first use; this is the first use if there is none."""
-    lock = weights.path.with_name(f"{weights.file}.sha256")
-    if lock.exists():
-        return lock.read_text(encoding="utf-8").strip()
+def _download_at_most(url: str, target: str, _pooch: object) -> None:
+    """Write what an address sends to a file, unless it is more than weights ever are.
+
+    Raises:
+        OSError: There is no connection, or it sends too much.
+    """
+    with requests.get(url, stream=True, timeout=30) as response:
+        response.raise_for_status()
+        n_bytes = 0
+        with Path(target).open("wb") as file:
+            for chunk in response.iter_content(1 << 20):
+                n_bytes += file.write(chunk)
+                if n_bytes > MOST_BYTES:
+                    msg = f"{url} sends more than {MOST_BYTES:,} bytes"
+                    raise OSError(msg)
+
+
+def _lock(weights: Weights) -> Path:
+    return weights.path.with_name(f"{weights.file}.sha256")
+
+
+def _kept(weights: Weights) -> str:
+    """Return the checksum kept at first use; empty before that."""
+    lock = _lock(weights)
+    return lock.read_text(encoding="utf-8").strip() if lock.exists() else ""
+
+
+def trust(weights: Weights) -> None:
+    """Keep the checksum of a file that nobody published one of, once it was opened.
+
+    It is kept in ``FILE.sha256`` beside it, and the file must match from then on.
+
+    Raises:
+        StoreError: The cache folder cannot be written.
+    """
+    if weights.sha256 is not None or _kept(weights):
+        return
+    found, lock = sha256_of(weights.path), _lock(weights)
     write_atomic(lock, f"{found}\n".encode())
     _LOG.warning(
         "no checksum of %s was ever published: trusting this copy (sha256 %s) from now "
@@ -103,7 +142,23 @@ def _first_seen(weights: Weights, found: str) -> str:
         found,
         lock,
     )
-    return found
+
+
+def check_archive(file: Path) -> None:
+    """Check every byte of a zip archive, as files of torch and numpy are.
+
+    Torch itself compares no checksum: a flipped bit would be another weight.
+
+    Raises:
+        ModelError: The archive is damaged.
+    """
+    try:
+        damaged = damaged_member(file)
+    except ARCHIVE_FAULTS as error:
+        damaged = str(error).partition("\n")[0] or type(error).__name__
+    if damaged:
+        msg = f"{file} is damaged ({damaged}); fetch or copy it again"
+        raise ModelError(msg)
 
 
 def read_file(file: Path, what: str) -> bytes:
@@ -117,7 +172,12 @@ def read_file(file: Path, what: str) -> bytes:
         ModelError: It cannot be read.
     """
     try:
+        if file.exists():
+            size_of(file)
         return file.read_bytes()
+    except DataError as error:
+        msg = f"cannot read the {what} {error}"
+        raise ModelError(msg) from error
     except OSError as error:
         msg = f"cannot read the {what} {file}: {error.strerror}"
         raise ModelError(msg) from error

@@ -22,9 +22,10 @@ import torch
 
 import mlffbench
 from mlffbench.core.assembly import NOT_FINITE, from_outcomes, singles
-from mlffbench.core.errors import StoreError
+from mlffbench.core.errors import DataError, StoreError
 from mlffbench.core.files import make_folder
 from mlffbench.core.forcefield import ForceField
+from mlffbench.core.guards.sizes import size_of
 from mlffbench.core.labels import Labels
 from mlffbench.core.single import Computed, Outcome, Single
 from mlffbench.core.structures import Structures
@@ -145,7 +146,7 @@ class LabelCache:
                 part = keys[start : start + _KEYS_PER_QUERY]
                 query = f"{_QUERY} ({','.join('?' * len(part))})"
                 for key, energy, forces, reason in connection.execute(query, part):
-                    found[key] = _outcome(energy, forces, reason)
+                    found[key] = self._outcome(energy, forces, reason)
         return found
 
     def write(self, outcomes: Mapping[bytes, Outcome]) -> None:
@@ -165,14 +166,35 @@ class LabelCache:
             with connection:
                 connection.executemany(_INSERT, rows)
 
+    def _outcome(self, energy: object, forces: object, reason: object) -> Outcome:
+        """Return what a row says; SQLite holds any type in any column."""
+        if isinstance(reason, str):
+            return reason
+        row = 3 * np.dtype(np.float64).itemsize
+        if (
+            reason is None
+            and isinstance(energy, float)
+            and isinstance(forces, bytes)
+            and len(forces) % row == 0
+        ):
+            return Computed(energy, np.frombuffer(forces, dtype="<f8").reshape(-1, 3))
+        raise self._broken("a row is not a label")
+
+    def _broken(self, reason: object) -> StoreError:
+        return StoreError(
+            f"the label cache {self.path} cannot be used ({reason}); delete it, its "
+            "labels are then computed again"
+        )
+
     @contextmanager
     def _open(self) -> Iterator[sqlite3.Connection]:
         try:
+            if self.path.exists():
+                size_of(self.path)
             with closing(sqlite3.connect(self.path, timeout=PATIENCE_S)) as connection:
                 yield connection
-        except sqlite3.Error as error:
-            msg = f"the label cache {self.path} cannot be used ({error}); delete it, its "
-            raise StoreError(msg + "labels are then computed again") from error
+        except (sqlite3.Error, UnicodeDecodeError, DataError) as error:
+            raise self._broken(error) from error
 
 
 def label(
@@ -271,9 +293,3 @@ def _columns(outcome: Outcome) -> tuple[float | None, bytes | None, str | None]:
         return None, None, outcome
     forces = np.ascontiguousarray(outcome.forces, dtype="<f8")
     return outcome.energy, forces.tobytes(), None
-
-
-def _outcome(energy: float, forces: bytes, reason: str | None) -> Outcome:
-    if reason is not None:
-        return reason
-    return Computed(energy, np.frombuffer(forces, dtype="<f8").reshape(-1, 3))

@@ -2,6 +2,7 @@
 
 import inspect
 import re
+import shlex
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -157,8 +158,39 @@ def what_modes_saw(runs: Sequence[ReadRun]) -> list[tuple[str, str, str]]:
 
 
 def commands(runs: Sequence[ReadRun]) -> list[str]:
-    """Return the commands that made the runs, each once, in order."""
-    return list(dict.fromkeys(str(run.manifest.get("command", "")) for run in runs))
+    """Return the commands that made the runs, each once, in order.
+
+    One that made other runs as well names only the models of these.
+    """
+    made: dict[str, list[ReadRun]] = {}
+    for run in runs:
+        made.setdefault(str(run.manifest.get("command", "")), []).append(run)
+    return list(dict.fromkeys(_only(command, them) for command, them in made.items()))
+
+
+def _only(command: str, runs: Sequence[ReadRun]) -> str:
+    """Return a command with no other models than those of some runs."""
+    try:
+        words = shlex.split(command)
+    except ValueError:
+        return command  # nothing that a shell would run
+    shown = list(dict.fromkeys(run.model for run in runs))
+    kept, named, place = [], [], None
+    rest = iter(words)
+    for word in rest:
+        option, is_joined, value = word.partition("=")
+        if option not in {"--model", "-m"}:
+            kept.append(word)
+            continue
+        named += (value if is_joined else next(rest, "")).split(",")
+        place = len(kept) if place is None else place
+    if place is None:
+        suite = runs[0].manifest.get("suite")
+        named = list((suite or {}).get("models") or ()) or shown
+        place = len(kept)
+    if {name.strip() for name in named} <= {*shown}:
+        return command
+    return shlex.join([*kept[:place], "--model", ",".join(shown), *kept[place:]])
 
 
 def definitions() -> list[tuple[str, str, str]]:

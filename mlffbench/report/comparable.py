@@ -44,7 +44,7 @@ def separate(runs: Sequence[ReadRun]) -> Separated:
     """Return runs apart where they may not stand in one table.
 
     One table needs one suite, version and half, the same structures, and modes that see
-    equally much at once.
+    equally much at once. The largest group of runs without ``--limit`` comes first.
     """
     families: dict[tuple[str, int, str], list[ReadRun]] = {}
     for run in runs:
@@ -56,17 +56,38 @@ def separate(runs: Sequence[ReadRun]) -> Separated:
     for family in families.values():
         by_structures: dict[object, list[ReadRun]] = {}
         for run in family:
-            by_structures.setdefault(run.signature, []).append(run)
-        parts = list(by_structures.values())
+            saw = run.signature, run.limit  # a trial that saw all is a trial
+            by_structures.setdefault(saw, []).append(run)
+        parts = sorted(by_structures.values(), key=_rank)
         sentences += [_other_structures(parts[0], part) for part in parts[1:]]
-        for number, part in enumerate(parts):
-            aside = f", structures {number + 1} of {len(parts)}" if parts[1:] else ""
+        for part, aside in zip(parts, _asides(parts), strict=True):
             split, told = _by_unit(part, aside)
             groups += split
             sentences += told
+    groups.sort(key=lambda group: _rank(group.runs))
     for group in groups:
         sentences += _other_fits(group)
     return Separated(tuple(groups), tuple(dict.fromkeys(sentences)))
+
+
+def _rank(runs: Sequence[ReadRun]) -> tuple[bool, int, int]:
+    """Return what sorts runs: whole ones before trials, then many, then large ones."""
+    return runs[0].limit is not None, -len(runs), -runs[0].n_tested
+
+
+def _asides(parts: Sequence[Sequence[ReadRun]]) -> list[str]:
+    """Return what sets apart runs that saw other structures."""
+    limits = [part[0].limit for part in parts]
+    seen: Counter[int | None] = Counter()
+    asides = []
+    for limit in limits:
+        seen[limit] += 1
+        aside = "" if limit is None else f", {limit} per split"
+        alike = limits.count(limit)
+        asides.append(
+            aside + (f", structures {seen[limit]} of {alike}" if alike > 1 else "")
+        )
+    return asides
 
 
 def same_fit(run: ReadRun, baseline: ReadRun) -> bool:
@@ -108,19 +129,41 @@ def _versions(keys: Sequence[tuple[str, int, str]]) -> list[str]:
     ]
 
 
-def _other_structures(first: Sequence[ReadRun], other: Sequence[ReadRun]) -> str:
-    ours = {(split, role): sha for split, role, sha in first[0].signature}
-    theirs = {(split, role): sha for split, role, sha in other[0].signature}
-    names = _and([_title(run) for run in first]), _and([_title(run) for run in other])
-    start = f"{names[0]} and {names[1]} are not compared: "
+def _other_structures(largest: Sequence[ReadRun], part: Sequence[ReadRun]) -> str:
+    """Say in words why some runs have a table apart from the largest of their suite."""
+    limits = [runs[0].limit for runs in (part, largest)]
+    if limits[0] != limits[1]:
+        used = "no --limit" if limits[0] is None else f"--limit {limits[0]}"
+        rest = "saw every structure" if limits[1] is None else f"used --limit {limits[1]}"
+        these = "run that" if len(largest) == 1 else f"{len(largest)} runs that"
+        return f"{_titles(part)} used {used}: not compared with the {these} {rest}."
+    ours, theirs = (
+        {(split, role): sha for split, role, sha in runs[0].signature}
+        for runs in (largest, part)
+    )
+    start = f"{_titles(largest)} and {_titles(part)} are not compared: "
     missing = sorted({*ours} ^ {*theirs})
     if missing:
         return start + f"only one side saw the split {missing[0][0]!r}."
-    key = next(key for key in sorted(ours) if ours[key] != theirs[key])
-    return (
-        f"{start}split {key[0]!r} holds other structures on each side "
-        f"(sha256 {ours[key][:8]}… and {theirs[key][:8]}…)."
-    )
+    split, role = next(key for key in sorted(ours) if ours[key] != theirs[key])
+    why = _why_others(largest[0], part[0], split, role)
+    return f"{start}split {split!r} holds other structures on each side, {why}."
+
+
+def _why_others(one: ReadRun, other: ReadRun, split: str, role: str) -> str:
+    """Return what made a split hold other structures, as far as it is stored."""
+    ours, theirs = one.split(split, role), other.split(split, role)
+    if ours.get("source_sha256") != theirs.get("source_sha256"):
+        return "from another version of the data"
+    if ours.get("rule") != theirs.get("rule"):
+        return "chosen by another rule"
+    seeds = [run.manifest["job"].get("seed") for run in (one, other)]
+    if seeds[0] != seeds[1]:
+        return f"drawn with the seeds {seeds[0]} and {seeds[1]}"
+    counts = [each.get("n_chosen", each.get("n_structures")) for each in (ours, theirs)]
+    if None not in counts and counts[0] != counts[1]:
+        return f"{counts[0]} and {counts[1]} of them"
+    return "though data, rule and seed read the same"
 
 
 def _by_unit(runs: Sequence[ReadRun], aside: str) -> tuple[list[Group], list[str]]:
@@ -178,6 +221,10 @@ def _other_fits(group: Group) -> list[str]:
 
 def _title(run: ReadRun) -> str:
     return f"{run.model} {run.mode}"
+
+
+def _titles(runs: Sequence[ReadRun]) -> str:
+    return _and([_title(run) for run in runs])
 
 
 def _and(names: Sequence[str]) -> str:

@@ -1,6 +1,5 @@
 """Runs on disk -> one document: HTML, Markdown, CSV or JSON."""
 
-import json
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -10,15 +9,16 @@ from typing import TYPE_CHECKING, Literal
 from mlffbench import __version__
 from mlffbench.core.errors import StoreError
 from mlffbench.core.files import make_folder, write_atomic
+from mlffbench.core.guards.plain import json_text, markdown_cell
 from mlffbench.core.record import Record
 from mlffbench.report.comparable import Group, separate
 from mlffbench.report.run_inventory import ReadRun, take_inventory
-from mlffbench.report.schema import Board, Report, ReportRun
+from mlffbench.report.schema import WARNING, Board, Report, ReportRun
 from mlffbench.report.simulations_part import Further, find_further
 from mlffbench.report.tables.display_units import UnitSystem
 from mlffbench.report.tables.record_tables import energy_table, force_table, radius_table
 from mlffbench.report.tables.render import to_csv, to_markdown, worst_markdown
-from mlffbench.run.folder import RunFolder, remarks_of
+from mlffbench.run.folder import RunFolder
 
 if TYPE_CHECKING:
     from mlffbench.report.structure_errors import Measured
@@ -72,8 +72,7 @@ def compose(folders: Sequence[Path], form: Form, system: UnitSystem = "meV") -> 
         if not kept.runs:
             continue
         board = make_board(kept, measured)
-        remarks = remarks_of([run.folder for run in kept.runs])
-        told = (*(f"Warning: {remark}." for remark in remarks), *summarise(board))
+        told = (*_warnings(kept), *summarise(board))
         boards.append(board.model_copy(update={"sentences": told}))
         usable.append(kept)
         everything.append(measured)
@@ -88,7 +87,7 @@ def compose(folders: Sequence[Path], form: Form, system: UnitSystem = "meV") -> 
         further=further.records(),
     )
     if form == "json":
-        text = json.dumps(report.model_dump(mode="json"), indent=2, ensure_ascii=False)
+        text = json_text(report.model_dump(mode="json"), indent=2)
         return Written(text + "\n", report.boards, tuple(unusable))
     from mlffbench.report.page import render
 
@@ -113,20 +112,21 @@ def write_report(
 
 def records_by_suite(
     folders: Sequence[RunFolder],
-) -> dict[tuple[str, int, str, str], list[Record]]:
+) -> dict[tuple[str, int, str, str, str], list[Record]]:
     """Return the records of some runs, apart where they may not stand in one table.
 
     Runs share a table when they are of one suite, version and half and saw the same
-    structures.
+    structures; a trial never shares one with a whole run.
     """
-    tables: dict[tuple[str, int, str, str], list[Record]] = {}
+    tables: dict[tuple[str, int, str, str, str], list[Record]] = {}
     for folder in folders:
         records = folder.read_records()
         if not records:
             continue
         first = records[0]
         seen = "".join(sorted({record.split_sha256 for record in records}))
-        key = (first.suite, first.suite_version, first.role.partition("_")[2], seen)
+        half, limit = first.role.partition("_")[2], first.provenance.get("limit", "")
+        key = (first.suite, first.suite_version, half, limit, seen)
         tables.setdefault(key, []).extend(records)
     return {key: _tell_apart(records) for key, records in tables.items()}
 
@@ -156,7 +156,7 @@ def _tables(
         everything = [record for records in tables.values() for record in records]
         return to_csv([*everything, *further.records()])
     parts = ["# mlffbench report", ""]
-    parts += [f"- {sentence}" for sentence in separate(runs).sentences]
+    parts += [f"- {markdown_cell(sentence)}" for sentence in separate(runs).sentences]
     for records in tables.values():
         parts += [to_markdown(force_table(records, system))]
         if any(record.radius for record in records):
@@ -167,6 +167,12 @@ def _tables(
         ]
     parts += [to_markdown(table) for table in further.tables(system)]
     return "\n".join(parts)
+
+
+def _warnings(group: Group) -> list[str]:
+    """Return what was remarked on the data and the checks of some runs, each once."""
+    remarks = [text for run in group.runs for text in run.remarks]
+    return [f"{WARNING}{text.rstrip('.')}." for text in dict.fromkeys(remarks)]
 
 
 def _measure_all(

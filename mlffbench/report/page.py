@@ -2,7 +2,6 @@
 
 import json
 import math
-import re
 from collections.abc import Sequence
 from importlib.resources import files
 from typing import Any
@@ -12,6 +11,7 @@ from jinja2 import Environment, StrictUndefined
 from markupsafe import Markup
 
 from mlffbench import __version__
+from mlffbench.core.guards.plain import UNSEEN, escaped
 from mlffbench.metrics.headlines import energy_headlines, force_headlines
 from mlffbench.report import accounting
 from mlffbench.report.comparable import Group, baseline_of, same_fit, same_weights
@@ -24,13 +24,10 @@ from mlffbench.report.traces import prior_losses
 from mlffbench.report.worst_structures import N_WORST, Room, find_worst
 
 _SCRIPTS = (
-    *("text", "statistics", "interval", "recompute", "figure", "leaderboard"),
-    *("modes", "shifts", "errors", "molecule", "main"),
+    *("text", "statistics", "interval", "recompute", "figure", "scale", "scroll"),
+    *("leaderboard", "modes", "shifts", "errors", "molecule", "main"),
 )
 _DIGITS = 6
-_UNSEEN = re.compile(
-    "[\u0000-\u001f\u007f-\u009f\u200b-\u200f\u2028-\u202f\u2060-\u206f\ud800-\udfff\ufeff]"
-)
 
 
 def render(
@@ -83,7 +80,7 @@ def plain(text: object, longest: int = 300) -> str:
         ('aaa… (4 characters)', 'x�y')
     """
     whole = str(text)
-    shown = _UNSEEN.sub("\ufffd", whole[:longest])
+    shown = UNSEEN.sub("\ufffd", whole[:longest])
     return shown if len(whole) <= longest else f"{shown}… ({len(whole):,} characters)"
 
 
@@ -92,8 +89,7 @@ def as_script_json(content: Any) -> Markup:
     text = json.dumps(content, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
     for character, escape in (("<", "\\u003c"), (">", "\\u003e"), ("&", "\\u0026")):
         text = text.replace(character, escape)
-    text = text.replace("\u2028", "\\u2028").replace("\u2029", "\\u2029")
-    return Markup(text)
+    return Markup(escaped(text))
 
 
 def _board(
@@ -170,8 +166,10 @@ def _account(group: Group) -> dict[str, Any]:
         for run in group.runs
         if (base := baseline_of(run, group.runs)) and not same_fit(run, base)
     ]
+    counts = accounting.counts([r for run in group.runs for r in run.records])
     return {
-        "counts": accounting.counts([r for run in group.runs for r in run.records]),
+        "counts": counts,
+        "incomplete": [row for row in counts if row["skipped"] or row["failed"]],
         "energies": accounting.numbers(group.runs, refused, energy_headlines()),
         "forces": accounting.numbers(group.runs, (), force_headlines()[1:]),
         "levels": accounting.levels(group.runs),

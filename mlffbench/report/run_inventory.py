@@ -9,7 +9,8 @@ from typing import Any
 
 from mlffbench.core.errors import StoreError
 from mlffbench.core.record import Record
-from mlffbench.report.schema import ReportRun
+from mlffbench.report.schema import NOT_FINISHED, ReportRun
+from mlffbench.run.checksums import say_unverified, verify
 from mlffbench.run.folder import RunFolder
 
 
@@ -56,6 +57,32 @@ class ReadRun:
     def signature(self) -> tuple[tuple[str, str, str], ...]:
         """Split, role and checksum of everything that was tested."""
         return tuple(sorted((r.split, r.role, r.split_sha256) for r in self.records))
+
+    @property
+    def limit(self) -> int | None:
+        """Structures per split at most, of a trial run; None for a whole one."""
+        limit = self.manifest["job"].get("limit")
+        return limit if isinstance(limit, int) else None
+
+    @property
+    def n_tested(self) -> int:
+        """Structures it was to predict, over all splits."""
+        return sum(record.counts.total for record in self.records)
+
+    @property
+    def remarks(self) -> tuple[str, ...]:
+        """What a reader should know of the data before any number."""
+        checks = self.manifest.get("checks")
+        found = checks.get("remarks") if isinstance(checks, dict) else None
+        there = found if isinstance(found, list) else []
+        return tuple(text for text in there if isinstance(text, str))
+
+    def split(self, name: str, role: str) -> dict[str, Any]:
+        """Return what is stored of a split; nothing of an unknown one."""
+        for one in self.manifest["splits"]:
+            if (one.get("name"), one.get("role")) == (name, role):
+                return dict(one)
+        return {}
 
     @cached_property
     def shifts(self) -> dict[str, float] | None:
@@ -116,6 +143,7 @@ def take_inventory(folders: Sequence[Path], *, or_none: bool = False) -> Invento
             runs.append(one)
         else:
             left_out.append(one)
+    say_unverified(run.folder.path for run in runs)
     runs.sort(key=lambda run: (str(run.manifest.get("started", "")), run.path))
     return Inventory(tuple(runs), tuple(left_out))
 
@@ -124,11 +152,7 @@ def _read(folder: RunFolder) -> ReadRun | ReportRun:
     manifest: dict[str, Any] = {}
     try:
         manifest = folder.read_manifest()
-        if manifest.get("status") != "complete":
-            command = manifest.get("command")
-            msg = f"has not finished; repeat its command to continue: {command}"
-            raise StoreError(msg)
-        records = folder.read_records()
+        records = read_scored(folder, manifest)
         if not records:
             msg = f"has no records; run: mlffbench score {folder.path}"
             raise StoreError(msg)
@@ -142,6 +166,31 @@ def _read(folder: RunFolder) -> ReadRun | ReportRun:
         return run
     names = {name: _name(manifest, name) for name in ("suite", "model", "mode")}
     return ReportRun(path=str(folder.path), status="left out", reason=reason, **names)
+
+
+def read_scored(folder: RunFolder, manifest: dict[str, Any]) -> list[Record]:
+    """Return the records of what is complete and as it was written.
+
+    Args:
+        folder: The folder of a run, a simulation or a curve.
+        manifest: What it says of itself.
+
+    Raises:
+        StoreError: It has not finished, or a file is missing, broken or altered.
+    """
+    if manifest.get("status") != "complete":
+        raise StoreError(_unfinished(folder, manifest))
+    verify(folder.path)
+    return folder.read_records()
+
+
+def _unfinished(folder: RunFolder, manifest: dict[str, Any]) -> str:
+    """Return how far what was stopped came and the command that goes on with it."""
+    n_done = len(list(folder.parts.glob("*.npz")))
+    words = {0: "nothing is stored yet", 1: "1 part is stored"}
+    stored = words.get(n_done, f"{n_done} parts are stored")
+    command = manifest.get("command")
+    return f"{NOT_FINISHED}: {stored}, repeat the command to go on: {command}"
 
 
 def _name(manifest: dict[str, Any], name: str) -> str:

@@ -13,6 +13,12 @@ from mlffbench.core.record import MetricValue, Outlier, RadiusSummary, Record, V
 REPORT_VERSION = 2
 """Raised by one whenever the document changes its meaning."""
 
+NOT_FINISHED = "not finished"
+"""How the reason of a run begins that was stopped and can go on."""
+
+WARNING = "Warning: "
+"""How a sentence of a board begins that is read before all numbers."""
+
 RowKind = Literal["floor", "prior", "model"]
 
 
@@ -38,6 +44,11 @@ class ReportRun(_Closed):
     mode: str = ""
     status: Literal["read", "left out"]
     reason: str = ""
+
+    @property
+    def is_unfinished(self) -> bool:
+        """Whether it was stopped and can go on: nothing is wrong with it."""
+        return self.reason.startswith(NOT_FINISHED)
 
 
 class BoardSplit(_Closed):
@@ -210,6 +221,20 @@ class Board(_Closed):
     n_verdicts: int = 0
     splits: tuple[BoardSplit, ...]
     rows: tuple[BoardRow, ...]
+
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """Its sentences that are read before all numbers, without the word for it."""
+        return tuple(
+            text.removeprefix(WARNING)
+            for text in self.sentences
+            if text.startswith(WARNING)
+        )
+
+    @property
+    def findings(self) -> tuple[str, ...]:
+        """Its other sentences."""
+        return tuple(text for text in self.sentences if not text.startswith(WARNING))
 
 
 class Report(_Closed):

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from mlffbench.core.errors import StoreError
 from mlffbench.core.record import Record
+from mlffbench.report.run_inventory import read_scored
 from mlffbench.report.schema import ReportRun
 from mlffbench.report.tables.curve_tables import curve_table, saved_table
 from mlffbench.report.tables.display_units import UnitSystem
@@ -64,7 +65,7 @@ def _readable(
     found = []
     for folder in folders:
         try:
-            folder.read_records()
+            read_scored(folder, folder.read_manifest())
             if folder.manifest_name == CURVE:
                 read_curve(folder)
         except StoreError as error:
@@ -87,6 +88,7 @@ def dynamics_tables(folders: Sequence[RunFolder], system: UnitSystem) -> list[Te
                 *(told["duration"], told["engine"], told["friction"], str(record.seed)),
                 *(told["thermostat"], told["criterion"], told["record_every"]),
                 *(told["hydrogen_mass"], told["repartition"], told["seeds"]),
+                told.get("limit", ""),
             )
             tables.setdefault(key, []).append(record)
     return [dynamics_table(records, system) for records in tables.values()]

@@ -6,8 +6,6 @@ from functools import cached_property
 
 import numpy as np
 import pandas as pd
-import pyarrow as pa
-import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from mlffbench.core.card import SYMBOLS
@@ -111,20 +109,10 @@ def measure(runs: tuple[ReadRun, ...]) -> Iterator[Measured]:
     """
     tested: Tested | None = None
     for run in runs:
-        table = _read_table(run)
+        table = run.folder.read_table(columns=_COLUMNS)
         if tested is None:
             tested = _read_tested(run, table)
         yield _measure(run, table, tested)
-
-
-def _read_table(run: ReadRun) -> pd.DataFrame:
-    path = run.folder.path / "predictions.parquet"
-    try:
-        table: pd.DataFrame = pq.read_table(path, columns=_COLUMNS).to_pandas()
-    except (OSError, pa.ArrowException) as error:
-        msg = f"{path} is missing or broken; repeat the run with --overwrite"
-        raise StoreError(msg) from error
-    return table
 
 
 def _read_tested(run: ReadRun, table: pd.DataFrame) -> Tested:

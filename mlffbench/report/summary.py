@@ -43,7 +43,7 @@ def _leaders(board: Board) -> str:
     """Say which model has the least error on the OOD splits, and who may be as good."""
     ood = [split.name for split in board.splits if split.role.startswith("ood")]
     won: dict[str, list[BoardRow]] = {}
-    shared = 0
+    shared, others = 0, 0
     for split in ood:
         there = [
             (error.value, row)
@@ -55,6 +55,10 @@ def _leaders(board: Board) -> str:
         best = min(there, key=lambda pair: pair[0])[1]
         won.setdefault(best.label, []).append(best)
         shared += any(row.label != best.label for _, row in there)
+        others += any(
+            row.label != best.label and row.cells[split].error is not None
+            for row in board.rows
+        )
     if not won:
         return ""
     ranked = sorted(won.values(), key=lambda rows: -len(rows))
@@ -63,8 +67,10 @@ def _leaders(board: Board) -> str:
     start = f"Least force error on {len(ood)} {what}: {wins}"
     if len({row.label for row in board.rows}) == 1:
         return f"{start}."
+    if not others:
+        return f"{start}; no other model has a number there."
     if not shared:
-        return f"{start}; every other model is worse there."
+        return f"{start}; every other model with a number there is worse."
     where = "each" if shared == len(ood) else f"{shared} of them"
     return f"{start}; on {where}, another model is not shown to be worse."
 

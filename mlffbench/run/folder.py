@@ -2,7 +2,7 @@
 
 ::
 
-    runs/<suite>/<model>/<mode>/
+    runs/<suite>/<model>/<mode>/          runs/<suite>--limit-<N>/… of a trial
       run.json             what was run, where, with what; ``status`` running | complete
       predictions.parquet  one row per structure
       forces.npz           predicted forces, atoms laid end to end, rows in order
@@ -10,18 +10,19 @@
       structures.npz       positions, numbers and cells, the same order
       records.jsonl        the metrics
       alignment.json       the per-element shifts of the aligned energies
+      sha256sums           the checksum of each of these
 """
 
+import errno
 import io
 import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
-from zipfile import BadZipFile
 
 import numpy as np
 import pandas as pd
@@ -31,9 +32,13 @@ from filelock import FileLock, Timeout
 from numpy.typing import NDArray
 from pydantic import ValidationError
 
-from mlffbench.core.errors import StoreError
+from mlffbench.core.errors import DataError, StoreError
 from mlffbench.core.files import make_folder, write_atomic
+from mlffbench.core.guards.archives import ARCHIVE_FAULTS, damaged_member
+from mlffbench.core.guards.output import shortage
+from mlffbench.core.guards.sizes import size_of
 from mlffbench.core.record import SCHEMA_VERSION, Record
+from mlffbench.run.checksums import LATER, note, seal, verify
 
 Arrays = dict[str, NDArray[Any]]
 SIMULATION, CURVE = "dynamics.json", "curve.json"
@@ -74,9 +79,15 @@ class RunFolder:
             StoreError: Another process holds it, or it cannot be written.
         """
         make_folder(self.path)
-        lock = FileLock(self.path / ".lock", timeout=0)
+        path = self.path / ".lock"
+        lock = FileLock(path, timeout=0)
         try:
+            path.touch()
+            before = path.stat().st_ino
             lock.acquire()
+            if not path.exists() or path.stat().st_ino != before:
+                lock.release()  # of a file that another process has just removed
+                raise Timeout(str(path))
         except Timeout as error:
             msg = (
                 f"another mlffbench is writing to {self.path}; wait for it or give --out"
@@ -88,13 +99,33 @@ class RunFolder:
         try:
             yield
         finally:
+            with suppress(OSError):  # Windows removes no file that is open
+                path.unlink()
             lock.release()
 
     def write_manifest(self, manifest: Mapping[str, Any]) -> None:
         """Write ``run.json``."""
-        content = {"schema_version": SCHEMA_VERSION, **manifest}
-        text = json.dumps(content, indent=2, ensure_ascii=False, sort_keys=False) + "\n"
-        write_atomic(self.manifest_path, text.encode())
+        write_atomic(self.manifest_path, _as_json(manifest))
+
+    def complete(self, manifest: Mapping[str, Any]) -> None:
+        """Write the checksums of the results, then the ``run.json`` of what is done.
+
+        Raises:
+            StoreError: The folder cannot be written.
+        """
+        content = _as_json({**manifest, "status": "complete"})
+        seal(self.path, self.manifest_name, content)
+        write_atomic(self.manifest_path, content)
+
+    def write_scores(self, contents: Mapping[str, bytes]) -> None:
+        """Write files that come after the results, their checksums first.
+
+        Raises:
+            StoreError: The folder cannot be written.
+        """
+        note(self.path, contents)
+        for name, content in contents.items():
+            write_atomic(self.path / name, content)
 
     def read_manifest(self) -> dict[str, Any]:
         """Return ``run.json``.
@@ -104,10 +135,12 @@ class RunFolder:
         """
         path = self.manifest_path
         try:
+            size_of(path)
             manifest = json.loads(path.read_text(encoding="utf-8"))
-        except (OSError, ValueError) as error:
-            msg = f"{path} is missing or broken; run the suite again with --overwrite"
-            raise StoreError(msg) from error
+        except (DataError, OSError, ValueError, RecursionError) as error:
+            raise _unreadable(
+                path, error, "run the suite again with --overwrite"
+            ) from error
         version = manifest.get("schema_version") if isinstance(manifest, dict) else None
         if version != SCHEMA_VERSION:
             msg = f"{path} has schema version {version}, this mlffbench reads "
@@ -117,18 +150,19 @@ class RunFolder:
         return dict(manifest)
 
     def read_finished(self, what: str) -> dict[str, Any]:
-        """Return ``run.json`` of what is complete.
+        """Return ``run.json`` of what is complete; its results are what was written.
 
         Args:
             what: What a message calls it, e.g. ``"run"``.
 
         Raises:
-            StoreError: It has not finished, or the file is missing or broken.
+            StoreError: It has not finished, or a file is missing, broken or altered.
         """
         manifest = self.read_manifest()
         if manifest.get("status") != "complete":
             msg = f"the {what} in {self.path} has not finished; repeat its command to "
             raise StoreError(msg + f"continue: {manifest.get('command')}")
+        verify(self.path, passing=LATER)
         return manifest
 
     def write_part(self, number: int, arrays: Arrays) -> None:
@@ -163,33 +197,40 @@ class RunFolder:
             write_arrays(self.path / f"{name}.npz", content)
 
     def read_table(
-        self, name: str = "predictions.parquet", what: str = "run"
+        self,
+        name: str = "predictions.parquet",
+        what: str = "run",
+        columns: list[str] | None = None,
     ) -> pd.DataFrame:
         """Return a table, with a row per structure unless another is named.
 
         Args:
             name: Of the file.
             what: What a message calls that which wrote it.
+            columns: Those to read; None is all.
 
         Raises:
             StoreError: It is missing or broken.
         """
         path = self.path / name
         try:
-            return pd.read_parquet(path)
-        except (OSError, pa.ArrowException) as error:
-            msg = f"{path} is missing or broken; repeat the {what} with --overwrite"
-            raise StoreError(msg) from error
+            size_of(path)
+            with path.open("rb") as file:  # its name need not be UTF-8
+                return pd.read_parquet(file, columns=columns)
+        except (DataError, *ARCHIVE_FAULTS, AttributeError, pa.ArrowException) as error:
+            raise _unreadable(
+                path, error, f"repeat the {what} with --overwrite"
+            ) from error
 
     def write_alignment(self, shifts: Mapping[str, Any] | None) -> None:
         """Write ``alignment.json``: the per-element shifts of the aligned energies."""
         text = json.dumps(shifts, indent=2) + "\n"
-        write_atomic(self.path / "alignment.json", text.encode())
+        self.write_scores({"alignment.json": text.encode()})
 
     def write_records(self, records: list[Record]) -> None:
         """Write ``records.jsonl``."""
         lines = "".join(record.model_dump_json() + "\n" for record in records)
-        write_atomic(self.path / "records.jsonl", lines.encode())
+        self.write_scores({"records.jsonl": lines.encode()})
 
     def read_records(self) -> list[Record]:
         """Return ``records.jsonl``.
@@ -199,11 +240,33 @@ class RunFolder:
         """
         path = self.path / "records.jsonl"
         try:
+            size_of(path)
             lines = path.read_text(encoding="utf-8").splitlines()
             return [Record.model_validate_json(line) for line in lines]
-        except (OSError, ValidationError, UnicodeDecodeError) as error:
-            msg = f"{path} is missing or broken; run: mlffbench score {self.path}"
-            raise StoreError(msg) from error
+        except (DataError, OSError, ValidationError, UnicodeDecodeError) as error:
+            raise _unreadable(path, error, f"run: mlffbench score {self.path}") from error
+
+
+def suite_folder(suite: str, *, half: str = "test", limit: int | None = None) -> str:
+    """Return the name of the folder of a suite's runs; trials lie apart.
+
+    Args:
+        suite: Name of the suite.
+        half: The val half lies apart too.
+        limit: Structures, or molecules, per split at most; None is all.
+
+    Example:
+        >>> suite_folder("mini-ood", limit=6)
+        'mini-ood--limit-6'
+    """
+    plain = suite if half == "test" else f"{suite}-{half}"
+    return plain if limit is None else f"{plain}--limit-{limit}"
+
+
+def limit_of(manifest: Mapping[str, Any]) -> dict[str, str]:
+    """Return what a record tells of a trial, how many per split; else nothing."""
+    limit = manifest["job"].get("limit")
+    return {} if limit is None else {"limit": str(limit)}
 
 
 def run_folder(out: Path, suite: str, model: str, mode: str) -> RunFolder:
@@ -228,8 +291,15 @@ def find_runs(folders: list[Path]) -> list[RunFolder]:
         names = ", ".join(str(folder) for folder in folders)
         msg = f"no run under {names}; make one with: mlffbench run --suite mini-ood"
         raise StoreError(msg)
-    runs = [RunFolder(path) for path in sorted(found)]
-    return sorted(runs, key=lambda run: str(run.read_manifest().get("started", "")))
+    return sorted((RunFolder(path) for path in sorted(found)), key=_started)
+
+
+def _started(run: RunFolder) -> str:
+    """Return when a run began; empty where its manifest is broken, as scoring tells."""
+    try:
+        return str(run.read_manifest().get("started", ""))
+    except StoreError:
+        return ""
 
 
 def remarks_of(folders: Sequence[RunFolder]) -> list[str]:
@@ -269,9 +339,31 @@ def read_arrays(path: Path) -> Arrays:
         StoreError: It is missing or broken.
     """
     try:
+        size_of(path)
         content = io.BytesIO(path.read_bytes())
+        damaged = damaged_member(content)
+        if damaged:
+            raise ValueError(damaged)
+        content.seek(0)
         with np.load(content, allow_pickle=False) as arrays:
             return dict(arrays)
-    except (OSError, ValueError, BadZipFile, EOFError) as error:
-        msg = f"{path} is missing or broken; repeat the run with --overwrite"
-        raise StoreError(msg) from error
+    except (DataError, *ARCHIVE_FAULTS) as error:
+        raise _unreadable(path, error, "repeat the run with --overwrite") from error
+
+
+def _as_json(manifest: Mapping[str, Any]) -> bytes:
+    content = {"schema_version": SCHEMA_VERSION, **manifest}
+    text = json.dumps(content, indent=2, ensure_ascii=False, sort_keys=False) + "\n"
+    # a path that is no UTF-8 has lone surrogates, which no file can hold as they are
+    return text.encode("utf-8", errors="backslashreplace")
+
+
+def _unreadable(path: Path, error: Exception, what_to_do: str) -> StoreError:
+    """Return the sentence for a file that is broken, or that cannot even be opened."""
+    if isinstance(error, DataError) and not isinstance(error.__cause__, OSError):
+        return StoreError(f"cannot read {error}")  # it is no file
+    if isinstance(error.__cause__, OSError):
+        error = error.__cause__
+    if isinstance(error, OSError) and error.errno not in {None, errno.ENOENT}:
+        return StoreError(f"cannot read {path}: {shortage(error) or error.strerror}")
+    return StoreError(f"{path} is missing or broken; {what_to_do}")

@@ -1,9 +1,10 @@
 """The loop over models and jobs; one that cannot run does not stop the others."""
 
+import logging
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, cast
 
 import torch
 
@@ -11,11 +12,14 @@ from mlffbench.core.errors import BenchError, CapabilityError
 from mlffbench.core.forcefield import ForceField
 from mlffbench.core.model_options import ModelOptions
 from mlffbench.models.load import load_model
+from mlffbench.run.evaluate.evaluation_job import Job
 from mlffbench.run.folder import RunFolder
 from mlffbench.run.manifest import begin, finish, is_finished, manifest_of
 from mlffbench.run.model_files import say_reused
 from mlffbench.run.request import AnyRequest, Campaign, Request
 from mlffbench.run.work import AnyJob, Progress, Silent, Work
+
+_LOG = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +61,7 @@ def run_campaign(campaign: Campaign[Any], progress: Progress | None = None) -> D
             try:
                 model = load_model(name, options)
             except BenchError as error:
+                _LOG.debug("%s", name, exc_info=True)
                 done.faults.append(f"{name}: {error}")
                 continue
             finished = []
@@ -67,16 +72,27 @@ def run_campaign(campaign: Campaign[Any], progress: Progress | None = None) -> D
                     if carry_out(work, folder, request, watcher):
                         say_reused(name, job.label, model)
                 except CapabilityError as error:
-                    lacking.append(f"{job.label}: {error}")
+                    lacking.append(f"{job.label}: {_as_typed(error, model, name)}")
                 except BenchError as error:
-                    done.faults.append(f"{job.label}: {error}")
+                    _LOG.debug("%s", job.label, exc_info=True)
+                    told = _as_typed(error, model, name)
+                    done.faults.append(f"{job.label}: {told}")
                 else:
                     finished.append(folder)
             done.folders.extend(finished)
-            if isinstance(request, Request) and request.diagnose:
-                done.notes.extend(_diagnose(request, finished, model, watcher))
+            trained = any(split.role == "train" for split in campaign.splits)
+            if isinstance(request, Request) and request.diagnose and trained:
+                asked = [dict(job.settings) for job in cast("list[Job]", jobs)]
+                priors = [str(values.get("prior", "")) for values in asked]
+                notes = _diagnose(request, finished, model, watcher, name, priors=priors)
+                done.notes.extend(_as_typed(note, model, name) for note in notes)
     (done.notes if done.folders else done.faults).extend(lacking)
     return done
+
+
+def _as_typed(told: object, model: ForceField, name: str) -> str:
+    """Return what is said of a model, which calls itself otherwise, as it was typed."""
+    return str(told).replace(repr(model.name), repr(name))
 
 
 def carry_out(
@@ -117,17 +133,21 @@ def _diagnose(
     folders: Sequence[RunFolder],
     model: ForceField,
     progress: Progress,
+    name: str,
+    *,
+    priors: Sequence[str],
 ) -> list[str]:
     """Diagnose the finished runs of one model; return what could not be computed."""
     from mlffbench.run.diagnose.diagnosis_job import diagnose_runs  # loads matplotlib
 
-    progress.begin(f"{model.name} diagnostics", len(folders))
+    progress.begin(f"{name} diagnostics", len(folders))
     return diagnose_runs(
         folders,
         model,
         device=request.device,
         dtype=request.dtype,
         advance=progress.advance,
+        priors=priors,
     )
 
 

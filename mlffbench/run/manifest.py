@@ -9,6 +9,7 @@ from typing import Any
 
 from mlffbench.core.errors import StoreError
 from mlffbench.core.files import make_folder
+from mlffbench.run.checksums import forget
 from mlffbench.run.folder import RunFolder
 from mlffbench.run.provenance import command_line, git_state, hardware, versions
 
@@ -71,6 +72,7 @@ def is_finished(
         # parts first: without the manifest nobody could tell whose they are
         shutil.rmtree(folder.parts, ignore_errors=True)
         folder.manifest_path.unlink(missing_ok=True)
+        forget(folder.path)
         return False
     return complete
 
@@ -94,8 +96,7 @@ def finish(
     Raises:
         StoreError: The folder cannot be written.
     """
-    told = {**manifest, **costs, "finished": now(), "status": "complete"}
-    folder.write_manifest(told)
+    folder.complete({**manifest, **costs, "finished": now()})
     shutil.rmtree(folder.parts, ignore_errors=True)
 
 

@@ -9,11 +9,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from mlffbench.core.errors import ModelError, SuiteError
+from mlffbench.core.files import require_file
+from mlffbench.datasets.catalog import DATASETS
 from mlffbench.models.catalog import MODELS
-from mlffbench.models.model_spec import parse_spec
+from mlffbench.models.model_spec import check_not_typed, parse_spec
 from mlffbench.refine.modes import load_refiner, mode_name
 from mlffbench.run.settings import check_settings
-from mlffbench.run.suite import Setting, Suite, load_suite
+from mlffbench.run.suite import Setting, Suite, is_file, load_suite
 
 Settings = Mapping[str, Mapping[str, Setting]]
 
@@ -43,6 +45,7 @@ def check_names(
     models: Sequence[str] = (),
     modes: Sequence[str] = (),
     settings: Settings | None = None,
+    trust: bool = False,
 ) -> Names:
     """Return what names and settings mean; no file of structures is opened.
 
@@ -51,6 +54,7 @@ def check_names(
         models: Models as typed; empty means the suite's.
         modes: Modes; empty means the suite's.
         settings: Mode -> settings that go before the suite's.
+        trust: Let a suite file name models and modes that run code.
 
     Raises:
         BenchError: The suite is broken; a name is unknown; a setting is none of its mode,
@@ -58,6 +62,8 @@ def check_names(
     """
     typed = settings or {}
     found, folder = load_suite(suite)
+    if is_file(suite) and not trust:
+        _check_runs_nothing(found, suite, models=not models, modes=not modes, typed=typed)
     chosen = tuple(modes) or found.modes
     for mode in (*chosen, *found.settings, *typed):
         mode_name(mode)
@@ -74,6 +80,7 @@ def check_names(
         check_settings(mode, values)
         if isinstance(values.get("prior"), str):
             _check_model(str(values["prior"]))
+    _check_data(found, folder)
     for mode, values in merged.items():  # what imports torch comes last
         load_refiner(mode, values)
     return Names(
@@ -83,6 +90,46 @@ def check_names(
         modes=chosen,
         settings={mode: tuple(sorted(merged[mode].items())) for mode in chosen},
     )
+
+
+def _check_data(suite: Suite, folder: Path) -> None:
+    """Check that the data of a suite are there; nothing is opened.
+
+    Raises:
+        UnknownNameError: No dataset has the name.
+        DataError: A file is missing.
+    """
+    if suite.dataset is not None:
+        DATASETS.entry(suite.dataset)
+    for spec in suite.splits:
+        if ":" not in str(spec.file):  # else it may be no file, which opening it says
+            require_file(folder / spec.file)
+
+
+def _check_runs_nothing(
+    suite: Suite, path: str, *, models: bool, modes: bool, typed: Settings
+) -> None:
+    """Check that no name in a suite file is one of code, as far as it is used.
+
+    Args:
+        suite: The suite.
+        path: Its file.
+        models: Whether its models are run.
+        modes: Whether its modes are.
+        typed: Settings that go before its own.
+
+    Raises:
+        ModelError: It names code.
+    """
+    found = {spec: "model" for spec in suite.models if models}
+    found |= {spec: "mode" for spec in suite.modes if modes}
+    for mode, values in suite.settings.items():
+        found[mode] = "mode"
+        for key, value in values.items():
+            if isinstance(value, str) and key not in typed.get(mode, {}):
+                found.setdefault(value, key)
+    for spec, what in found.items():
+        check_not_typed(spec, path, trust=False, what=what)
 
 
 def _check_model(spec: str) -> None:

@@ -16,6 +16,7 @@ import mlffbench
 from mlffbench.core.card import ModelCard
 from mlffbench.core.files import sha256_of
 from mlffbench.core.forcefield import ForceField, HasWeights
+from mlffbench.core.guards.plain import without_credentials
 from mlffbench.core.plugins.plugin_source import source_of
 from mlffbench.core.plugins.user_file import parse_user_file
 from mlffbench.refine.catalog import REFINERS
@@ -67,8 +68,9 @@ def peak_memory_mb() -> float:
 
 
 def command_line() -> str:
-    """Return the command that was typed."""
-    return shlex.join([Path(sys.argv[0]).name, *sys.argv[1:]])
+    """Return the command that was typed, without passwords in addresses."""
+    words = [Path(sys.argv[0]).name, *sys.argv[1:]]
+    return without_credentials(shlex.join(words))
 
 
 def mode_files(spec: str) -> dict[str, dict[str, str]]:

@@ -43,7 +43,7 @@ class AnyRequest:
         seed: Seed of every random choice.
         out: Folder of all runs.
         overwrite: Replace runs with other settings.
-        trust: Unpickle model files of unknown origin.
+        trust: Load what runs code that was not typed: pickled models, names in files.
     """
 
     suite: str
@@ -176,6 +176,7 @@ def resolve(request: AnyRequest) -> Campaign[Any]:
         models=request.models,
         modes=request.modes,
         settings=request.settings,
+        trust=request.trust,
     )
     if isinstance(request, SimulationRequest):
         return _simulations(request, names)
@@ -220,8 +221,20 @@ def _evaluations(request: Request, names: Names) -> Campaign[Job]:
         suite=suite,
         kind=kind,
         jobs=jobs,
-        warnings=remarks_on(splits),
+        warnings=(*remarks_on(splits), *_thinned(splits, request)),
     )
+
+
+def _thinned(splits: Sequence[Split], request: Request) -> list[str]:
+    """Say that a limit leaves fewer structures to align energies on, too."""
+    trained = [len(split.rows) for split in splits if split.role == "train"]
+    if request.limit is None or all(n <= request.limit for n in trained):
+        return []
+    return [
+        f"the limit of {request.limit} structures is one of train too: energies are "
+        f"aligned on {sum(min(n, request.limit) for n in trained)} of {sum(trained)}, so "
+        "aligned energies differ from those of a whole run"
+    ]
 
 
 def _check_half(suite: str, splits: Sequence[Named], half: Half) -> None:

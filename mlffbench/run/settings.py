@@ -35,10 +35,20 @@ class Parameter:
     Attributes:
         kinds: Names of the types it may have, as its annotation says.
         default: Its default, as Python writes it.
+        choices: Texts it may be, where only some are allowed.
+        about: What it is, one sentence of the mode's docstring.
     """
 
     kinds: tuple[str, ...]
     default: str
+    choices: tuple[str, ...] = ()
+    about: str = ""
+
+    @property
+    def in_words(self) -> str:
+        """What it may be, for people."""
+        said = [_KINDS[kind][1] for kind in self.kinds if kind in _KINDS]
+        return " or ".join([*map(repr, self.choices), *said])
 
 
 def check_settings(mode: str, settings: Mapping[str, Setting]) -> None:
@@ -75,13 +85,13 @@ def check_settings(mode: str, settings: Mapping[str, Setting]) -> None:
 def _expected(parameter: Parameter, value: Setting) -> str:
     """Return in words what a value should have been; empty where it is that."""
     kinds = [kind for kind in parameter.kinds if kind != "None"]
-    if not kinds or not set(kinds) <= _KINDS.keys():
+    if not set(kinds) <= _KINDS.keys() or not (kinds or parameter.choices):
         return ""  # the mode itself checks what it alone knows
     for kind in kinds:
         types, _ = _KINDS[kind]
         if isinstance(value, types) and (type(value) is not bool or kind == "bool"):
             return ""
-    return " or ".join(_KINDS[kind][1] for kind in kinds)
+    return "" if value in parameter.choices else parameter.in_words
 
 
 def parameters_of(mode: str) -> dict[str, Parameter] | None:
@@ -98,24 +108,95 @@ def parameters_of(mode: str) -> dict[str, Parameter] | None:
         if read is not None:
             return read
     try:
-        parameters = inspect.signature(load_mode(mode)).parameters.values()
+        made = load_mode(mode)
+        parameters = inspect.signature(made).parameters.values()
     except ValueError:
         return None  # nothing tells; building it does
     if any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters):
         return None
+    about = _about(inspect.getdoc(made) or "")
     return {
-        parameter.name: Parameter(
-            kinds=_kinds(inspect.formatannotation(parameter.annotation)),
+        parameter.name: _parameter(
+            _parsed(inspect.formatannotation(parameter.annotation)),
             default=""
             if parameter.default is parameter.empty
             else repr(parameter.default),
+            about=about.get(parameter.name, ""),
         )
         for parameter in parameters
     }
 
 
-def _kinds(annotation: str) -> tuple[str, ...]:
-    return tuple(word.strip() for word in annotation.split("|"))
+def _parameter(
+    annotation: ast.expr,
+    tree: ast.Module | None = None,
+    *,
+    default: str,
+    about: str,
+) -> Parameter:
+    """Return a setting by its annotation, whose names a module's source explains."""
+    kinds, choices = [], []
+    for one in _alternatives(annotation):
+        found = _literals(one, tree)
+        if found:
+            choices += found
+        else:
+            kinds.append(ast.unparse(one))
+    return Parameter(tuple(kinds), default, tuple(choices), about)
+
+
+def _parsed(annotation: str) -> ast.expr:
+    """Return an annotation as syntax; one that is none stands for any type."""
+    try:
+        return ast.parse(annotation, mode="eval").body
+    except SyntaxError:
+        return ast.Name("object")
+
+
+def _alternatives(node: ast.expr) -> list[ast.expr]:
+    """Return the members of a union."""
+    if isinstance(node, ast.BinOp):
+        return [*_alternatives(node.left), *_alternatives(node.right)]
+    if isinstance(node, ast.Subscript):
+        parts = node.slice.elts if isinstance(node.slice, ast.Tuple) else [node.slice]
+        name = ast.unparse(node.value).rpartition(".")[2]
+        if name in {"Optional", "Union"}:
+            found = [one for part in parts for one in _alternatives(part)]
+            return [*found, ast.Constant(None)] if name == "Optional" else found
+    return [node]
+
+
+def _literals(node: ast.expr, tree: ast.Module | None) -> list[str]:
+    """Return the texts of a ``Literal``, or of a name that stands for one."""
+    if isinstance(node, ast.Name) and tree is not None:
+        found = _definition(node.id, tree)
+        return [] if found is None else _literals(*found)
+    if not isinstance(node, ast.Subscript):
+        return []
+    if ast.unparse(node.value).rpartition(".")[2] != "Literal":
+        return []
+    parts = node.slice.elts if isinstance(node.slice, ast.Tuple) else [node.slice]
+    texts = [part.value for part in parts if isinstance(part, ast.Constant)]
+    return [text for text in texts if isinstance(text, str)]
+
+
+def _about(docstring: str) -> dict[str, str]:
+    """Return what a docstring says of each argument: the first sentence."""
+    _, _, rest = inspect.cleandoc(docstring).partition("\nArgs:\n")
+    told: dict[str, str] = {}
+    name = ""
+    for line in rest.splitlines():
+        if line and not line.startswith("    "):
+            break
+        if line[4:5].strip():
+            name, _, text = line.strip().partition(": ")
+            told[name] = text
+        elif name and line.strip():
+            told[name] += f" {line.strip()}"
+    return {
+        name: text.replace("``", "").partition(". ")[0].rstrip(".").replace("`", "")
+        for name, text in told.items()
+    }
 
 
 def _read(module: str, name: str) -> dict[str, Parameter] | None:
@@ -137,10 +218,13 @@ def _read(module: str, name: str) -> dict[str, Parameter] | None:
     ]
     if not makers:
         return None if classes[0].bases or classes[0].keywords else {}
-    return _parameters(makers[0], tree)
+    docstring = ast.get_docstring(classes[0]) or ""
+    return _parameters(makers[0], tree, _about(docstring))
 
 
-def _parameters(maker: ast.FunctionDef, tree: ast.Module) -> dict[str, Parameter] | None:
+def _parameters(
+    maker: ast.FunctionDef, tree: ast.Module, about: Mapping[str, str]
+) -> dict[str, Parameter] | None:
     arguments = maker.args
     if arguments.kwarg or arguments.vararg or len(arguments.args) > 1:
         return None
@@ -153,8 +237,12 @@ def _parameters(maker: ast.FunctionDef, tree: ast.Module) -> dict[str, Parameter
             value = _constant(default, tree)
         except ValueError:
             return None
-        kinds = _kinds(ast.unparse(argument.annotation))
-        parameters[argument.arg] = Parameter(kinds=kinds, default=repr(value))
+        parameters[argument.arg] = _parameter(
+            argument.annotation,
+            tree,
+            default=repr(value),
+            about=about.get(argument.arg, ""),
+        )
     return parameters
 
 
@@ -166,22 +254,34 @@ def _constant(node: ast.expr, tree: ast.Module) -> Any:
     """
     if not isinstance(node, ast.Name):
         return ast.literal_eval(node)
+    found = _definition(node.id, tree)
+    if found is None:
+        raise ValueError(node.id)
+    return _constant(*found)
+
+
+def _definition(name: str, tree: ast.Module) -> tuple[ast.expr, ast.Module] | None:
+    """Return what a module's source calls so, and the module that says it; None without.
+
+    The name may come from another module, and may be one of several of an assignment.
+    """
     for statement in tree.body:
         if isinstance(statement, ast.Assign):
             for target in statement.targets:
-                if isinstance(target, ast.Name) and target.id == node.id:
-                    return ast.literal_eval(statement.value)
-                if isinstance(target, ast.Tuple):
+                if isinstance(target, ast.Name) and target.id == name:
+                    return statement.value, tree
+                if isinstance(target, ast.Tuple) and isinstance(
+                    statement.value, ast.Tuple
+                ):
                     names = [getattr(one, "id", "") for one in target.elts]
-                    if node.id in names:
-                        return ast.literal_eval(statement.value)[names.index(node.id)]
+                    if name in names:
+                        return statement.value.elts[names.index(name)], tree
         if isinstance(statement, ast.ImportFrom) and statement.module:
             for alias in statement.names:
-                if (alias.asname or alias.name) == node.id:
+                if (alias.asname or alias.name) == name:
                     source = _source(statement.module)
-                    if source is not None:
-                        return _constant(ast.Name(alias.name), source)
-    raise ValueError(node.id)
+                    return None if source is None else _definition(alias.name, source)
+    return None
 
 
 def _source(module: str) -> ast.Module | None:

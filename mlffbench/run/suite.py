@@ -3,7 +3,9 @@
 Reading and checking one imports no torch and opens no file of structures.
 """
 
+import re
 from collections.abc import Hashable, Mapping, Sequence
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
@@ -11,14 +13,19 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from mlffbench.core.card import DataCard
-from mlffbench.core.errors import SuiteError, UnknownNameError, faults_in
+from mlffbench.core.errors import DataError, SuiteError, UnknownNameError
+from mlffbench.core.guards.sizes import read_text
 from mlffbench.core.roles import Named, Role, ShiftKind, check_role, check_unique
 from mlffbench.datasets.catalog import DATASETS
 from mlffbench.datasets.download.table import DOWNLOADS
+from mlffbench.datasets.statements.yaml_file import YAML_FAULTS, read_yaml
 from mlffbench.run.catalog import suite_path, suite_rows
+from mlffbench.run.suite_faults import faults_of_suite
 
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$")]
 Setting = str | int | float | bool
+_SHIPPED = re.compile(r"^[A-Za-z0-9][A-Za-z0-9_-]+:[A-Za-z0-9][A-Za-z0-9._-]*(/[a-z]+)?$")
+_HALVES = re.compile("[\ud800-\udfff]")
 
 
 class _OneKeyEach(yaml.SafeLoader):
@@ -35,6 +42,14 @@ class _OneKeyEach(yaml.SafeLoader):
             raise yaml.YAMLError(msg)
         return super().construct_mapping(node, deep=deep)
 
+    def construct_scalar(self, node: yaml.ScalarNode | yaml.MappingNode) -> Any:
+        """Return the value of a node; text must be text that a file can hold."""
+        value = super().construct_scalar(node)
+        if isinstance(value, str) and _HALVES.search(value):
+            msg = "it holds half a character (a lone surrogate, \\ud800 to \\udfff)"
+            raise yaml.YAMLError(msg)
+        return value
+
 
 class _Closed(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -47,19 +62,45 @@ class ShiftSpec(_Closed):
     rule: str = ""
 
 
+EVERYTHING = "every structure of the file"
+
+
 class SplitSpec(_Closed):
-    """One split read from a file of the user's."""
+    """One split: a file of the user's, or a split that ships.
+
+    Attributes:
+        name: What tables call it.
+        role: Which part it plays.
+        file: A file, relative to the suite file, or ``DATASET:SPLIT``, as in
+            ``mini:train``; ``mini:ood_dimers/val`` is the half that tunes.
+        select: Only structures with these values: name -> a value, a pattern with ``*``
+            and ``?``, or several (`mlffbench.datasets.index.selection.select_rows`).
+        rule: How they were chosen, in words.
+        shift: How an OOD split differs from training.
+        shares_molecules: Why molecules may also be in train.
+        control: The ID split it is compared with.
+        level_of_theory: Of its labels; the suite's when left out.
+        energy_unit: What the file says, else eV, when left out.
+        length_unit: What the file says, else Å, when left out.
+    """
 
     name: Name
     role: Role
-    file: Path
-    rule: str = "every structure of the file"
+    file: Annotated[str, Field(min_length=1)]
+    select: Mapping[str, Setting | tuple[Setting, ...]] = Field(default_factory=dict)
+    rule: str = EVERYTHING
     shift: ShiftSpec | None = None
     shares_molecules: str = ""
     control: str = ""
     level_of_theory: str | None = None
     energy_unit: str | None = None
     length_unit: str | None = None
+
+    @property
+    def shipped(self) -> tuple[str, str] | None:
+        """Name of a dataset or shipped suite and of a split of it; None for a file."""
+        name, colon, split = self.file.partition(":")
+        return (name, split) if colon and _SHIPPED.match(self.file) else None
 
 
 class DynamicsSpec(_Closed):
@@ -77,7 +118,7 @@ class DynamicsSpec(_Closed):
     splits: tuple[Name, ...] = ()
     halves: Literal["test", "both"] = "test"
     relax: Name = "gfn2-xtb"
-    reference: bool = False
+    reference: bool = Field(default=False, strict=True)
 
 
 class Suite(_Closed):
@@ -98,7 +139,7 @@ class Suite(_Closed):
     """
 
     name: Name
-    version: int = Field(ge=1)
+    version: int = Field(ge=1, strict=True)
     summary: str
     level_of_theory: str | None = None
     dataset: str | None = None
@@ -116,6 +157,11 @@ class Suite(_Closed):
         return self
 
 
+def is_file(name_or_path: str) -> bool:
+    """Return whether what names a suite is a path, and no name of the catalogue."""
+    return Path(name_or_path).suffix in {".yaml", ".yml"}
+
+
 def load_suite(name_or_path: str) -> tuple[Suite, Path]:
     """Return a suite and the folder its files are relative to.
 
@@ -128,13 +174,12 @@ def load_suite(name_or_path: str) -> tuple[Suite, Path]:
         DataError: A split of it may not be called so, or lacks its shift.
     """
     path = Path(name_or_path)
-    if path.suffix not in {".yaml", ".yml"}:
+    if not is_file(name_or_path):
         path = suite_path(name_or_path)
     try:
-        text = path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8 text"
-        msg = f"cannot read the suite {path}: {reason}"
+        text = read_text(path)
+    except DataError as error:
+        msg = f"cannot read the suite {error}"
         raise SuiteError(msg) from error
     suite = parse_suite(text, str(path))
     check_specs(suite)
@@ -153,7 +198,7 @@ def parse_suite(text: str, origin: str) -> Suite:
     """
     try:
         content: Any = yaml.load(text, Loader=_OneKeyEach)
-    except (yaml.YAMLError, ValueError, RecursionError) as error:
+    except YAML_FAULTS as error:
         msg = f"the suite {origin} is not YAML: {_place_of(error)}"
         raise SuiteError(msg) from error
     if not isinstance(content, dict):
@@ -164,7 +209,9 @@ def parse_suite(text: str, origin: str) -> Suite:
     try:
         return Suite.model_validate(content)
     except ValidationError as error:
-        msg = f"the suite {origin} is not legal: {faults_in(error, 'suite')}"
+        parts = {"splits": SplitSpec, "shift": ShiftSpec, "dynamics": DynamicsSpec}
+        faults = faults_of_suite(error, text, Suite, parts)
+        msg = f"the suite {origin} is not legal: {faults}"
         raise SuiteError(msg) from error
 
 
@@ -182,18 +229,43 @@ def check_specs(suite: Suite) -> None:
 
     Raises:
         DataError: A name, or the shift of a split, is not what it must be.
-        SuiteError: There is no training split, no ID control, or none of a name.
+        SuiteError: There is nothing to evaluate, or no dataset or control of a name.
     """
     if suite.dataset is not None:
         return
     for spec in suite.splits:
         check_role(spec.name, spec.role, has_shift=spec.shift is not None)
+        if spec.shipped:
+            _check_shipped(spec, spec.shipped[0])
     check_unique(suite.splits)
     check_controls(suite.name, suite.splits)
 
 
+def _check_shipped(spec: SplitSpec, dataset: str) -> None:
+    """Check the name of a dataset, and that nothing it says itself is said of it.
+
+    Raises:
+        SuiteError: No dataset or suite has the name, or its units or level were stated.
+    """
+    known = {*DATASETS.names(), *suite_rows()}
+    if dataset not in known:
+        close = get_close_matches(dataset, known, n=1)
+        hint = f"did you mean {close[0]!r}? " if close else ""
+        msg = f"split {spec.name!r} is to be {spec.file!r}, but there is no dataset "
+        msg += f"{dataset!r}: {hint}mlffbench list datasets names them, and a file of "
+        raise SuiteError(msg + "that name is written ./NAME")
+    stated = [
+        key
+        for key in ("level_of_theory", "energy_unit", "length_unit")
+        if getattr(spec, key) is not None
+    ]
+    if stated:
+        msg = f"split {spec.name!r} is {spec.file!r}, which says its own {stated[0]}; "
+        raise SuiteError(msg + f"remove {stated[0]} from it")
+
+
 def check_controls(suite: str, splits: Sequence[Named]) -> None:
-    """Check that there is a training split, an ID control, and every control named.
+    """Check that there is something to evaluate, and every control that is named.
 
     Args:
         suite: Name of the suite, for messages.
@@ -202,10 +274,9 @@ def check_controls(suite: str, splits: Sequence[Named]) -> None:
     Raises:
         SuiteError: One is not there.
     """
-    roles = {split.role for split in splits}
-    if not {"train", "id_test"} <= roles:
-        msg = f"the suite {suite!r} needs a split with role 'train' (energies are "
-        raise SuiteError(msg + "aligned on it) and one with role 'id_test' (the control)")
+    if all(split.role == "train" for split in splits):
+        msg = f"the suite {suite!r} has only splits with role 'train', and nothing to "
+        raise SuiteError(msg + "evaluate; add one with role 'id_test' or 'ood_test'")
     names = {split.name for split in splits if split.role.startswith("id")}
     for split in splits:
         if split.control and split.control not in names:
@@ -230,7 +301,7 @@ def needs(name: str) -> tuple[str, ...]:
         return (name,)
     if name in DATASETS.names():
         return _downloads_of_dataset(name)
-    if Path(name).suffix in {".yaml", ".yml"}:
+    if is_file(name):
         return _downloads_of_suite(Path(name))
     if name in suite_rows():
         return _downloads_of_suite(suite_path(name))
@@ -246,10 +317,11 @@ def _downloads_of_dataset(name: str) -> tuple[str, ...]:
 
 def _downloads_of_suite(path: Path) -> tuple[str, ...]:
     try:
-        content: Any = yaml.safe_load(path.read_text(encoding="utf-8"))
-        dataset = content.get("dataset")
-    except (OSError, ValueError, yaml.YAMLError, AttributeError) as error:
-        reason = getattr(error, "strerror", None) or "it is not a mapping in YAML"
-        msg = f"cannot read the suite {path}: {reason}"
+        dataset = read_yaml(path).get("dataset")
+    except DataError as error:
+        msg = f"cannot read the suite {error}"
+        raise SuiteError(msg) from error
+    except AttributeError as error:
+        msg = f"cannot read the suite {path}: it is not a mapping in YAML"
         raise SuiteError(msg) from error
     return _downloads_of_dataset(dataset) if dataset is not None else ()

@@ -29,7 +29,7 @@ from mlffbench.core.labels import Labels
 from mlffbench.core.model_options import ModelOptions
 from mlffbench.core.structures import Structures
 from mlffbench.models.load import load_model
-from mlffbench.models.model_spec import parse_spec
+from mlffbench.models.model_spec import check_not_typed, parse_spec
 from mlffbench.models.twoheaded.checkpoint import SUFFIXES
 from mlffbench.training.examples import Baseline
 from mlffbench.training.training_plan import Part
@@ -291,7 +291,8 @@ class AttachedPriorHead:
 def load_attached(options: ModelOptions) -> AttachedPriorHead:
     """Return the prior head at the path in ``options.argument`` on its pretrained model.
 
-    The pretrained model is opened by its name with the same options.
+    The pretrained model is opened by its name with the same options. A name that runs
+    code needs ``options.trust``: it was written into a file, not typed.
 
     Raises:
         ModelError: The head or its pretrained model cannot be used.
@@ -300,6 +301,7 @@ def load_attached(options: ModelOptions) -> AttachedPriorHead:
     def open_base(name: str) -> ForceField:
         if parse_spec(name).name == ROW:
             raise ModelError("it is such a head itself; name a pretrained model")
+        check_not_typed(name, options.argument, trust=options.trust)
         return load_model(name, options)
 
     return AttachedPriorHead.load(Path(options.argument).expanduser(), open_base)

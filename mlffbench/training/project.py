@@ -134,9 +134,11 @@ def prepare(
         pretrained: The model that ``attach-prior-head`` gives a head.
 
     Raises:
-        BenchError: A value is not legal, or the suite cannot be trained on.
+        BenchError: A value is not legal, the suite cannot be trained on, or the model
+            cannot be given a head.
     """
     if pretrained is not None:
+        as_trunk(pretrained)  # refused before a prior labels anything
         labeller = _within(pretrained, labeller)
     materials = gather(
         splits,
@@ -213,7 +215,6 @@ def _history(project: Project, rows: Sequence[Row]) -> dict[str, Any]:
             SpectralReference.of(structures, cutoff).as_json() if cutoff else None
         ),
         "epochs": len(rows),
-        "wall_s": round(sum(row["seconds"] for row in rows), 1),
         "validation_forces_mae_mev_per_angstrom": {
             row["stage"]: {
                 name: round(1000 * row[name], 3)

@@ -2,6 +2,7 @@
 
 import csv
 import io
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -127,7 +128,10 @@ def write_log(stem: Path, rows: Sequence[Row], checks: Sequence[str]) -> None:
     writer.writerow([*plain, *(f"{name} forces MAE meV/Å" for name in checks)])
     for row in rows:
         errors = (row.get(name) for name in checks)
-        cells = ("" if error is None else f"{1000 * error:.3f}" for error in errors)
+        cells = (
+            "" if error is None or math.isnan(error) else f"{1000 * error:.3f}"
+            for error in errors
+        )
         writer.writerow([*(row[key] for key in plain), *cells])
     write_atomic(stem.with_name(f"{stem.name}.csv"), table.getvalue().encode())
 

@@ -94,9 +94,10 @@ def as_trunk(model: ForceField) -> HasTrunk:
     if isinstance(model, HasTrunk):
         return model
     wanted = ("clone", "trunk_parameters", "embed_graph", "labels_graph")
-    missing = ", ".join(name for name in wanted if not hasattr(model, name))
-    msg = (
-        f"model {model.name!r} cannot be given a prior head: it lacks {missing}, so its "
-        "per-atom features cannot be differentiated"
-    )
+    missing = [name for name in wanted if not hasattr(model, name)]
+    if missing == list(wanted):
+        why = "it is no network with per-atom features that a head could read"
+    else:  # somebody is writing one
+        why = f"it lacks {', '.join(missing)} (CONTRIBUTING.md)"
+    msg = f"model {model.name!r} cannot be given a prior head: {why}"
     raise ModelError(msg)

@@ -6,6 +6,7 @@ import inspect
 import math
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pandas as pd
@@ -107,9 +108,9 @@ def test_names_and_facts() -> None:
     facts = mlffbench.info("gfn2-xtb")
     assert list(facts.columns) == ["kind", "fact", "value"]
     assert set(facts["kind"]) == {"models", "priors"}
-    with pytest.raises(mlffbench.BenchError, match=r"unknown kind 'model'.*'models'"):
-        mlffbench.list_names("model")
-    with pytest.raises(mlffbench.BenchError, match="Did you mean 'ani-1x'"):
+    with pytest.raises(mlffbench.BenchError, match="unknown kind 'modle'"):
+        mlffbench.list_names("modle")
+    with pytest.raises(mlffbench.BenchError, match=r"did you mean 'ani-1x' \(.*model"):
         mlffbench.info("ani1x")
 
 
@@ -177,6 +178,36 @@ def test_two_models_are_compared_on_what_both_evaluated(
     assert set(same["verdict"]) <= {"no difference", "cannot be judged"}
 
 
+def test_where_no_run_is_there_is_advice(results: mlffbench.Results) -> None:
+    for pair in (("runs/x", results.folders[0]), (results.folders[0], "runs/x")):
+        with pytest.raises(mlffbench.BenchError, match="runs/x holds no run; give one"):
+            mlffbench.compare(*pair)
+    with pytest.raises(mlffbench.BenchError, match="read_results got no folder"):
+        mlffbench.read_results([])
+    for name, sentence in (
+        ("mini-odd:ood_elements", "unknown suite or dataset 'mini-odd'. Did you mean 'm"),
+        ("mini-ood:ood_elemnts", "ood_elements/test"),
+        ("mini-ood", "mlffbench info mini-ood lists its splits"),
+    ):
+        with pytest.raises(mlffbench.BenchError, match=sentence):
+            mlffbench.load_structures(name)
+
+
+def test_an_empty_frame_is_of_the_same_types(results: mlffbench.Results) -> None:
+    empty = replace(results, inventory=replace(results.inventory, runs=()))
+    for name in ("metrics", "comparisons", "gaps", "counts"):
+        full, none = getattr(results, name), getattr(empty, name)
+        assert none.empty
+        filled = full.dropna(axis="columns", how="all").dtypes
+        assert (none.dtypes[filled.index] == filled).all()
+        assert list(none.columns) == list(full.columns)
+    # these runs are baselines alone: nothing is compared with them
+    assert results.comparisons.empty
+    assert not results.gaps.empty
+    told = results.gaps.dropna(axis="columns", how="all").dtypes
+    assert (results.comparisons.dtypes[told.index] == told).all()
+
+
 def test_runs_of_other_structures_are_not_compared(
     results: mlffbench.Results, shared_suite_file: Path, tmp_path: Path
 ) -> None:
@@ -193,6 +224,9 @@ def test_a_report_and_a_notebook(results: mlffbench.Results, tmp_path: Path) -> 
         assert path.read_text(encoding="utf-8").lower().startswith(start)
     with pytest.raises(mlffbench.BenchError, match=r"suffix '\.pdf'; expected \.html"):
         results.report(tmp_path / "report.pdf")
+    with pytest.raises(mlffbench.BenchError, match="units='eV': expected 'meV' or"):
+        results.report(tmp_path / "report.md", units="eV")  # type: ignore[arg-type]
+    assert not (tmp_path / "report.md.tmp").exists()
     assert "<table>" in results._repr_html_()
     assert "zero baseline" in repr(results)
 

@@ -1,6 +1,4 @@
-import os
 import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -9,24 +7,16 @@ import torch
 from ase import Atoms
 from ase.build import molecule
 from ase.io import write
+from processes import mlffbench
 
-from mlffbench.api.named_sets import sample_of
+from mlffbench.api.named_sets import remarks_on_sets, sample_of
 from mlffbench.cli.app import app
 from mlffbench.core.errors import BenchError
 from mlffbench.diagnostics.diagnosis import Diagnosis
 
-HERE = {**os.environ, "OMP_NUM_THREADS": "1", "TERM": "dumb", "COLUMNS": "200"}
-
 
 def diagnose(*words: object, cwd: Path) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-m", "mlffbench", "diagnose", *map(str, words)],
-        capture_output=True,
-        text=True,
-        check=False,
-        cwd=cwd,
-        env=HERE,
-    )
+    return mlffbench("diagnose", *map(str, words), cwd=cwd)
 
 
 def frames(name: str, n: int, *, pull: float, seed: int) -> list[Atoms]:
@@ -64,6 +54,17 @@ def test_two_files_name_the_force_norm_shift(files: Path) -> None:
     stored = Diagnosis.read(files / "diagnose" / "diagnostics.json")
     assert stored.cutoff == 5
     assert (files / "diagnose" / "figures" / "force_norm_mean.png").exists()
+
+
+def test_what_a_file_is_like_is_said_as_run_says_it(files: Path) -> None:
+    again = [*frames("CH3OH", 3, pull=1, seed=4)] * 2
+    write(files / "again.xyz", again)
+    said = remarks_on_sets((str(files / "again.xyz"), str(files / "bare.xyz")))
+    assert said[0] == (
+        f"3 of the 6 frames of {files / 'again.xyz'} repeat an earlier one atom by atom: "
+        "means and intervals count them all"
+    )
+    assert all("again.xyz" in text for text in said[1:])  # none of what has no labels
 
 
 def test_a_file_without_labels_is_measured_by_what_needs_none(

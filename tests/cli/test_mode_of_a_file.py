@@ -54,9 +54,9 @@ def test_plan_and_run_name_the_folder_after_the_class(
     suite_file: Path, tmp_path: Path, mode: str
 ) -> None:
     words = ("--suite", suite_file, "--model", "zero", "--mode", mode, "--limit", 1)
-    assert "runs/toy/zero/my-mode" in invoke("plan", *words)
+    assert "runs/toy--limit-1/zero/my-mode" in invoke("plan", *words)
     told = invoke("run", *words, "--out", tmp_path, "--set", f"{mode}.share=0.25")
-    manifest = json.loads((tmp_path / "toy/zero/my-mode/run.json").read_text())
+    manifest = json.loads((tmp_path / "toy--limit-1/zero/my-mode/run.json").read_text())
     assert manifest["mode"]["settings"] == {"share": 0.25}, told
     assert list(manifest["mode"]["files"]) == ["mine.py"]
     assert manifest["job"]["mode"] == mode

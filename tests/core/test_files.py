@@ -1,4 +1,5 @@
 import hashlib
+import os
 import stat
 from pathlib import Path
 
@@ -47,5 +48,45 @@ def test_sha256(tmp_path: Path) -> None:
     content = bytes(range(256)) * 10000
     (tmp_path / "file").write_bytes(content)
     assert sha256_of(tmp_path / "file") == hashlib.sha256(content).hexdigest()
-    with pytest.raises(DataError, match="cannot read"):
+    with pytest.raises(DataError, match="does not exist"):
         sha256_of(tmp_path / "nowhere")
+
+
+def test_a_link_stays_one(tmp_path: Path) -> None:
+    (tmp_path / "data").mkdir()
+    (tmp_path / "link").symlink_to(tmp_path / "data" / "file")
+    for content in (b"one", b"two"):
+        write_atomic(tmp_path / "link", content)
+        assert (tmp_path / "link").is_symlink()
+        assert (tmp_path / "data" / "file").read_bytes() == content
+    assert [path.name for path in (tmp_path / "data").iterdir()] == ["file"]
+
+
+def test_a_link_to_itself_is_one_sentence(tmp_path: Path) -> None:
+    (tmp_path / "link").symlink_to(tmp_path / "link")
+    with pytest.raises(StoreError, match="cannot write"):
+        write_atomic(tmp_path / "link", b"one")
+
+
+def test_a_pipe_is_written_into_and_stays(tmp_path: Path) -> None:
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    with pytest.raises(StoreError, match="cannot write"):  # and no wait for a reader
+        write_atomic(pipe, b"one")
+    reader = os.open(pipe, os.O_RDONLY | os.O_NONBLOCK)
+    write_atomic(pipe, b"one")
+    assert os.read(reader, 9) == b"one"
+    os.close(reader)
+    assert pipe.is_fifo()
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="there is no /dev/full")
+def test_a_device_is_written_into_and_stays(tmp_path: Path) -> None:
+    write_atomic(Path("/dev/null"), b"one")
+    assert Path("/dev/null").is_char_device()
+    with pytest.raises(StoreError, match="cannot write /dev/full: No space left"):
+        write_atomic(Path("/dev/full"), b"one")
+    assert Path("/dev/full").is_char_device()
+    (tmp_path / "link").symlink_to("/dev/null")
+    write_atomic(tmp_path / "link", b"one")
+    assert (tmp_path / "link").is_char_device()

@@ -260,7 +260,7 @@ def test_positions_that_are_not_finite_are_named():
     ],
 )
 def test_cells_that_do_not_span(cell, pbc):
-    with pytest.raises(DataError, match="'one' is periodic but its lattice vectors"):
+    with pytest.raises(DataError, match="'one' is periodic, but its lattice vectors"):
         radius_graph(structure([[0, 0, 0]], cell, pbc), 3.0)
 
 

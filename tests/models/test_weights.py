@@ -1,6 +1,7 @@
 import hashlib
 import logging
 import socket
+import struct
 import threading
 from collections.abc import Iterator
 from functools import partial
@@ -8,9 +9,17 @@ from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
+import torch
 
 from mlffbench.core.errors import ModelError
-from mlffbench.models.weights import CACHE_VARIABLE, Weights, cache_folder, fetch
+from mlffbench.models.weights import (
+    CACHE_VARIABLE,
+    Weights,
+    cache_folder,
+    check_archive,
+    fetch,
+    trust,
+)
 
 CONTENT = b"0.1 0.2 0.3"
 SHA256 = hashlib.sha256(CONTENT).hexdigest()
@@ -100,17 +109,46 @@ def test_a_damaged_file_is_refused(nowhere: str, cache: Path) -> None:
         fetch(Weights(file="net.model", url=nowhere, sha256=SHA256))
 
 
+def test_weights_without_end_are_not_downloaded(
+    server: str, cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("mlffbench.models.weights.MOST_BYTES", 5)
+    with pytest.raises(ModelError, match=r"cannot download net\.model"):
+        fetch(Weights(file="net.model", url=server))
+    assert list(cache.iterdir()) == []
+
+
 def test_trust_on_first_use(
     server: str, cache: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     weights = Weights(file="net.model", url=server)
     with caplog.at_level(logging.WARNING, logger="mlffbench.models.weights"):
         fetch(weights)
+        assert not (cache / "net.model.sha256").exists()  # not before it was opened
+        trust(weights)
         assert SHA256 in caplog.text
         assert (cache / "net.model.sha256").read_text() == f"{SHA256}\n"
         caplog.clear()
         fetch(weights)
+        trust(weights)
         assert caplog.text == ""
     (cache / "net.model").write_bytes(b"something else")
     with pytest.raises(ModelError, match=f"expected {SHA256}"):
         fetch(weights)
+
+
+def test_a_flipped_bit_of_a_torch_file_is_noticed(tmp_path: Path) -> None:
+    path = tmp_path / "net.pt"
+    torch.save({"weight": torch.full((50,), 1.5)}, path)
+    check_archive(path)
+    content = bytearray(path.read_bytes())
+    content[content.index(struct.pack("<4f", 1.5, 1.5, 1.5, 1.5)) + 2] ^= 1
+    path.write_bytes(content)
+    torch.load(path, weights_only=True)  # which says nothing
+    with pytest.raises(ModelError, match=r"net\.pt is damaged .*; fetch or copy"):
+        check_archive(path)
+
+
+def test_what_is_no_archive_is_not_judged_here(tmp_path: Path) -> None:
+    (tmp_path / "net.json").write_text("{}")
+    check_archive(tmp_path / "net.json")

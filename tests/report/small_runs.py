@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from mlffbench.run.checksums import forget
 from mlffbench.run.evaluate.evaluation_score import score_run
 from mlffbench.run.folder import RunFolder, read_arrays, write_arrays
 from mlffbench.run.loop import run_campaign
@@ -38,6 +39,7 @@ def refined(
     path = base.path.parent / mode
     shutil.copytree(base.path, path)
     made = RunFolder(path)
+    forget(path)  # what is made here is no damage
     change(made, mode={"name": mode, "unit": unit, "sees": "test geometries: yes"})
     forces = read_arrays(path / "forces.npz")["forces"]
     reference = read_arrays(path / "reference.npz")["forces"]
@@ -50,6 +52,7 @@ def refined(
 def change(folder: RunFolder, **parts: Any) -> None:
     """Change parts of a run's ``run.json``; dictionaries are merged."""
     path = folder.path / "run.json"
+    forget(folder.path)
     manifest = json.loads(path.read_text())
     for name, value in parts.items():
         both = isinstance(value, dict) and isinstance(manifest.get(name), dict)
@@ -62,5 +65,6 @@ def edit_records(
 ) -> None:
     """Pass every stored record through a function."""
     path = folder.path / "records.jsonl"
+    forget(folder.path)
     lines = [edit(json.loads(line)) for line in path.read_text().splitlines()]
     path.write_text("".join(json.dumps(line) + "\n" for line in lines))

@@ -9,7 +9,6 @@ from typing import Any
 import numpy as np
 import pytest
 from scipy.stats import t
-from small_runs import run_small
 
 from mlffbench.metrics.intervals.estimates import estimate, gap, paired
 from mlffbench.metrics.intervals.holm import adjust
@@ -17,6 +16,7 @@ from mlffbench.metrics.metric_card import MetricCard
 from mlffbench.metrics.molecules import Molecules
 from mlffbench.metrics.samples import Samples
 from mlffbench.report.document import compose
+from mlffbench.run.folder import RunFolder
 
 NODE = shutil.which("node")
 pytestmark = pytest.mark.skipif(NODE is None, reason="node is not installed")
@@ -151,10 +151,9 @@ def test_every_comparison_is_pythons(tmp_path: Path) -> None:
 
 
 def test_the_page_recomputes_what_python_stored(
-    suite_file: Path, springs: str, tmp_path: Path
+    shared_runs: list[RunFolder], tmp_path: Path
 ) -> None:
-    run_small(suite_file, springs, tmp_path / "runs")
-    page = compose([tmp_path / "runs"], "html").text
+    page = compose([shared_runs[0].path.parents[2]], "html").text
     start = page.index('id="payload">') + len('id="payload">')
     board = json.loads(page[start : page.index("</script>", start)])["boards"][0]
     found = run_node(

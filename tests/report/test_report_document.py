@@ -8,21 +8,16 @@ import jsonschema
 import numpy as np
 import pandas as pd
 import pytest
-from small_runs import change, edit_records, refined, run_small, score
+from small_runs import change, edit_records, refined, score
 
 from mlffbench.core.errors import StoreError
 from mlffbench.core.record import Record
 from mlffbench.report.document import compose, write_report
 from mlffbench.report.schema import REPORT_VERSION, Report, schema
 from mlffbench.report.tables.display_units import number
-from mlffbench.run.folder import RunFolder, read_arrays
+from mlffbench.run.folder import SIMULATION, RunFolder, read_arrays
 
 SCHEMA = Path(__file__).parents[2] / "docs" / "schema" / f"report-v{REPORT_VERSION}.json"
-
-
-@pytest.fixture
-def folders(suite_file: Path, springs: str, tmp_path: Path) -> list[RunFolder]:
-    return run_small(suite_file, springs, tmp_path / "runs")
 
 
 def told(out: Path) -> Report:
@@ -179,9 +174,61 @@ def test_broken_runs_are_listed_as_such(
 def test_a_run_that_has_not_finished_is_listed(
     folders: list[RunFolder], tmp_path: Path
 ) -> None:
-    change(folders[-1], status="running")
-    (left_out,) = compose([tmp_path / "runs"], "html").left_out
-    assert "has not finished; repeat its command" in left_out.reason
+    command = "mlffbench run --suite toy"
+    change(folders[-1], status="running", command=command)
+    (folders[-1].path / "parts").mkdir()
+    (folders[-1].path / "parts" / "000000.npz").touch()
+    made = compose([tmp_path / "runs"], "html")
+    (unfinished,) = made.left_out
+    assert unfinished.is_unfinished
+    assert unfinished.reason == (
+        f"not finished: 1 part is stored, repeat the command to go on: {command}"
+    )
+    summary = made.text.partition('<section id="leaderboard"')[0]
+    assert "<h3>Not finished</h3>" in summary
+    assert "<h3>Left out</h3>" not in summary
+
+
+def test_a_simulation_that_has_not_finished_is_no_fault(
+    folders: list[RunFolder], tmp_path: Path
+) -> None:
+    stopped = RunFolder(tmp_path / "runs" / "stopped", SIMULATION)
+    stopped.path.mkdir()
+    stopped.write_manifest({"status": "running", "command": "mlffbench simulate"})
+    (told,) = compose([tmp_path / "runs"], "json").left_out
+    assert told.is_unfinished
+    assert told.reason.endswith("repeat the command to go on: mlffbench simulate")
+
+
+def test_remarks_stand_before_every_number(
+    folders: list[RunFolder], tmp_path: Path
+) -> None:
+    remarks = ["3 structures have forces above 50 eV/Å.", 7, "The labels are <b>new</b>"]
+    for folder in folders[:2]:
+        change(folder, checks={"remarks": remarks})
+    made = compose([tmp_path / "runs"], "html")
+    assert made.boards[0].warnings[:2] == (
+        "3 structures have forces above 50 eV/Å.",
+        "The labels are <b>new</b>.",
+    )
+    assert len(set(made.boards[0].warnings)) == len(made.boards[0].warnings)
+    assert made.boards[0].findings[0].startswith("Least force error")
+    first, _, rest = made.text.partition("Least force error")
+    assert "Read this first" in first
+    assert "The labels are &lt;b&gt;new&lt;/b&gt;." in first
+    assert "50 eV/Å" not in rest.partition("payload")[0]
+
+
+def test_what_was_left_undone_is_open_and_the_rest_folded(
+    folders: list[RunFolder], tmp_path: Path
+) -> None:
+    text = compose([tmp_path / "runs"], "html").text
+    open_part, _, folded = text.partition("Evaluated, skipped, failed</h3>")[2].partition(
+        "<details>"
+    )
+    assert open_part.count("element not supported: N") == len(folders) - 1
+    assert "zero" not in open_part
+    assert f"All {2 * len(folders)} rows" in folded
 
 
 def test_no_run_is_one_sentence(tmp_path: Path) -> None:

@@ -1,6 +1,5 @@
 """The page in a real browser, with the network cut."""
 
-import json
 import os
 import re
 import shutil
@@ -11,12 +10,14 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
-from small_runs import change, edit_records, run_small
+from small_runs import change, edit_records
 
 from mlffbench.core.record import MetricValue
 from mlffbench.report.document import compose, write_report
+from mlffbench.report.page import render
 from mlffbench.report.schema import Report
 from mlffbench.report.tables.display_units import number
+from mlffbench.report.tables.record_tables import TextTable
 from mlffbench.run.folder import RunFolder, read_arrays
 
 sync_api = pytest.importorskip(
@@ -52,11 +53,6 @@ def browser() -> Iterator[Any]:
         opened.close()
 
 
-@pytest.fixture
-def folders(suite_file: Path, springs: str, tmp_path: Path) -> list[RunFolder]:
-    return run_small(suite_file, springs, tmp_path / "runs")
-
-
 class Opened:
     """A page that was opened, and everything it should not have done."""
 
@@ -78,9 +74,15 @@ class Opened:
             self.faults.append(message.text)
 
     def see_everything(self) -> None:
-        for part in ("leaderboard", "modes", "shifts", "errors", "accounting"):
-            self.page.evaluate(f"document.getElementById('{part}').scrollIntoView()")
-            self.page.wait_for_timeout(300)
+        """Scroll past every figure and wait until it is drawn."""
+        self.page.evaluate(
+            "document.querySelectorAll('.plot').forEach((plot) => plot.scrollIntoView())"
+        )
+        for place in range(self.page.locator(".plot").count()):
+            self.page.locator(".plot").nth(place).scroll_into_view_if_needed()
+            self.page.wait_for_function(
+                "i => document.querySelectorAll('.plot')[i].childElementCount", arg=place
+            )
 
     def texts(self, selector: str) -> list[str]:
         found: list[str] = self.page.locator(selector).all_inner_texts()
@@ -89,21 +91,30 @@ class Opened:
 
 @pytest.fixture(scope="module")
 def written(
-    shared_suite_file: Path, shared_springs: str, tmp_path_factory: pytest.TempPathFactory
+    shared_runs: list[RunFolder], tmp_path_factory: pytest.TempPathFactory
 ) -> tuple[Path, Report]:
     """Return a page and the same numbers as JSON."""
-    folder = tmp_path_factory.mktemp("report")
-    run_small(shared_suite_file, shared_springs, folder / "runs")
-    write_report([folder / "runs"], folder / "report.html")
-    content = compose([folder / "runs"], "json").text
-    return folder / "report.html", Report.model_validate_json(content)
+    root, out = shared_runs[0].path.parents[2], tmp_path_factory.mktemp("report")
+    write_report([root], out / "report.html")
+    content = compose([root], "json").text
+    return out / "report.html", Report.model_validate_json(content)
+
+
+@pytest.fixture(scope="module")
+def open_once(browser: Any, written: tuple[Path, Report]) -> Iterator[Opened]:
+    opened = Opened(browser, written[0], color_scheme="light")
+    yield opened
+    opened.context.close()
 
 
 @pytest.fixture
-def page(browser: Any, written: tuple[Path, Report]) -> Iterator[tuple[Opened, Report]]:
-    opened = Opened(browser, written[0])
-    yield opened, written[1]
-    opened.context.close()
+def page(
+    open_once: Opened, written: tuple[Path, Report]
+) -> Iterator[tuple[Opened, Report]]:
+    """Return the one page of most tests, as it is when it opens."""
+    yield open_once, written[1]
+    open_once.page.click("#reset")
+    assert open_once.faults == []
 
 
 def shown(value: float) -> str:
@@ -226,7 +237,6 @@ def test_a_filter_recomputes_every_number(page: tuple[Opened, Report]) -> None:
         assert re.split(r"[◆◇]", text)[0] == shown(1000 * expected)
     opened.page.click("#reset")
     assert "numbers as stored" in opened.page.inner_text("#board-status")
-    assert opened.faults == []
 
 
 def test_structures_every_model_evaluated(page: tuple[Opened, Report]) -> None:
@@ -267,31 +277,268 @@ def test_the_page_computes_what_python_computed(page: tuple[Opened, Report]) -> 
                     assert theirs[end] == expected
 
 
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_colours_follow_the_system_and_the_button(
-    browser: Any, written: tuple[Path, Report], scheme: str
-) -> None:
-    opened = Opened(browser, written[0], color_scheme=scheme)
+def test_colours_follow_the_system_and_the_button(page: tuple[Opened, Report]) -> None:
+    opened, _ = page
     ground = "getComputedStyle(document.body).backgroundColor"
-    at_first = opened.page.evaluate(ground)
-    brightness = sum(map(int, re.findall(r"\d+", at_first)[:3]))
-    assert (brightness < 200) == (scheme == "dark")
-    opened.see_everything()
+    light = opened.page.evaluate(ground)
+    opened.page.emulate_media(color_scheme="dark")
+    opened.page.wait_for_selector(":root[data-theme=dark]")
+    dark = opened.page.evaluate(ground)
+    brightness = [sum(map(int, re.findall(r"\d+", one)[:3])) for one in (light, dark)]
+    assert brightness[0] > 600
+    assert brightness[1] < 200
     opened.page.focus("#theme")
     opened.page.keyboard.press("Space")
-    assert opened.page.evaluate(ground) != at_first
-    assert opened.faults == []
-    opened.context.close()
+    assert opened.page.evaluate(ground) == light
+    opened.page.emulate_media(color_scheme="light")
 
 
-def test_nothing_is_wider_than_a_telephone(
-    browser: Any, written: tuple[Path, Report]
+def test_a_page_without_static_errors_has_its_colours_too(
+    browser: Any, tmp_path: Path
 ) -> None:
-    opened = Opened(browser, written[0], viewport={"width": 375, "height": 740})
-    opened.see_everything()
-    assert opened.page.evaluate("document.documentElement.scrollWidth") == 375
+    table = TextTable(
+        "Dynamics", ("model", "survival"), (("zero", "3 %"),), frozenset(), ()
+    )
+    nothing: dict[str, Any] = {"runs": (), "separated": (), "boards": (), "records": ()}
+    (tmp_path / "r.html").write_text(
+        render(Report(mlffbench="1", **nothing, further=()), [], [], [table])
+    )
+    opened = Opened(browser, tmp_path / "r.html", color_scheme="light")
+    opened.page.click("#theme")
+    assert opened.page.evaluate("document.documentElement.dataset.theme") == "dark"
     assert opened.faults == []
     opened.context.close()
+
+
+@pytest.fixture(scope="module")
+def phone(browser: Any, written: tuple[Path, Report]) -> Iterator[Opened]:
+    size = {"width": 375, "height": 740}
+    opened = Opened(browser, written[0], viewport=size, color_scheme="dark")
+    yield opened
+    assert opened.faults == []
+    opened.context.close()
+
+
+def test_nothing_is_wider_than_a_telephone(phone: Opened) -> None:
+    phone.see_everything()
+    assert phone.page.evaluate("document.documentElement.scrollWidth") == 375
+    widths = "[...document.querySelectorAll('.plot svg')].map(one => one.clientWidth)"
+    assert 100 < max(phone.page.evaluate(widths)) <= 375
+
+
+HINTS = """() => [...document.querySelectorAll(".scroll")]
+  .filter(one => one.checkVisibility())
+  .map(one => [one.scrollWidth > one.clientWidth + 1, one.matches(".wide.more"),
+               getComputedStyle(one, "::before").content.includes("sideways")])"""
+
+
+def test_a_table_that_goes_on_says_so(phone: Opened, open_once: Opened) -> None:
+    phone.page.click("text=/All 8 rows/")
+    phone.page.wait_for_selector("details[open] .scroll.wide")
+    boxes = [*phone.page.evaluate(HINTS), *open_once.page.evaluate(HINTS)]
+    assert [one for one in boxes if len(set(one)) > 1] == []
+    assert {one[0] for one in boxes} == {True, False}
+    ended = phone.page.evaluate(
+        """() => {
+          const box = document.querySelector("#board-table");
+          box.scrollLeft = box.scrollWidth;
+          const name = box.querySelector("tbody th").getBoundingClientRect();
+          return new Promise(done => setTimeout(() =>
+            done([box.matches(".more"), box.matches(".wide"), name.left]), 50));
+        }"""
+    )
+    assert ended[:2] == [False, True]
+    assert 0 <= ended[2] < 40, "the name of a row stays in sight"
+
+
+BOARD = """
+  const splits = Array.from({length: 8}, (_, i) => (i < 2 ? "id_" : "ood_") + i);
+  const samples = ["train", ...splits].map((name, i) => ({name, n: 10 + i, labels: {},
+    role: i ? name.split("_")[0] + "_test" : "train", unshifted: 0, reason: ""}));
+  samples.push({name: "ood_none", n: 0, labels: {}, role: "ood_test"});
+  const counts = Object.fromEntries(samples.slice(0, 9).map(({name, n}, i) =>
+    [name, {n, counts: [n - 4, 3, 1, 0, 0]}]));
+  const one = {name: "d", label: "distance", unit: "Å", kind: "alarm", reason: "",
+    edges: [0, 1, 2, 3, 4, 5], samples: counts};
+  const row = {label: "m", mode: "baseline"};
+  const curves = {d: [[0, 1, 0.1, -0.1, 0.2, 5], [1, 2, 0.2, 0.1, 9, 5]]};
+  const models = {m: {samples, diagnostics: [one], rules: {}}};
+  const shifts = {models, runs: [{curves, ranking: []}], missing: []};
+  const board = {rows: [row], shifts};
+"""
+PANELS = """(() => {
+  const plot = document.querySelector("#shifts-figures .plot");
+  const full = plot._fullLayout;
+  const axes = (letter) => Object.keys(full)
+    .filter(key => key.startsWith(letter + "axis")).map(key => full[key].range.join());
+  return {
+    x: [...new Set(axes("x"))], y: [...new Set(axes("y"))], columns: axes("x").length,
+    rows: axes("y").length,
+    traces: plot.data.map(one => one.name + one.xaxis + one.yaxis),
+    titles: full.annotations.slice(0, -1).map(one => one.text),
+  };
+})()"""
+
+
+@pytest.mark.parametrize(("wide", "columns"), [(True, 4), (False, 2)])
+def test_each_split_has_a_panel_beside_training(
+    request: pytest.FixtureRequest, *, wide: bool, columns: int
+) -> None:
+    opened: Opened = request.getfixturevalue("open_once" if wide else "phone")
+    opened.page.evaluate(f"() => {{ {BOARD} Shifts.show(board); }}")
+    opened.page.locator("#shifts-figures .plot").first.scroll_into_view_if_needed()
+    opened.page.wait_for_selector("#shifts-figures .main-svg")
+    found = opened.page.evaluate(PANELS)
+    assert len(found["x"]) == len(found["y"]) == 1, "all panels share their axes"
+    assert (found["columns"], found["rows"]) == (columns, 8 // columns)
+    assert found["titles"][0] == "id_0 (11)"
+    assert len(found["titles"]) == 8
+    panels = {
+        trace.removeprefix("train") for trace in found["traces"] if "train" in trace
+    }
+    assert len(panels) == 8
+    assert len(found["traces"]) == 16
+    words = opened.page.inner_text("#shifts-figures figure:first-child > p")
+    assert words.endswith("Not measured on ood_none.")
+
+
+def test_intervals_end_where_their_axis_does(page: tuple[Opened, Report]) -> None:
+    opened, _ = page
+    opened.see_everything()
+    found = opened.page.evaluate(
+        """() => {
+          const found = [{value: 2, low: 0, high: 3}, {value: 4, low: -1, high: 9e6},
+            {value: 3, low: 2, high: 5}, {value: 5, low: null, high: null}];
+          const range = Scale.logRange(found);
+          const {array, arrayminus} = Scale.bars(found, range);
+          const ends = found.map(({value}, i) =>
+            [value - arrayminus[i], value + array[i]]);
+          const arrows = Scale.arrows(found, [0, 1, 2, 3], range, {along: "x"})[0];
+          return {range, ends, symbols: arrows.marker.symbol, x: arrows.x, y: arrows.y,
+                  none: Scale.arrows(found.slice(2), [2, 3], range, {})};
+        }"""
+    )
+    low, high = found["range"]
+    assert 0.1 < low < 0.2
+    assert 50 < high < 80
+    expected = [(low, 3), (low, high), (2, 5), (5, 5)]
+    for ends, wanted in zip(found["ends"], expected, strict=True):
+        assert ends == pytest.approx(wanted)
+    assert found["symbols"] == ["triangle-left", "triangle-left", "triangle-right"]
+    assert found["x"] == pytest.approx([low, low, high])
+    assert found["y"] == [0, 1, 1]
+    assert found["none"] == []
+    drawn = opened.page.evaluate(
+        """() => [...document.querySelectorAll(".plot")].filter(plot => plot.data)
+          .flatMap(plot => plot.data.flatMap(trace => ["x", "y"].flatMap(axis => {
+            const bar = trace["error_" + axis];
+            const {type, range} = plot._fullLayout[axis + "axis"] || {};
+            return bar && type === "log" ? trace[axis].map((value, i) =>
+              [Math.log10(value - bar.arrayminus[i]) - range[0],
+               range[1] - Math.log10(value + bar.array[i])]) : [];
+          })))"""
+    )
+    assert len(drawn) > 8
+    assert min(min(ends) for ends in drawn) > -1e-9
+
+
+def test_a_bar_ends_in_an_arrow_and_holds_every_number(
+    page: tuple[Opened, Report],
+) -> None:
+    opened, _ = page
+    bars = opened.page.evaluate(
+        """() => {
+          const content = document.getElementById("payload").textContent;
+          const [stored, wide] = [0, 1].map(() => JSON.parse(content).boards[0]);
+          wide.rows.forEach((row, i) => {
+            const value = 10 ** i;
+            row.cells.id.error = {...row.cells.id.error, value, low: 0, high: 1e9};
+          });
+          Leaderboard.show(wide);
+          const bars = [...document.querySelectorAll("td[data-split=id] .bar")];
+          Leaderboard.show(stored);
+          return bars.map(one => [one.querySelector("i").className,
+                                  parseFloat(one.querySelector("b").style.left)]);
+        }"""
+    )
+    assert {arrows for arrows, _ in bars} == {"down up"}
+    places = [place for _, place in bars]
+    assert places == sorted(set(places)), "no two numbers share an end of the scale"
+    assert 0 < places[0] < places[-1] < 100
+
+
+def test_ticks_are_round_and_no_more_than_there_is_room_for(
+    page: tuple[Opened, Report],
+) -> None:
+    opened, _ = page
+    ticks = opened.page.evaluate(
+        """() => [[[0.05, 1.6], 14], [[0.05, 1.6], 5], [[8, 4e4], 4], [[900, 1100], 5],
+                  [[1e-6, 1e6], 5]].map(([range, most]) => Scale.ticks(range, most)
+                    .map(x => Number(x.toPrecision(6))))"""
+    )
+    assert ticks[0] == [0.05, 0.07, 0.1, 0.15, 0.2, 0.3, 0.5, 0.7, 1, 1.5]
+    assert ticks[1] == [0.05, 0.1, 0.2, 0.5, 1]
+    assert ticks[2] == [10, 100, 1000, 10000]
+    assert ticks[3] == [1000]
+    assert len(ticks[4]) <= 5
+
+
+def test_a_long_name_is_shown_whole(page: tuple[Opened, Report]) -> None:
+    opened, _ = page
+    smiles = "CC(=O)N[C@@H]" * 14
+    shown = opened.page.evaluate(
+        """smiles => {
+          const content = document.getElementById("payload").textContent;
+          const board = JSON.parse(content).boards[0];
+          for (const one of Object.values(board.worst.structures)) {
+            Object.assign(one, {id: smiles, molecule: smiles});
+          }
+          Errors.show(board);
+          const cells = [...document.querySelectorAll("#errors-worst .long")];
+          return cells.map(cell => [cell.innerText, cell.scrollWidth - cell.clientWidth]);
+        }""",
+        smiles,
+    )
+    assert len(shown) > 10
+    assert {text for text, _ in shown} == {smiles}
+    assert {hidden for _, hidden in shown} == {0}
+    box = opened.page.locator("#errors-worst .scroll")
+    assert box.evaluate("one => one.scrollWidth - one.clientWidth") <= 1
+
+
+def test_tables_have_names_and_headers(page: tuple[Opened, Report]) -> None:
+    opened, _ = page
+    lacking = opened.page.evaluate(
+        """() => ({
+          tables: [...document.querySelectorAll("table")].length,
+          captions: [...document.querySelectorAll("table > caption")].length,
+          scopes: [...document.querySelectorAll("th")].filter(one => !one.scope).length,
+          rows: [...document.querySelectorAll("tbody tr")].filter(
+            one => !one.querySelector("th[scope=row]")).length,
+        })"""
+    )
+    assert lacking["tables"] == lacking["captions"] > 5
+    assert lacking["scopes"] == lacking["rows"] == 0
+
+
+def test_arrow_keys_turn_a_geometry(page: tuple[Opened, Report]) -> None:
+    opened, _ = page
+    plot = opened.page.locator(".viewer .plot")
+    plot.scroll_into_view_if_needed()
+    opened.page.wait_for_selector(".viewer .plot > *")
+    if opened.page.locator(".viewer .plot canvas").count() == 0:
+        pytest.skip("this browser has no WebGL")
+    eye = (
+        "one => { const {x, y, z} = one.layout.scene.camera.eye || {}; return [x, y, z] }"
+    )
+    plot.focus()
+    opened.page.keyboard.press("ArrowLeft")
+    first = plot.evaluate(eye)
+    opened.page.keyboard.press("ArrowUp")
+    second = plot.evaluate(eye)
+    assert np.linalg.norm(first) == pytest.approx(np.linalg.norm(second), rel=1e-6)
+    assert second[2] > first[2]
+    assert first[0] != pytest.approx(first[1])
 
 
 def test_hostile_names_are_text(
@@ -349,4 +596,3 @@ def test_it_prints_in_the_light_with_everything_open(page: tuple[Opened, Report]
     opened, _ = page
     assert len(opened.page.pdf()) > 20_000
     assert opened.page.locator("details:not([open])").count() == 0
-    assert json.dumps(opened.faults) == "[]"

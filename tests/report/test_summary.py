@@ -72,7 +72,7 @@ def test_models_are_counted_not_rows() -> None:
     first = summarise(board(mine, better, other))[0]
     assert first == (
         "Least force error on 1 OOD split: a with rr on 1; "
-        "every other model is worse there."
+        "every other model with a number there is worse."
     )
     tied = other.model_copy(
         update={"cells": {**other.cells, "ood": cell(0.9, leading=True, **GROWN)}}

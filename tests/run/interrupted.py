@@ -6,7 +6,7 @@ import sys
 import time
 from pathlib import Path
 
-from processes import environment, python
+from processes import environment, mlffbench, python
 
 from mlffbench.run.work import Silent
 
@@ -52,13 +52,9 @@ def kill_again_and_again(words: list[str], out: Path, times: int) -> None:
 
 
 def complete(words: list[str], out: Path) -> None:
-    """Run ``mlffbench`` to its end."""
-    subprocess.run(
-        [sys.executable, "-m", "mlffbench", *words, "--out", str(out)],
-        env=environment(),
-        check=True,
-        stdout=subprocess.DEVNULL,
-    )
+    """Run ``mlffbench`` to its end, in this process."""
+    done = mlffbench(*words, "--out", str(out))
+    assert done.returncode == 0, done.stderr
 
 
 def with_full_disk(words: list[str], limit: int) -> str:

@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from filelock import FileLock
 
 from mlffbench.core.errors import StoreError
 from mlffbench.core.model_options import ModelOptions
@@ -70,3 +71,36 @@ def test_what_is_told_beside_does_not_decide() -> None:
     two = manifest_of(DECIDES, {"dtype": "float64"}, device="cpu")
     assert one["fingerprint"] == two["fingerprint"]
     assert made(job={"seed": 1})["fingerprint"] != one["fingerprint"]
+
+
+def test_a_lock_does_not_stay_and_keeps_others_out(tmp_path: Path) -> None:
+    folder = RunFolder(tmp_path / "run")
+    with folder.locked():
+        with (
+            pytest.raises(StoreError, match="another mlffbench is writing"),
+            folder.locked(),
+        ):
+            pass
+        assert [path.name for path in folder.path.iterdir()] == [".lock"]
+    assert list(folder.path.iterdir()) == []
+    with folder.locked():
+        assert (folder.path / ".lock").exists()
+
+
+def test_a_lock_on_a_file_that_was_removed_is_none(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = RunFolder(tmp_path)
+    acquire = FileLock.acquire
+
+    def late(lock: FileLock) -> object:
+        held = acquire(lock)
+        (tmp_path / ".lock").unlink()  # whoever held it before has just finished
+        return held
+
+    monkeypatch.setattr(FileLock, "acquire", late)
+    with (
+        pytest.raises(StoreError, match="another mlffbench is writing"),
+        folder.locked(),
+    ):
+        pass

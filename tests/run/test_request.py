@@ -36,8 +36,7 @@ def closed(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.parametrize(
     ("old", "new", "sentence"),
     [
-        ("role: id_test", "role: id_val", "one with role 'id_test' (the control)"),
-        ("role: train", "role: id_val", "needs a split with role 'train'"),
+        ("role: train", "role: trian", "'trian', expected 'train', 'id_val'"),
         ("file: ood.xyz", "control: nowhere, file: ood.xyz", "the control 'nowhere'"),
         (", shift: {kind: elements, rule: has N}", "", "and only they, state a shift"),
         ("name: id, role: id_test", "name: test, role: id_test", "not be called 'test'"),
@@ -47,7 +46,17 @@ def closed(monkeypatch: pytest.MonkeyPatch) -> None:
         ("models: [zero]", "models: [zero]\nmodes: [rrr]", "unknown mode 'rrr'"),
         ("models: [zero]", "models: [zero]\nsettings: {rr: {radius: 3}}",
          "mode 'rr' has no setting 'radius' (did you mean 'radii'?); its settings: "),
-        ("models: [zero]", "modles: [zero]", "modles: Extra inputs are not permitted"),
+        ("models: [zero]", "modles: [zero]",
+         'is not legal: has no "models"; has "modles" in line '),
+        ("models: [zero]", "modles: [zero]",
+         ', which is not a key (did you mean "models"?)'),
+        ("version: 1", "version: one", "in line 3 is 'one', expected a whole number"),
+        ("version: 1", "version: 0", "expected at least 1"),
+        ("models: [zero]", "models: []", "is empty, expected at least one"),
+        ("models: [zero]", "models: [zero]\nsettings: {rr: {gate: [1]}}",
+         "is a list, expected text or a whole number or a number or true or false"),
+        ("models: [zero]", "models: [zero]\ndataset: mini",
+         "give either 'dataset' or 'splits'"),
         ("summary: three", "summary three", "line 4"),
         ("file: ood.xyz", "file: gone.xyz", "gone.xyz does not exist; check the path"),
     ],
@@ -100,6 +109,8 @@ def test_a_wrong_request_is_told_before_a_file_is_opened(
         ("ttt", "learning_rate", "fast", "'fast', expected a number"),
         ("ttt", "prior", 3, "3, expected text"),
         ("rr", "smallest", "3 Å", "'3 Å', expected a number"),
+        ("rr", "gate", "nope", "'nope', expected 'training' or 'off'; its settings"),
+        ("ttt", "unit", 3, "3, expected 'structure' or 'group' or 'split'"),
     ],
 )
 def test_a_value_of_another_type_says_which_is_expected(
@@ -123,15 +134,17 @@ def test_what_the_source_says_is_what_the_signature_says(
     from mlffbench.run import settings
 
     for mode in REFINERS.names():
-        read = parameters_of(mode)
+        module, _, name = REFINERS.entry(mode).target.partition(":")
+        read = settings._read(module, name)
         with monkeypatch.context() as patch:
             patch.setattr(settings, "_read", lambda *_: None)
             inspected = parameters_of(mode)
         assert read is not None
         assert inspected is not None
-        assert {n: p.default for n, p in read.items()} == {
-            n: p.default for n, p in inspected.items()
-        }
+        for said in ("default", "choices", "about"):
+            assert {n: getattr(p, said) for n, p in read.items()} == {
+                n: getattr(p, said) for n, p in inspected.items()
+            }
 
 
 TYPOS = """
@@ -141,8 +154,11 @@ from mlffbench.run.names import check_names
 for suite, settings in (
     ("mini-ood", {{"ttt": {{"stepz": 3}}}}),
     ("mini-ood", {{"ttt": {{"steps": "abc"}}}}),
+    ("mini-ood", {{"ttt": {{"gate": "nope"}}}}),
     ("mini_ood", {{}}),
     ({suite!r}, {{}}),
+    ({gone!r}, {{}}),
+    ({unknown!r}, {{}}),
 ):
     try:
         check_names(suite, settings=settings, modes=("ttt",))
@@ -153,21 +169,33 @@ assert not {{"torch", "ase", "pandas", "scipy", "h5py"}} & set(sys.modules)
 
 
 def test_typos_are_told_without_torch(suite_file: Path) -> None:
-    text = suite_file.read_text().replace("role: id_test", "role: id_val")
-    suite_file.write_text(text)
+    text = suite_file.read_text()
+    gone, unknown = (suite_file.with_name(name) for name in ("gone.yaml", "set.yaml"))
+    gone.write_text(text.replace("file: ood.xyz", "file: gone.xyz"))
+    start = text.index("splits:")
+    unknown.write_text(text[:start] + "dataset: minni\nmodels: [zero]\n")
+    suite_file.write_text(text.replace("models: [zero]", "modles: [zero]"))
+    code = TYPOS.format(suite=str(suite_file), gone=str(gone), unknown=str(unknown))
     done = subprocess.run(
-        [sys.executable, "-c", TYPOS.format(suite=str(suite_file))],
-        capture_output=True,
-        text=True,
-        check=False,
+        [sys.executable, "-c", code], capture_output=True, text=True, check=False
     )
     assert done.returncode == 0, done.stderr
-    first, second, third, fourth = done.stdout.splitlines()
-    assert first.startswith("mode 'ttt' has no setting 'stepz' (did you mean 'steps'?)")
-    assert "steps=50, " in first
-    assert "is 'abc', expected a whole number" in second
-    assert "Did you mean 'mini-ood'" in third
-    assert "id_test" in fourth
+    told = done.stdout.splitlines()
+    assert told[0].startswith("mode 'ttt' has no setting 'stepz' (did you mean 'steps'?)")
+    assert "steps=50, " in told[0]
+    for line, sentence in zip(
+        told[1:],
+        (
+            "is 'abc', expected a whole number",
+            "is 'nope', expected 'training' or 'off'",
+            "Did you mean 'mini-ood'",
+            'did you mean "models"?',
+            "gone.xyz does not exist; check the path",
+            "unknown dataset 'minni'. Did you mean 'mini'",
+        ),
+        strict=True,
+    ):
+        assert sentence in line
 
 
 def test_settings_typed_go_before_those_of_the_suite(suite_file: Path) -> None:
@@ -233,3 +261,11 @@ def test_modes_of_other_packages_are_checked_alike() -> None:
     check_settings("anything", {"sped": 1})
     with pytest.raises(BenchError, match="mode 'anything' raised TypeError"):
         load_refiner("anything", {"sped": 1})
+
+
+def test_a_limit_that_thins_train_is_said(suite_file: Path) -> None:
+    said = resolve(Request(suite=str(suite_file), limit=2)).warnings
+    assert said[-1].startswith(
+        "the limit of 2 structures is one of train too: energies are aligned on 2 of 6"
+    )
+    assert resolve(Request(suite=str(suite_file), limit=6)).warnings == ()

@@ -149,7 +149,7 @@ def test_too_few_geometries_say_how_many_are_needed(n_structures: int) -> None:
 
 
 def test_a_model_without_features_is_told_so() -> None:
-    with pytest.raises(ModelError, match="features cannot be differentiated"):
+    with pytest.raises(ModelError, match="no network with per-atom features"):
         with_prior_head(
             load_zero(ModelOptions()),
             base="zero",

@@ -133,7 +133,7 @@ def test_a_foreign_file_is_refused(tmp_path: Path) -> None:
 
 
 def test_a_model_without_features_is_refused() -> None:
-    with pytest.raises(ModelError, match="lacks clone, trunk_parameters, embed_graph"):
+    with pytest.raises(ModelError, match="it is no network with per-atom features"):
         as_trunk(load_zero(ModelOptions()))
 
 
@@ -191,7 +191,7 @@ def test_what_is_no_saved_head_is_refused(saved: Path) -> None:
     content = json.loads(file.read_text())
     for base_name, words in (
         (f"attached:{saved}", "it is such a head itself"),
-        ("zero", "cannot be given a prior head: it lacks clone"),
+        ("zero", "cannot be given a prior head: it is no network"),
         ("nonesuch", "which cannot be used: unknown model 'nonesuch'"),
     ):
         file.write_text(json.dumps(content | {"base": base_name}))
@@ -213,6 +213,27 @@ def test_another_base_than_the_one_it_was_fitted_to_is_refused(
     checkpoint.save(tiny_model(materials, seed=1), saved.with_name("base"), {})
     with pytest.raises(ModelError, match="whose weights have changed since"):
         load_model(f"attached:{saved}", ModelOptions())
+
+
+def test_a_model_without_features_is_refused_before_a_prior_labels_anything() -> None:
+    def labeller(structures: Structures) -> Labels:
+        raise AssertionError("labels were computed")
+
+    order = Order(
+        suite="tiny",
+        model="zero",
+        recipe="attach-prior-head",
+        epochs=1,
+        prior_epochs=1,
+    )
+    with pytest.raises(ModelError, match="it is no network with per-atom features"):
+        prepare(
+            order,
+            few_splits(),
+            further=[],
+            labeller=labeller,
+            pretrained=load_zero(ModelOptions()),
+        )
 
 
 def test_structures_the_pretrained_model_cannot_treat_are_left_out(

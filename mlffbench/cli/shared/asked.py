@@ -127,7 +127,7 @@ def checked_values(asked: Asked, kept: Kept = Kept()) -> dict[str, Any]:
         "modes": names(asked.mode),
         "settings": mode_settings(asked.settings),
     }
-    check_names(asked.suite, **typed)
+    check_names(asked.suite, **typed, trust=kept.trust)
     return {
         **typed,
         "suite": asked.suite,

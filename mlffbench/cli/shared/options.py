@@ -1,11 +1,18 @@
 """Every option that more than one command takes, declared once."""
 
+from collections.abc import Callable
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
 import typer
 from typer.models import OptionInfo
+
+from mlffbench.cli.shared.completion import (
+    complete_mode,
+    complete_model,
+    complete_suite,
+)
 
 Device = StrEnum("Device", "auto cpu cuda")
 """Where to compute."""
@@ -32,6 +39,7 @@ def option(
     *,
     least: int | None = None,
     metavar: str | None = None,
+    complete: Callable[[str], list[tuple[str, str]]] | None = None,
 ) -> OptionInfo:
     """Return an option of a command.
 
@@ -41,9 +49,15 @@ def option(
         panel: Heading of the options beside which `--help` lists it.
         least: Smallest number it takes.
         metavar: How `--help` writes its value; left out: by its type.
+        complete: What a shell completes its value with.
     """
     made: OptionInfo = typer.Option(
-        *flags.split(), help=text, rich_help_panel=panel, min=least, metavar=metavar
+        *flags.split(),
+        help=text,
+        rich_help_panel=panel,
+        min=least,
+        metavar=metavar,
+        autocompletion=complete,
     )
     return made
 
@@ -51,7 +65,13 @@ def option(
 _WHAT, _HOW, _WHERE = "What to run", "How to compute", "Where results go"
 
 SuiteOption = Annotated[
-    str, option("--suite -s", "A shipped suite's name, or a YAML file.", _WHAT)
+    str,
+    option(
+        "--suite -s",
+        "A shipped suite's name, or a YAML file.",
+        _WHAT,
+        complete=complete_suite,
+    ),
 ]
 ModelsOption = Annotated[
     list[str] | None,
@@ -61,6 +81,7 @@ ModelsOption = Annotated[
         "path/to/file.py:factory; repeat it or separate by commas. Left out: the "
         "suite's own models.",
         _WHAT,
+        complete=complete_model,
     ),
 ]
 ModesOption = Annotated[
@@ -70,6 +91,7 @@ ModesOption = Annotated[
         "A refinement mode, or path/to/file.py:Mode; repeat it or separate by "
         "commas. Left out: the suite's own modes.",
         _WHAT,
+        complete=complete_mode,
     ),
 ]
 SettingsOption = Annotated[
@@ -86,7 +108,8 @@ LimitOption = Annotated[
     int | None,
     option(
         "--limit",
-        "At most N structures per split, spread over its molecules.",
+        "A trial of at most N structures per split, spread over its molecules, in "
+        "folders of its own: SUITE--limit-N.",
         _WHAT,
         least=1,
     ),
@@ -121,8 +144,8 @@ TrustOption = Annotated[
     bool,
     option(
         "--trust",
-        "Unpickle a model file of unknown origin. It can run any code: only for "
-        "files you made yourself.",
+        "Run code that you did not type: a pickled model file of unknown origin, or a "
+        "model named in a suite file or a prior head. Only for files you know.",
         _HOW,
     ),
 ]
@@ -136,4 +159,8 @@ OverwriteOption = Annotated[
 UnitsOption = Annotated[
     Units,
     option("--units", "meV: meV/Å and meV/atom; kcal: kcal/mol/Å and kcal/mol/atom."),
+]
+WideOption = Annotated[
+    bool,
+    option("--wide", "Print every column: cosine, energies, radii, prior, times."),
 ]

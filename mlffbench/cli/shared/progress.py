@@ -43,11 +43,11 @@ class Unit:
         if self.name == "bytes":
             counts = [DownloadColumn(), TransferSpeedColumn()]
         return [
-            TextColumn("{task.description}"),
+            TextColumn("{task.description}", markup=False),
             BarColumn(bar_width=20 if self.leaves else 40),
             *counts,
             TimeRemainingColumn(),
-            TextColumn("{task.fields[remark]}"),
+            TextColumn("{task.fields[remark]}", markup=False),
         ]
 
 

@@ -1,5 +1,6 @@
 """How a training is shown: a bar per stage with the latest validation errors."""
 
+import math
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -49,7 +50,7 @@ class TrainingProgress:
         """Show a finished epoch."""
         fresh = {name: value for name, value in row.items() if name not in _PLAIN}
         self._latest |= fresh
-        text = "  ".join(f"{k} {1000 * v:.0f}" for k, v in self._latest.items())
+        text = "  ".join(f"{k} {_mev(v)}" for k, v in self._latest.items())
         self._bar.advance(row["epoch"] - self._done, f"{text} meV/Å")
         self._done = row["epoch"]
         if row["epoch"] % _EVERY == 0 or row["epoch"] in {1, self._epochs}:
@@ -60,6 +61,11 @@ class TrainingProgress:
             values = {"loss": row["loss"], "learning_rate": row["learning_rate"], **fresh}
             for name, value in values.items():
                 self._writer.add_scalar(f"{row['stage']}/{name}", value, row["epoch"])
+
+
+def _mev(value: float) -> str:
+    """Return an error in meV/Å; a dash where nothing could be predicted."""
+    return f"{1000 * value:.0f}" if math.isfinite(value) else "–"
 
 
 def _open_writer(stem: Path) -> Any:

@@ -1,6 +1,7 @@
 """A Python file of the user's: what is in it, and which line of it went wrong."""
 
 import importlib.util
+import logging
 import sys
 import sysconfig
 import traceback
@@ -14,6 +15,7 @@ from zlib import crc32
 
 from mlffbench.core.errors import BenchError
 
+_LOG = logging.getLogger(__name__)
 _OURS = Path(__file__).parents[2]
 _STANDARD = Path(sysconfig.get_path("stdlib"))
 _INSTALLED = {"site-packages", "dist-packages"}
@@ -107,6 +109,7 @@ def told_in_one_sentence(who: str, kind: type[BenchError] = BenchError) -> Itera
 
 def in_words(error: BaseException) -> str:
     """Return an exception on one line, with the line of the user's file behind it."""
+    _LOG.debug("told in one sentence:", exc_info=error)
     text = (str(error).strip().splitlines() or [""])[0][:_LONGEST]
     said = f"{type(error).__name__}: {text}" if text else type(error).__name__
     if isinstance(error, SyntaxError):  # names the line itself

@@ -1,15 +1,20 @@
 """Checksums: what a file is, and whether it is the one it has to be."""
 
 import hashlib
-from collections.abc import Iterable
+import zipfile
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
+import h5py
 from pooch.hashes import ALGORITHMS_AVAILABLE
 
 from mlffbench.core.errors import DataError
+from mlffbench.core.guards.archives import ARCHIVE_FAULTS, damaged_member
 from mlffbench.datasets.download.claims import RemoteFile
 from mlffbench.datasets.download.lockfile import NAME, FileLock
 from mlffbench.datasets.download.watcher import Watcher
+from mlffbench.datasets.download.xyz_header import atoms_of_first_frame
+from mlffbench.datasets.survey.hdf5_guard import check_hdf5
 
 _CHUNK = 1 << 22
 
@@ -75,3 +80,51 @@ def fault_of(
         )
         return fault, found
     return "", found
+
+
+def fault_inside(path: Path) -> str:
+    """Return what is wrong with a file that nobody published a checksum of.
+
+    It is opened as far as its kind can tell: every checksum inside an npz file, the
+    structure of an HDF5 file, the first frame of an XYZ file. Empty where nothing is.
+
+    Args:
+        path: A file; its suffix says its kind.
+
+    Raises:
+        DataError: It is HDF5 that no reader would open.
+    """
+    if path.stat().st_size == 0:
+        return "is empty"
+    look = _LOOKS.get(path.suffix.lower())
+    try:
+        return look(path) if look else ""
+    except ARCHIVE_FAULTS as error:
+        return f"cannot be opened ({str(error).partition(chr(10))[0] or 'damaged'})"
+
+
+def _fault_of_npz(path: Path) -> str:
+    if not zipfile.is_zipfile(path):
+        return "is cut short, or no npz file"
+    damaged = damaged_member(path)
+    return f"is damaged: array {damaged!r}" if damaged else ""
+
+
+def _fault_of_hdf5(path: Path) -> str:
+    check_hdf5(path)
+    with h5py.File(path, "r") as opened:
+        return "" if len(opened) else "holds nothing"
+
+
+def _fault_of_xyz(path: Path) -> str:
+    return "" if atoms_of_first_frame(path) else "holds no frame of an XYZ file"
+
+
+_LOOKS: dict[str, Callable[[Path], str]] = {
+    ".npz": _fault_of_npz,
+    ".h5": _fault_of_hdf5,
+    ".hdf5": _fault_of_hdf5,
+    ".xyz": _fault_of_xyz,
+    ".extxyz": _fault_of_xyz,
+}
+"""Suffix -> what opens such a file."""

@@ -10,11 +10,12 @@ from pathlib import Path, PurePosixPath
 from filelock import FileLock as Mutex
 from filelock import Timeout
 
-from mlffbench.core.errors import DataError, StoreError
+from mlffbench.core.errors import DataError, ManyFaultsError, StoreError
 from mlffbench.core.files import make_folder
+from mlffbench.core.guards.plain import without_credentials
 from mlffbench.datasets.download.archive import check_members, unpack
 from mlffbench.datasets.download.claims import RemoteFile, total_in_words
-from mlffbench.datasets.download.digests import fault_of
+from mlffbench.datasets.download.digests import fault_inside, fault_of
 from mlffbench.datasets.download.fetch import Patience, fetch
 from mlffbench.datasets.download.local import data_files
 from mlffbench.datasets.download.lockfile import (
@@ -98,7 +99,7 @@ def verify(target: Target, folder: Path, watcher: Watcher) -> None:
     """Check every byte that is here against what was published or noted.
 
     Raises:
-        DataError: A file is missing or not what it has to be; all of them are named.
+        ManyFaultsError: Files are missing or not what they have to be; all are named.
     """
     lock = read_lock(folder)
     faults: list[str] = []
@@ -113,7 +114,7 @@ def verify(target: Target, folder: Path, watcher: Watcher) -> None:
             f"{'; '.join(faults)}; delete what is damaged, then type: mlffbench download "
             f"{target.name}"
         )
-        raise DataError(msg)
+        raise ManyFaultsError(msg)
 
 
 def _faults_here(
@@ -209,12 +210,34 @@ def _get(
             if wishes.origin
             else _download(path, file, noted, wishes.patience, watcher)
         )
+    if found.trusted == FIRST_COPY and noted is None:
+        _open_first(path, file, found, watcher)  # or what is broken would be believed
     lock = lock.model_copy(update={"files": {**lock.files, file.name: found}})
     write_lock(folder, lock)
     if file.is_archive:
         unpack(path, watcher, sha256=found.sha256)
     watcher.note(f"{file.name} is here, {found.trusted}")
     return lock
+
+
+def _open_first(path: Path, file: RemoteFile, found: FileLock, watcher: Watcher) -> None:
+    """Open the first copy of a file that nobody published a checksum of.
+
+    Raises:
+        DataError: It cannot be opened; it is removed.
+    """
+    try:
+        if file.is_archive:
+            unpack(path, watcher, sha256=found.sha256)
+            return
+        fault = fault_inside(path)
+        if fault:
+            msg = f"{file.name} from {found.origin} {fault}"
+            raise DataError(msg)
+    except DataError as error:
+        path.unlink(missing_ok=True)
+        msg = f"{error}; it was removed and is not trusted: repeat the command, or name "
+        raise DataError(msg + "another address with --mirror") from error
 
 
 def _adopt(
@@ -269,7 +292,8 @@ def _urls_after(url: str, file: RemoteFile) -> tuple[str, ...]:
     """Return the addresses after one; all, if the part was begun from elsewhere."""
     if not url:
         return ()
-    return file.urls[file.urls.index(url) + 1 :] if url in file.urls else file.urls
+    shown = [without_credentials(one) for one in file.urls]
+    return file.urls[shown.index(url) + 1 :] if url in shown else file.urls
 
 
 def _find(origin: Path, file: RemoteFile, target: Target) -> Path | None:

@@ -10,6 +10,7 @@ from urllib.parse import urlsplit
 import requests
 
 from mlffbench.core.errors import DataError
+from mlffbench.core.guards.plain import plain, without_credentials
 from mlffbench.datasets.download.claims import RemoteFile
 from mlffbench.datasets.download.partial import Origin
 
@@ -57,7 +58,8 @@ class Reply:
 
 def host_of(url: str) -> str:
     """Return the host of an address, for messages."""
-    return urlsplit(url).netloc or url
+    shown = without_credentials(url)
+    return urlsplit(shown).netloc or shown
 
 
 def reply_of(response: requests.Response, url: str, file: RemoteFile) -> Reply:
@@ -96,7 +98,7 @@ def reply_of(response: requests.Response, url: str, file: RemoteFile) -> Reply:
         raise AddressError(msg)
     return Reply(
         Origin(
-            url=url,
+            url=without_credentials(url),
             size=total,
             etag=response.headers.get("ETag", ""),
             modified=response.headers.get("Last-Modified", ""),
@@ -131,7 +133,7 @@ def _title(response: requests.Response) -> str:
     """Return the title of a web page in brackets; empty if it has none."""
     head = gather(response.raw.stream(HEAD, decode_content=True), 8 * HEAD)
     found = re.search(rb"<title[^>]*>([^<]{1,80})", head, re.IGNORECASE)
-    return f" ({found[1].decode(errors='replace').strip()!r})" if found else ""
+    return f" ({plain(found[1].decode(errors='replace')).strip()!r})" if found else ""
 
 
 def gather(pieces: Iterator[bytes], n_bytes: int) -> bytes:

@@ -9,6 +9,7 @@ import requests
 import urllib3
 
 from mlffbench import __version__
+from mlffbench.core.guards.plain import without_credentials
 from mlffbench.datasets.download.claims import RemoteFile, bytes_in_words
 from mlffbench.datasets.download.partial import Origin, PartialFile, require_space
 from mlffbench.datasets.download.replies import (
@@ -28,6 +29,10 @@ CHUNK = 1 << 18
 """Bytes read at a time."""
 OVERLAP = 1 << 16
 """Bytes at the end of a part that are asked for again and compared."""
+MARGIN = 3
+"""Times the size that is roughly known."""
+UNSTATED = 20_000_000_000
+"""Bytes taken of a file of which nobody says how large it is."""
 _CONNECT_S = 15.0
 
 
@@ -44,8 +49,8 @@ def transfer(
         TransferError: The connection failed, or the server asks to come again.
         StoreError: The disk is full.
     """
-    known = part.origin()
-    have = part.size if known and (known.url == url or file.checksum) else 0
+    known, shown = part.origin(), without_credentials(url)
+    have = part.size if known and (known.url == shown or file.checksum) else 0
     overlap = min(have, OVERLAP)
     headers = {"Accept-Encoding": "identity", "User-Agent": f"mlffbench/{__version__}"}
     if have:
@@ -69,11 +74,26 @@ def transfer(
         if total is not None:
             require_space(part.path.parent, total - part.size, file.name)
         watcher.begin(file.name, total or file.expected, part.size)
+        most = most_bytes(file) if total is None else total
         for n_bytes in part.append(pieces):
             watcher.advance(n_bytes)
+            if part.size > most:
+                part.discard()
+                msg = (
+                    f"{host_of(url)} does not say how large {file.name} is, and sends "
+                    f"more than {bytes_in_words(most)}"
+                )
+                raise AddressError(msg)
     if total is not None and part.size < total:
         msg = f"the connection to {host_of(url)} ended early"
         raise TransferError(msg)
+
+
+def most_bytes(file: RemoteFile) -> int:
+    """Return how many bytes are taken of a file whose server does not say how many."""
+    if file.size is not None:
+        return file.size
+    return MARGIN * file.about if file.about else UNSTATED
 
 
 @contextmanager
@@ -115,7 +135,7 @@ def _differ(part: PartialFile, url: str, how: str) -> NoReturn:
         AddressError: The part is from another address, and is kept for that.
     """
     origin = part.origin()
-    if origin is not None and origin.url != url:
+    if origin is not None and origin.url != without_credentials(url):
         msg = f"{host_of(url)} {how}, which came from {host_of(origin.url)}"
         raise AddressError(msg)
     part.discard()

@@ -12,6 +12,7 @@ from pydantic import BaseModel, ConfigDict
 
 from mlffbench.core.card import SYMBOLS
 from mlffbench.core.errors import DataError
+from mlffbench.core.guards.sizes import shown
 from mlffbench.datasets.files.frame import Frame, Header
 from mlffbench.datasets.files.frame_file import FrameFile
 from mlffbench.datasets.statements.stated_units import GivenUnits, settle
@@ -112,10 +113,10 @@ class AtomTable(FrameFile):
         name, seen = self._columns.structure, set[str]()
         try:
             with self.path.open(encoding="utf-8-sig", newline="") as file:
-                table = csv.DictReader(file, strict=True)
+                table = csv.DictReader(file, strict=True, restval="")
                 missing = set(self._columns.names) - set(table.fieldnames or ())
                 if missing:
-                    there = ", ".join(table.fieldnames or ()) or "none"
+                    there = shown(", ".join(table.fieldnames or ()) or "none")
                     msg = f"{self.path} has no column {min(missing)!r}; it has: {there}"
                     raise DataError(msg)
                 for key, rows in groupby(table, key=lambda row: row[name]):
@@ -152,14 +153,15 @@ class AtomTable(FrameFile):
         """Return what all rows of a structure say; None where they say nothing."""
         values = {row[name] for row in rows} if name else {""}
         if len(values) > 1:
-            msg = f"{where} has several values of {name}, e.g. {sorted(values)[:2]}; "
+            some = sorted(map(str, values))[:2]
+            msg = f"{where} has several values of {name}, e.g. {some}; "
             raise DataError(msg + "expected one per structure: correct the file")
         return values.pop() or None
 
 
 def _number(text: str, where: str) -> int:
     word = text.strip()
-    number = int(word) if word.isdigit() else _NUMBER_OF.get(word.capitalize(), 0)
+    number = int(word[:9]) if word.isdecimal() else _NUMBER_OF.get(word.capitalize(), 0)
     if number < 1:
         msg = f"{where} has an atom {text!r}; expected a chemical symbol or its number"
         raise DataError(msg)

@@ -1,17 +1,26 @@
 """A user's own data file with its units and level of theory, described in YAML."""
 
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
-import yaml
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from mlffbench.core.errors import DataError, faults_in
 from mlffbench.core.units import energy_factor, force_factor, length_factor
 from mlffbench.datasets.files.atom_table import Columns
+from mlffbench.datasets.statements.yaml_file import read_yaml
 
 Layout = Literal[
-    "spice", "ani-1x", "transition1x", "modelforge", "npz", "xyz", "extxyz", "db", "csv"
+    "spice",
+    "ani-1x",
+    "transition1x",
+    "modelforge",
+    "npz",
+    "xyz",
+    "extxyz",
+    "db",
+    "traj",
+    "csv",
 ]
 
 
@@ -60,11 +69,7 @@ def read_description(path: Path) -> Described:
     Raises:
         DataError: It is not YAML, has wrong keys, or names an unknown unit.
     """
-    try:
-        content: Any = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, yaml.YAMLError, RecursionError) as error:
-        msg = f"{path} is not readable YAML: {str(error).splitlines()[0]}"
-        raise DataError(msg) from error
+    content = read_yaml(path)
     if not isinstance(content, dict):
         msg = f"{path} must be a mapping with the key path and, if need be, layout, "
         raise DataError(msg + "units (energy, length, forces) and level_of_theory")

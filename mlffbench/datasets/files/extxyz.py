@@ -1,9 +1,11 @@
 """Extended XYZ files: found in one scan, parsed by ASE frame by frame."""
 
+import gzip
 import io
+import zlib
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from itertools import islice
+from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple
 
 import numpy as np
@@ -12,6 +14,8 @@ from numpy.typing import NDArray
 
 from mlffbench.core.card import SYMBOLS
 from mlffbench.core.errors import DataError
+from mlffbench.core.guards import caps
+from mlffbench.core.guards.sizes import check_atoms, check_columns, check_line
 from mlffbench.datasets.files.frame import Frame, Header, labels_in
 from mlffbench.datasets.files.frame_file import FrameFile
 from mlffbench.datasets.statements.charge_spin import says_charge_or_spin
@@ -25,6 +29,7 @@ from mlffbench.datasets.statements.stated_units import (
 )
 
 _MAX_DIGITS = 12
+_GZIP = b"\x1f\x8b"
 _FAULTS = (
     OSError, ValueError, TypeError, KeyError, IndexError, AttributeError, AssertionError,
     ArithmeticError, RuntimeError, NotImplementedError, StopIteration,
@@ -60,7 +65,7 @@ def frame_name(number: int, path: object) -> str:
     return f"frame {number} of {path}"
 
 
-def split_frames(file: BinaryIO, path: object) -> Iterator[FrameText]:
+def split_frames(file: BinaryIO | gzip.GzipFile, path: object) -> Iterator[FrameText]:
     """Yield the bytes of every frame; blank lines between frames are passed over.
 
     Raises:
@@ -81,7 +86,8 @@ def split_frames(file: BinaryIO, path: object) -> Iterator[FrameText]:
             msg = f"{where} begins with {found!r}; expected its number of atoms"
             raise DataError(msg + ": correct the file")
         n_atoms = int(count)
-        lines = [header, *islice(file, n_atoms + 1)]
+        check_atoms(n_atoms, where)
+        lines = [header, *_lines(file, n_atoms + 1, where)]
         if len(lines) < n_atoms + 2:
             msg = (
                 f"{where} is cut off after {max(len(lines) - 2, 0)} of {n_atoms} atoms; "
@@ -89,6 +95,15 @@ def split_frames(file: BinaryIO, path: object) -> Iterator[FrameText]:
             raise DataError(msg + "expected a complete file: fetch or copy it again")
         yield FrameText(where, offset, lines)
         number += 1
+
+
+def _lines(file: BinaryIO | gzip.GzipFile, n: int, where: str) -> Iterator[bytes]:
+    for _ in range(n):
+        line = file.readline(caps.LONGEST_LINE)
+        if not line:
+            return
+        check_line(line, where)
+        yield line
 
 
 def read_header(text: FrameText, number: int) -> Header:
@@ -100,7 +115,9 @@ def read_header(text: FrameText, number: int) -> Header:
     with _in_one_sentence(text.where):
         comment, *rows = [line.decode() for line in text.lines[1:]]
         facts = read_comment(comment)
-        widths = _widths(facts.get("Properties", "species:S:1:pos:R:3"))
+        properties = str(facts.get("Properties", "species:S:1:pos:R:3"))
+        check_columns(properties, text.where)
+        widths = _widths(properties)
     table = [row.split() for row in rows]
     expected = sum(widths.values())
     for i, row in enumerate(table):
@@ -244,7 +261,7 @@ class ExtxyzFile(FrameFile):
     key: ``group``, ``mol_id``, ``molecule``, ``smiles``, else the Hill formula. A frame
     without periodic direction is a molecule and its ``Lattice`` is dropped; as in ASE and
     the format's description, a ``Lattice`` without ``pbc`` means periodic in all three.
-    An isolated atom needs no forces.
+    An isolated atom needs no forces. A file packed with gzip is read as it is.
     """
 
     def _headers(self) -> Iterator[Header]:
@@ -256,17 +273,43 @@ class ExtxyzFile(FrameFile):
 
     def _read(self, places: Sequence[Any]) -> Iterator[Frame]:
         with self._open() as file:
+            raw: dict[int, bytes] = {}
+            if isinstance(file, gzip.GzipFile):  # going back would unpack it all again
+                for place in sorted(set(places), key=lambda one: int(one.offset)):
+                    file.seek(place.offset)
+                    raw[place.number] = file.read(place.length)
             for place in places:
-                file.seek(place.offset)
-                raw = file.read(place.length)
-                yield parse_frame(raw, frame_name(place.number, self.path), self._given)
+                text = raw.get(place.number)
+                if text is None:
+                    file.seek(place.offset)
+                    text = file.read(place.length)
+                yield parse_frame(text, frame_name(place.number, self.path), self._given)
+
+    @property
+    def stem(self) -> str:
+        """Name of the file without suffixes."""
+        return Path(super().stem).stem if self._is_packed else super().stem
+
+    @property
+    def _is_packed(self) -> bool:
+        return self.path.suffix.lower() == ".gz"
 
     @contextmanager
-    def _open(self) -> Iterator[BinaryIO]:
+    def _open(self) -> Iterator[BinaryIO | gzip.GzipFile]:
         try:
             file = self.path.open("rb")
         except OSError as error:
             msg = f"{self.path} cannot be read: {error.strerror}; check the path"
             raise DataError(msg) from error
         with file:
-            yield file
+            if file.read(len(_GZIP)) != _GZIP:
+                file.seek(0)
+                yield file
+                return
+            file.seek(0)
+            try:
+                with gzip.GzipFile(fileobj=file) as unpacked:
+                    yield unpacked
+            except (OSError, EOFError, zlib.error) as error:
+                msg = f"{self.path} cannot be unpacked ({error}); expected a complete "
+                raise DataError(msg + "gzip file: fetch or copy it again") from error

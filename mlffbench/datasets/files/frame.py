@@ -15,6 +15,7 @@ from mlffbench.core.split import Index, Rows
 from mlffbench.core.structures import Structures
 from mlffbench.datasets.files.records import (
     IndexBuilder,
+    as_labels,
     check_numbers,
     gather_structures,
     stack_forces,
@@ -96,7 +97,7 @@ def add_frame(builder: IndexBuilder, key: str, header: Header) -> ChargeSpin:
     """
     numbers = check_numbers(header.numbers, header.where)
     smiles = smiles_of(header.facts)
-    smiles_charge = _charge_of(smiles, header.where) if smiles else None
+    smiles_charge = charge_of(smiles, header.where) if smiles else None
     if smiles:
         check_composition(smiles, numbers.tolist(), header.where)
     found = read_charge_spin(
@@ -120,9 +121,14 @@ def add_frame(builder: IndexBuilder, key: str, header: Header) -> ChargeSpin:
     return found
 
 
+def is_named(facts: Mapping[str, Any]) -> bool:
+    """Return whether a frame says which molecule it is, by a name or a SMILES."""
+    return bool(_text(facts, _GROUP_NAMES) or smiles_of(facts))
+
+
 def is_lone_atom(numbers: NDArray[Any], *, periodic: bool) -> bool:
     """Return whether a frame is an isolated atom, on which no force acts."""
-    return len(numbers) == 1 and not periodic
+    return np.size(numbers) == 1 and not periodic
 
 
 def frames_to_structures(index: Index, rows: Rows, frames: Iterable[Frame]) -> Structures:
@@ -134,7 +140,7 @@ def frames_to_structures(index: Index, rows: Rows, frames: Iterable[Frame]) -> S
     positions, numbers, cells, pbc = [], [], [], []
     for frame in frames:
         periodic = bool(frame.pbc.any())
-        if periodic and not _spans(frame.cell[frame.pbc]):
+        if periodic and not frame.cell[frame.pbc].any(axis=1).all():
             msg = f"{frame.where} is periodic, but not along a lattice vector; expected "
             raise DataError(msg + "a Lattice, or pbc = F F F for a molecule")
         length = frame.units.factors[0]
@@ -155,8 +161,10 @@ def frames_to_structures(index: Index, rows: Rows, frames: Iterable[Frame]) -> S
 def frames_to_labels(frames: Iterable[Frame], source: str) -> Labels:
     """Return the labels of frames, float64; NaN where a frame has none.
 
+    A label that is not finite, or too large for one, is the failure of its frame alone.
+
     Raises:
-        DataError: A label is not finite or has the wrong shape; the frame is named.
+        DataError: A label is no number or has the wrong shape; the frame is named.
     """
     energies: list[float] = []
     forces: list[NDArray[np.float64]] = []
@@ -165,9 +173,19 @@ def frames_to_labels(frames: Iterable[Frame], source: str) -> Labels:
         n_atoms = len(frame.numbers)
         if frame.energy is None and frame.forces is None:
             failures[i] = "the file has no labels for it"
-        _, energy, force = frame.units.factors
-        energies.append(_label(frame.energy, (), "energy", frame.where).item() * energy)
-        forces.append(_label(frame.forces, (n_atoms, 3), "forces", frame.where) * force)
+        _, per_energy, per_force = frame.units.factors
+        energy = as_labels(_label(frame.energy, (), "energy", frame.where) * per_energy)
+        force = _label(frame.forces, (n_atoms, 3), "forces", frame.where)
+        force = as_labels(force * per_force)
+        stated = [
+            found
+            for found, own in ((energy, frame.energy), (force, frame.forces))
+            if own is not None
+        ]
+        if not all(np.isfinite(found).all() for found in stated):
+            failures[i] = "reference label is not finite"
+        energies.append(energy.item())
+        forces.append(force)
     return Labels(
         energy=torch.tensor(energies, dtype=torch.float64),
         forces=stack_forces(forces),
@@ -189,6 +207,8 @@ def _label(
     if value is None:
         return np.full(shape, np.nan)
     try:
+        if np.asarray(value).dtype.kind in "bc":  # T or F, which would be 1 or 0
+            raise ValueError(name)
         array = np.array(value, dtype=np.float64)
     except (TypeError, ValueError) as error:
         msg = f"{where} has {name} that are no numbers: {str(value)[:60]!r}; correct them"
@@ -197,9 +217,6 @@ def _label(
         array = array.reshape(())
     if array.shape != shape:
         msg = f"{where} has {name} of shape {array.shape}; expected {shape}: correct them"
-        raise DataError(msg)
-    if not np.isfinite(array).all():
-        msg = f"{where} has {name} that are not finite; correct or remove the frame"
         raise DataError(msg)
     return array
 
@@ -218,18 +235,17 @@ def _text(facts: Mapping[str, Any], names: Sequence[str]) -> str:
     return str(value) if isinstance(value, str | int | float | np.number) else ""
 
 
-def _charge_of(smiles: str, where: str) -> int:
+def charge_of(smiles: str, where: str) -> int:
+    """Return the formal charge of a SMILES.
+
+    Raises:
+        DataError: It cannot be read; ``where`` begins the message.
+    """
     try:
         return formal_charge(smiles)
     except DataError as error:
         msg = f"{where}: {error}"
         raise DataError(msg) from error
-
-
-def _spans(vectors: NDArray[np.float64]) -> bool:
-    """Return whether vectors, shape (n, 3), are finite and independent."""
-    finite = bool(np.isfinite(vectors).all())
-    return finite and int(np.linalg.matrix_rank(vectors)) == len(vectors)
 
 
 def hill_formula(numbers: NDArray[np.int64]) -> str:

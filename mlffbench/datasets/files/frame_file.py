@@ -1,14 +1,16 @@
 """The scaffold of every reader that goes frame by frame."""
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from mlffbench.core.files import sha256_of
+from mlffbench.core.errors import DataError
+from mlffbench.core.files import require_file, sha256_of
+from mlffbench.core.guards.sizes import shown
 from mlffbench.core.labels import Labels
 from mlffbench.core.split import Index, Rows
 from mlffbench.core.structures import Structures
@@ -19,9 +21,10 @@ from mlffbench.datasets.files.frame import (
     frames_to_labels,
     frames_to_structures,
     is_lone_atom,
+    is_named,
 )
-from mlffbench.datasets.files.paths import require_file
 from mlffbench.datasets.files.records import NOT_STATED, IndexBuilder
+from mlffbench.datasets.molecules.isomers import Geometry, name_isomers
 from mlffbench.datasets.statements.census import Census
 from mlffbench.datasets.statements.labels_of_file import (
     Family,
@@ -30,6 +33,13 @@ from mlffbench.datasets.statements.labels_of_file import (
     require_labels,
 )
 from mlffbench.datasets.statements.stated_units import GivenUnits
+
+MOST_COMPARED = 500
+"""Frames of a file whose bonds are looked at, unless isomers are found among them."""
+MOST_TOLD = 3
+"""Names that a remark quotes."""
+MOST_ATOMS = 300
+"""Of a frame whose bonds are looked at."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -77,6 +87,11 @@ class FrameFile:
         self._forces_required = forces_required
 
     @property
+    def stem(self) -> str:
+        """Name of the file without its suffix: the key of its structures."""
+        return self.path.stem
+
+    @property
     def index(self) -> Index:
         """What the file holds, by one pass over it."""
         return self._scan.index
@@ -103,17 +118,68 @@ class FrameFile:
         source = f"{self.level_of_theory}, energies as in the file"
         return frames_to_labels(self._frames(rows), source)
 
+    def facts(self) -> Iterator[Mapping[str, Any]]:
+        """Yield what the file says of every structure by name, in order.
+
+        Raises:
+            DataError: A frame cannot be read.
+        """
+        return (header.facts for header in self._headers())
+
     @cached_property
     def _scan(self) -> Scan:
         builder, places = IndexBuilder(), []
         census = Census(f"{self.frames_are_called} of {self.path}")
         family: Family | None = None
-        for header in self._headers():
+        unnamed: list[int] = []
+        for number, header in enumerate(self._headers()):
             family = self._checked(header, family)
-            found = add_frame(builder, self.path.stem, header)
+            found = add_frame(builder, self.stem, header)
+            named = is_named(header.facts) or header.periodic
+            if not named and len(header.numbers) > 1:
+                unnamed.append(number)
             census.add(header.where, header.geometry, found)
             places.append(header.place)
-        return Scan(builder.build(census.remarks()), places)
+        index = builder.build((*census.remarks(), *self._shared_names(builder)))
+        groups = self._named(index, places, unnamed)
+        return Scan(replace(index, groups=groups), places)
+
+    def _shared_names(self, builder: IndexBuilder) -> list[str]:
+        """Say which names stand for molecules that cannot be one."""
+        names = builder.names_of_several()
+        if not names:
+            return []
+        told = ", ".join(map(repr, map(shown, names[:MOST_TOLD])))
+        more = f" and {len(names) - MOST_TOLD} more" if len(names) > MOST_TOLD else ""
+        return [
+            f"molecules of different compositions share a name in {self.path} ({told}"
+            f"{more}) and count as one: name them apart if they are several"
+        ]
+
+    def _named(
+        self, index: Index, places: Sequence[Any], unnamed: Sequence[int]
+    ) -> Sequence[str]:
+        """Return the molecule keys, isomers that nobody named told apart.
+
+        Of many frames a sample is looked at first: most such files are one trajectory.
+        """
+        small = [n for n in unnamed if index.n_atoms[n] <= MOST_ATOMS]
+        if not small:
+            return index.groups
+        groups = list(index.groups)
+        step = max(1, len(small) // MOST_COMPARED)
+        for chosen in (small[::step], small):
+            frames = self._read([places[number] for number in chosen])
+            geometries = [_geometry(frame) for frame in frames]
+            formulas = [groups[number] for number in chosen]
+            names = name_isomers(formulas, geometries)
+            if names == formulas:
+                break
+            if len(chosen) == len(small):
+                for number, name in zip(chosen, names, strict=True):
+                    groups[number] = name
+                break
+        return groups
 
     def _checked(self, header: Header, before: Family | None) -> Family | None:
         """Return the family of labels of the file so far."""
@@ -146,3 +212,16 @@ class FrameFile:
     def _read(self, places: Sequence[Any]) -> Iterator[Frame]:
         """Yield the frames that are at some places."""
         raise NotImplementedError
+
+
+def _geometry(frame: Frame) -> Geometry:
+    """Return atoms and positions of a frame, in Å.
+
+    Raises:
+        DataError: There is not one position for each atom.
+    """
+    numbers, positions = np.asarray(frame.numbers), np.asarray(frame.positions)
+    if positions.shape != (len(numbers), 3):
+        msg = f"{frame.where} has {len(numbers)} atoms and positions of shape "
+        raise DataError(msg + f"{positions.shape}; expected one for each: correct it")
+    return Geometry(numbers, positions * frame.units.factors[0])

@@ -11,22 +11,26 @@ import torch
 from numpy.typing import NDArray
 
 from mlffbench.core.errors import DataError
-from mlffbench.core.files import sha256_of
+from mlffbench.core.files import require_file, sha256_of
 from mlffbench.core.labels import Labels
 from mlffbench.core.split import Index, Rows
 from mlffbench.core.structures import Structures
 from mlffbench.core.units import energy_factor, force_factor, length_factor
+from mlffbench.datasets.files.group_state import (
+    ConformerCensus,
+    state_of_group,
+)
 from mlffbench.datasets.files.hdf5 import Hdf5Dataset, Hdf5File, Hdf5Group, open_hdf5
-from mlffbench.datasets.files.paths import require_file
 from mlffbench.datasets.files.records import (
     NOT_STATED,
     IndexBuilder,
+    as_labels,
     check_numbers,
     gather_structures,
     stack_forces,
 )
 from mlffbench.datasets.files.walk import Piece, WalkedByGroup
-from mlffbench.datasets.statements.charge_spin import lowest_multiplicity
+from mlffbench.datasets.statements.charge_spin import ChargeSpin
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,7 +47,6 @@ class Layout:
         unit_attribute: Name of that attribute.
         root: Group that holds the molecules; empty for the top level.
         depth: Levels of groups down to a molecule's.
-        charge: Dataset of the total charge, if there is one; else 0.
         smiles: Dataset of the SMILES, if there is one.
         level_of_theory: Of the labels, where the layout says it.
     """
@@ -57,7 +60,6 @@ class Layout:
     unit_attribute: bytes = b"units"
     root: str = ""
     depth: int = 1
-    charge: str = ""
     smiles: str = ""
     level_of_theory: str = NOT_STATED
 
@@ -87,7 +89,6 @@ MODELFORGE = Layout(
     energies=("dft_total_energy", "wb97x_dz_energy"),
     forces=("dft_total_force", "wb97x_dz_forces"),
     unit_attribute=b"u",
-    charge="total_charge",
     smiles="smiles",
 )
 
@@ -97,7 +98,6 @@ class _Record(NamedTuple):
 
     numbers: NDArray[np.int64]
     n_conformers: int
-    charge: int
     smiles: str
     positions: Hdf5Dataset
     energy: Hdf5Dataset
@@ -108,7 +108,9 @@ class _Record(NamedTuple):
 class GroupedFile(WalkedByGroup):
     """An HDF5 file of one group per molecule, read conformer by conformer.
 
-    The molecule key is the name of the group, of the outer one where they are nested. A
+    The molecule key is the name of the group, of the outer one where they are nested.
+    Charge and spin are what datasets and attributes of the group state, see
+    `mlffbench.datasets.files.group_state`; the lowest multiplicity where none does. A
     conformer without a label has NaN there and is named in `Labels.failures`.
 
     Args:
@@ -134,19 +136,24 @@ class GroupedFile(WalkedByGroup):
     @cached_property
     def index(self) -> Index:
         """What the file holds, by one walk over shapes and small datasets."""
-        builder = IndexBuilder()
+        builder, census = IndexBuilder(), ConformerCensus(self.path)
         with open_hdf5(self.path) as file:
             for name in self.names:
-                record = self._record(self._group(file, name))
+                group = self._group(file, name)
+                record = self._record(group)
+                state = _state_of(group, record)
+                n_conformers = record.n_conformers
+                census.add(name, record.numbers, n_conformers, record.positions, state)
                 builder.add(
                     name,
                     record.numbers,
                     np.arange(record.n_conformers, dtype=np.int64),
                     group=_molecule_of(name),
-                    charge=record.charge,
+                    charge=state.charge,
+                    multiplicity=state.multiplicity,
                     smiles=record.smiles,
                 )
-        return builder.build()
+        return builder.build(census.remarks())
 
     @cached_property
     def sha256(self) -> str:
@@ -176,8 +183,9 @@ class GroupedFile(WalkedByGroup):
         energies = np.empty(len(rows))
         forces: list[NDArray[np.float64]] = [np.empty((0, 3))] * len(rows)
         for place, record, conformer in self._runs(rows):
-            energies[place] = _slice(record.energy, conformer, record.factors[1]).ravel()
-            values = _slice(record.forces, conformer, record.factors[2])
+            energy = _slice(record.energy, conformer, record.factors[1]).ravel()
+            energies[place] = as_labels(energy)
+            values = as_labels(_slice(record.forces, conformer, record.factors[2]))
             for at, value in zip(place, values, strict=True):
                 forces[at] = value
         failures = {
@@ -200,7 +208,9 @@ class GroupedFile(WalkedByGroup):
         """
         with open_hdf5(self.path) as file:
             for number, name in enumerate(self.names[start:stop], start):
-                record = self._record(self._group(file, name))
+                group = self._group(file, name)
+                record = self._record(group)
+                state = _state_of(group, record)
                 everything = np.arange(record.n_conformers, dtype=np.int64)
                 if len(everything) == 0:
                     continue
@@ -211,8 +221,8 @@ class GroupedFile(WalkedByGroup):
                     smiles=record.smiles,
                     subset="",
                     numbers=record.numbers,
-                    charge=record.charge,
-                    multiplicity=lowest_multiplicity(record.numbers, record.charge),
+                    charge=state.charge,
+                    multiplicity=state.multiplicity,
                     periodic=False,
                     conformers=everything,
                     positions=_slice(record.positions, everything, record.factors[0]),
@@ -258,7 +268,6 @@ class GroupedFile(WalkedByGroup):
         return _Record(
             numbers=numbers,
             n_conformers=n_conformers,
-            charge=_charge(group, layout),
             smiles=group.dataset(layout.smiles).text() if _has(group, layout) else "",
             positions=positions,
             energy=energy,
@@ -321,15 +330,8 @@ def _first(group: Hdf5Group, names: Sequence[str]) -> Hdf5Dataset:
     return group.dataset(there[0] if there else names[0])
 
 
-def _charge(group: Hdf5Group, layout: Layout) -> int:
-    """Return the total charge that a group states, 0 where its layout has none."""
-    if not layout.charge or not group.has(layout.charge):
-        return 0
-    values = np.unique(group.dataset(layout.charge).numbers())
-    if len(values) != 1 or values[0] != np.rint(values[0]):
-        msg = f"{group.where} has the total charges {values.tolist()[:5]}; expected one "
-        raise DataError(msg + "whole number for all conformers: correct the file")
-    return int(values[0])
+def _state_of(group: Hdf5Group, record: _Record) -> ChargeSpin:
+    return state_of_group(group, record.numbers, record.n_conformers, record.smiles)
 
 
 def _slice(

@@ -7,7 +7,7 @@ groups from holding hundreds of MB.
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +17,8 @@ from h5py import h5a, h5d, h5g, h5s
 from numpy.typing import NDArray
 
 from mlffbench.core.errors import DataError
-from mlffbench.datasets.files.paths import require_file
+from mlffbench.core.files import require_file
+from mlffbench.datasets.survey.hdf5_guard import check_hdf5
 
 _METADATA_CACHE_BYTES = 1 << 20
 _NAMES_SHOWN = 10
@@ -147,10 +148,12 @@ class Hdf5Group:
     Attributes:
         where: File and group, for messages.
         handle: h5py's low-level identifier.
+        opened: Its datasets that are open: what they unpacked last, they keep.
     """
 
     where: str
     handle: Any
+    opened: dict[str, Hdf5Dataset] = field(default_factory=dict)
 
     def dataset(self, name: str) -> Hdf5Dataset:
         """Return a dataset of the group.
@@ -158,10 +161,12 @@ class Hdf5Group:
         Raises:
             DataError: There is none of that name; the message names what there is.
         """
+        if name in self.opened:
+            return self.opened[name]
         where = f"{self.where}, dataset {name!r}"
         with _in_one_sentence(where):
             try:
-                return Hdf5Dataset(name, where, h5d.open(self.handle, name.encode()))
+                handle = h5d.open(self.handle, name.encode())
             except KeyError as error:
                 names = [entry.decode() for entry in self.handle]
                 if name in names:
@@ -170,6 +175,8 @@ class Hdf5Group:
                 found += " …" if len(names) > _NAMES_SHOWN else ""
                 msg = f"{self.where} has no dataset {name!r}; it has: {found}"
                 raise DataError(msg) from error
+        self.opened[name] = Hdf5Dataset(name, where, handle)
+        return self.opened[name]
 
     def has(self, name: str) -> bool:
         """Return whether the group has a member of that name."""
@@ -185,6 +192,20 @@ class Hdf5Group:
         where = f"{self.where}, group {name!r}"
         with _in_one_sentence(where):
             return Hdf5Group(where, h5g.open(self.handle, name.encode()))
+
+    def attributes(self) -> dict[str, Any]:
+        """Return its attributes that are text or numbers, by name."""
+        found: dict[str, Any] = {}
+        with _in_one_sentence(f"{self.where}, attributes"):
+            for number in range(h5a.get_num_attrs(self.handle)):
+                attribute = h5a.open(self.handle, index=number)
+                if attribute.dtype.kind in "iufSO":
+                    value = np.empty(attribute.shape, attribute.dtype)
+                    attribute.read(value)
+                    text = attribute.dtype.kind in "SO"
+                    name = str(attribute.name, "utf-8")
+                    found[name] = _as_text(value) if text else value
+        return found
 
     def names(self) -> list[str]:
         """Return the names of its members, in the file's own (alphabetical) order."""
@@ -248,7 +269,7 @@ def open_hdf5(path: Path) -> Iterator[Hdf5File]:
     Raises:
         DataError: The file is missing, truncated or not HDF5.
     """
-    require_file(path)
+    check_hdf5(require_file(path))
     try:
         handle = h5py.File(path, "r")
     except _FAULTS as error:

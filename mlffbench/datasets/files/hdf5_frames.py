@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import groupby
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -120,18 +121,36 @@ class Hdf5Frames(FrameFile):
 
     def _read(self, places: Sequence[Any]) -> Iterator[Frame]:
         with open_hdf5(self.path) as file:
-            for place in places:
-                group = file.group(place.group)
-                yield self._frame(group, place)
+            for name, here in groupby(places, key=lambda place: place.group):
+                group = file.group(name)
+                for place in here:
+                    yield self._frame(group, place)
 
     def _rows(self, group: Hdf5Group) -> Sequence[int | None]:
         shape = group.dataset(self.layout.positions).shape
         if len(shape) == _ONE_FRAME:
             return [None]
         if len(shape) == _FRAMES:
+            self._check_sizes(group, shape)
             return range(shape[0])
         msg = f"{group.where} has {self.layout.positions} of shape {shape}; expected "
         raise DataError(msg + "(n_frames, n_atoms, 3): correct the file")
+
+    def _check_sizes(self, group: Hdf5Group, shape: tuple[int, ...]) -> None:
+        """Check that the datasets of a group claim the same frames and atoms."""
+        labels = [_labels(group, n) for n in (self.layout.energy, self.layout.forces)]
+        for dataset in labels:
+            if dataset is not None and dataset.shape[:1] != shape[:1]:
+                msg = (
+                    f"{dataset.where} has shape {dataset.shape}; expected one entry per "
+                )
+                raise DataError(msg + f"frame, {shape[0]}: correct the file")
+        numbers = group.dataset(self.layout.numbers)
+        if shape[1] not in numbers.shape:
+            msg = (
+                f"{numbers.where} has shape {numbers.shape}; expected {shape[1]} atoms, "
+            )
+            raise DataError(msg + f"as {self.layout.positions} says: correct the file")
 
     def _header(self, group: Hdf5Group, place: Place, number: int) -> Header:
         layout, where = self.layout, _where(group, place)

@@ -11,16 +11,17 @@ from numpy.typing import NDArray
 
 from mlffbench.core.card import SYMBOLS
 from mlffbench.core.errors import DataError
-from mlffbench.core.files import sha256_of
+from mlffbench.core.files import require_file, sha256_of
+from mlffbench.core.guards.sizes import shown
 from mlffbench.core.labels import Labels
 from mlffbench.core.split import Index, Rows
 from mlffbench.core.structures import Structures
 from mlffbench.datasets.files.frame import hill_formula
 from mlffbench.datasets.files.npz_arrays import member_names, open_array
-from mlffbench.datasets.files.paths import require_file
 from mlffbench.datasets.files.records import (
     NOT_STATED,
     IndexBuilder,
+    as_labels,
     check_numbers,
     gather_structures,
     stack_forces,
@@ -153,8 +154,8 @@ class NpzFile:
     def labels(self, rows: Rows) -> Labels:
         """Return reference labels by row of the index, float64, in eV and eV/Å."""
         _, energy, force = self._units.factors
-        energies = self._frames(self._arrays.energies, rows).reshape(-1) * energy
-        forces = self._frames(self._arrays.forces, rows) * force
+        energies = as_labels(self._frames(self._arrays.energies, rows).ravel() * energy)
+        forces = as_labels(self._frames(self._arrays.forces, rows) * force)
         finite = np.isfinite(energies) & np.isfinite(forces).all((1, 2))
         return Labels(
             energy=torch.from_numpy(energies),
@@ -170,10 +171,9 @@ class NpzFile:
 
     def _states(self, n_frames: int) -> list[ChargeSpin]:
         """Return charge and spin of every frame."""
-        found = {name: self._open(name) for name in sorted(self._names)}
         facts = {
-            name: values
-            for name, values in found.items()
+            name: self._open(name)
+            for name in sorted(self._names)
             if says_charge_or_spin(name) and name not in NUMBERS
         }
         per_frame = {
@@ -247,7 +247,7 @@ class NpzFile:
     def _name(self, names: Sequence[str], what: str) -> str:
         found = [name for name in names if name in self._names]
         if not found:
-            there = ", ".join(sorted(self._names)) or "nothing"
+            there = shown(", ".join(sorted(self._names)) or "nothing")
             msg = f"{self.path} has no {what}; expected an array called "
             raise DataError(msg + f"{' or '.join(names)}; it has: {there}")
         return found[0]

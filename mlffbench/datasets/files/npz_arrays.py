@@ -2,7 +2,7 @@
 
 import tempfile
 import zipfile
-import zlib
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -13,8 +13,10 @@ from numpy.lib import format as npy
 from numpy.typing import NDArray
 
 from mlffbench.core.errors import DataError
+from mlffbench.core.guards import caps
+from mlffbench.core.guards.archives import ARCHIVE_FAULTS
+from mlffbench.core.guards.sizes import check_array, shown
 
-_FAULTS = (zipfile.BadZipFile, zlib.error, OSError, ValueError, EOFError, KeyError)
 _LOCAL_HEADER = 30
 """Bytes before the name in the header that a zip file repeats before each member."""
 _CHUNK = 1 << 20
@@ -27,7 +29,14 @@ def member_names(path: Path) -> frozenset[str]:
         DataError: The file is truncated or no zip file.
     """
     with _in_one_sentence(path, "it"), zipfile.ZipFile(path) as archive:
-        return frozenset(name.removesuffix(".npy") for name in archive.namelist())
+        names = archive.namelist()
+        for name, count in Counter(names).items():
+            if count > 1 or len(name) > caps.LONGEST_NAME:
+                msg = (
+                    f"{path} has the array {shown(name)!r} twice, or its name is endless"
+                )
+                raise DataError(msg + "; expected each once: save the file again")
+        return frozenset(name.removesuffix(".npy") for name in names)
 
 
 def open_array(path: Path, name: str) -> NDArray[Any]:
@@ -47,12 +56,17 @@ def open_array(path: Path, name: str) -> NDArray[Any]:
         info = archive.getinfo(f"{name}.npy")
         with archive.open(info) as stream:
             shape, fortran, dtype, n_header = _header(stream, path, name)
+            where = f"{path}, array {shown(name)!r}"
+            there = info.file_size - n_header
+            check_array(shape, dtype.itemsize, there, info.compress_size, where)
             if 0 in shape or dtype.kind in "SU":
                 count = int(np.prod(shape))
                 raw = stream.read(count * dtype.itemsize)
+                _read_to_the_end(stream)
                 return np.frombuffer(raw, dtype, count).reshape(shape)
             if info.compress_type == zipfile.ZIP_STORED:
                 offset = _data_offset(path, info) + n_header
+                _read_to_the_end(stream)
                 return np.memmap(path, dtype, "r", offset, shape, "F" if fortran else "C")
             with tempfile.TemporaryFile(prefix="mlffbench-") as unpacked:
                 n_bytes = _copy(stream, unpacked)
@@ -71,7 +85,7 @@ def _header(
     """Return shape, Fortran order, type and length of the header of an array."""
     version = npy.read_magic(stream)
     read = npy.read_array_header_1_0 if version == (1, 0) else npy.read_array_header_2_0
-    shape, fortran, dtype = read(stream)
+    shape, fortran, dtype = read(stream, max_header_size=caps.LONGEST_HEADER)
     if dtype.hasobject:
         msg = f"{path}, array {name!r} holds pickled Python objects, which are never "
         raise DataError(msg + "read; expected plain numbers: save the array as numbers")
@@ -88,6 +102,12 @@ def _data_offset(path: Path, info: zipfile.ZipInfo) -> int:
     return info.header_offset + _LOCAL_HEADER + n_name + n_extra
 
 
+def _read_to_the_end(stream: IO[bytes]) -> None:
+    """Read what is left: at its end the checksum of a member is compared."""
+    while stream.read(_CHUNK):
+        pass
+
+
 def _copy(source: IO[bytes], target: IO[bytes]) -> int:
     n_bytes = 0
     while chunk := source.read(_CHUNK):
@@ -100,7 +120,7 @@ def _copy(source: IO[bytes], target: IO[bytes]) -> int:
 def _in_one_sentence(path: Path, what: str) -> Iterator[None]:
     try:
         yield
-    except _FAULTS as error:
+    except ARCHIVE_FAULTS as error:
         reason = (str(error).strip("'\"") or type(error).__name__).splitlines()[0]
         msg = (
             f"{path}: {what} cannot be read ({reason}); expected an undamaged npz file: "

@@ -1,16 +1,23 @@
 """From a path to the reader of its layout."""
 
+import gzip
 import itertools
 import zipfile
+import zlib
 from pathlib import Path
 from typing import Any, Literal
 
 from mlffbench.core.errors import DataError
+from mlffbench.core.files import require_file
+from mlffbench.core.guards.archives import ARCHIVE_FAULTS
+from mlffbench.core.guards.sizes import shown
 from mlffbench.core.split import Source
-from mlffbench.datasets.files.asedb import AseDatabase
+from mlffbench.datasets.files.ase_trajectory import AseTrajectory
+from mlffbench.datasets.files.asedb import AseDatabase, is_lmdb
 from mlffbench.datasets.files.atom_table import AtomTable
 from mlffbench.datasets.files.described import read_description
 from mlffbench.datasets.files.extxyz import ExtxyzFile
+from mlffbench.datasets.files.frame_file import FrameFile
 from mlffbench.datasets.files.grouped import ANI_1X, MODELFORGE, TRANSITION1X, GroupedFile
 from mlffbench.datasets.files.hdf5 import Hdf5File, Hdf5Group, open_hdf5
 from mlffbench.datasets.files.hdf5_frames import (
@@ -19,7 +26,6 @@ from mlffbench.datasets.files.hdf5_frames import (
     frame_layout_of,
 )
 from mlffbench.datasets.files.npz import NpzFile
-from mlffbench.datasets.files.paths import require_file
 from mlffbench.datasets.files.spice_layout import SpiceFile, SpiceUnits
 
 Kind = Literal[
@@ -31,6 +37,7 @@ Kind = Literal[
     "npz",
     "xyz",
     "db",
+    "traj",
     "csv",
 ]
 _HEAD = 4096
@@ -47,17 +54,35 @@ _CONVERT = (
     " ase.io.write('data.xyz', frames)"
 )
 _CONVERTED = {
-    b"- of UlmASE-Trajectory": ("an ASE trajectory", "ase convert {} data.extxyz"),
-    b"\xde\xc0\xef\xbe": ("an LMDB", "ase convert {} data.extxyz, with fairchem-core"),
+    b"\xde\xc0\xef\xbe": (
+        "an LMDB that is no .aselmdb of ASE",
+        "read it with the tool that wrote it and write extended XYZ: atoms.info"
+        "['REF_energy'] = e; atoms.arrays['REF_forces'] = f; ase.io.write('data.xyz', "
+        "frames)",
+    ),
+    b"PickleTrajectory": (
+        "an ASE trajectory of 2014 or before, which is a pickle",
+        "python -m ase.io.trajectory {}, which makes a trajectory of today of it",
+    ),
     b"PAR1": (
         "a parquet table",
         "pandas.read_parquet(…).to_csv('data.csv'), columns stated",
     ),
 }
 """First bytes -> what a file is and the line that makes it one that is read."""
+_MAGIC: dict[bytes, Kind] = {
+    b"SQLite format 3\x00": "db",
+    b"- of UlmASE-Trajectory": "traj",
+}
 _LMDB_MAGIC_AT = 16
 _GROUPS_LOOKED_AT = 5
 """A group may lack a field; the layout is that of any of the first few."""
+
+
+class UnknownKindError(DataError):
+    """A file that no reader is for; the sentence lists what is read."""
+
+    longest = 1_500
 
 
 def recognise(path: Path) -> Kind | None:
@@ -75,15 +100,32 @@ def recognise(path: Path) -> Kind | None:
     except OSError as error:
         msg = f"{path} cannot be read: {error.strerror}; check the path"
         raise DataError(msg) from error
+    if _is_packed_xyz(path, head):
+        return "xyz"
+    if path.suffix.lower() == ".aselmdb" and is_lmdb(path):
+        return "db"
     _refuse(path, head)
     if head.startswith(_HDF5):
         return _hdf5_layout(path)
     if head.startswith(b"PK\x03\x04"):
         return _zip_content(path)
-    if head.startswith(b"SQLite format 3\x00"):
-        return "db"
+    for magic, kind in _MAGIC.items():
+        if head.startswith(magic):
+            return kind
     first = head.partition(b"\n")[0].strip()
     return "xyz" if first.isdigit() else None
+
+
+def _is_packed_xyz(path: Path, head: bytes) -> bool:
+    """Return whether a file is gzip of what begins with a number of atoms."""
+    if not head.startswith(b"\x1f\x8b"):
+        return False
+    try:
+        with gzip.open(path) as file:
+            first = file.readline(_HEAD)
+    except (OSError, EOFError, zlib.error):
+        return False
+    return first.strip().isdigit()
 
 
 def _refuse(path: Path, head: bytes) -> None:
@@ -99,14 +141,14 @@ def _refuse(path: Path, head: bytes) -> None:
     for magic, (what, line) in _CONVERTED.items():
         if head.startswith(magic) or head[_LMDB_MAGIC_AT:].startswith(magic):
             msg = f"{path} is {what}, which is not read; read are {_read()}; convert it: "
-            raise DataError(msg + line.format(path.name))
+            raise UnknownKindError(msg + line.format(path.name))
 
 
 def _zip_content(path: Path) -> Kind | None:
     try:
         with zipfile.ZipFile(path) as archive:
             names = archive.namelist()
-    except (zipfile.BadZipFile, OSError):
+    except ARCHIVE_FAULTS:
         return "npz"  # its reader says what is wrong
     if names and all(name.endswith(".npy") for name in names):
         return "npz"
@@ -137,11 +179,11 @@ def _hdf5_layout(path: Path) -> Kind:
             return "hdf5-frames"
         first = next((n for n in file.names() if file.is_group(n)), None)
         names = file.group(first).names() if first else file.names()
-    there = ", ".join(names[:_NAMES_SHOWN]) or "nothing"
+    there = ", ".join(map(shown, names[:_NAMES_SHOWN])) or "nothing"
     layouts = ", ".join(layout.name for layout in FRAME_LAYOUTS)
     msg = f"{path} is HDF5 of a layout that is not known (its first group has: {there}); "
     msg += f"read are SPICE, ANI-1x, Transition1x, modelforge, {layouts}; {_CONVERT}"
-    raise DataError(msg)
+    raise UnknownKindError(msg)
 
 
 def _has_both(group: Hdf5Group) -> bool:
@@ -162,10 +204,12 @@ def _read() -> str:
 SUFFIXES = {
     ".hdf5": "SPICE, ANI, AIMNet, QM7-X, TorchMD-NET, MACE and others",
     ".h5": "the same",
-    ".xyz": "extended XYZ",
-    ".extxyz": "extended XYZ",
+    ".xyz": "extended XYZ, also .xyz.gz",
+    ".extxyz": "extended XYZ, also .extxyz.gz",
     ".db": "an ASE database",
     ".json": "an ASE database",
+    ".aselmdb": "an ASE database, with ase-db-backends",
+    ".traj": "an ASE trajectory",
     ".npz": "NumPy arrays of MD17, rMD17 or MD22",
     ".csv": "a table of atoms, its columns and units stated in a description",
 }
@@ -177,6 +221,8 @@ _BY_SUFFIX = {
     ".extxyz": "xyz",
     ".db": "db",
     ".json": "db",
+    ".aselmdb": "db",
+    ".traj": "traj",
     ".npz": "npz",
     ".csv": "csv",
 }
@@ -198,8 +244,8 @@ def open_source(
     """Return the source of a file; no structure of it is read yet.
 
     The layout is recognised by content: HDF5 of SPICE, ANI-1x, Transition1x, modelforge
-    and the tools of `hdf5_frames`; npz of MD17, rMD17 or MD22; extended XYZ; ASE
-    databases. A ``.yaml`` file describes a data file
+    and the tools of `hdf5_frames`; npz of MD17, rMD17 or MD22; extended XYZ, also packed
+    with gzip; ASE databases and trajectories. A ``.yaml`` file describes a data file
     (`mlffbench.datasets.files.described.Described`).
 
     Args:
@@ -232,7 +278,9 @@ def open_source(
         msg = (
             f"{path} has the suffix {path.suffix!r}, but no reader is for it, nor is its "
         )
-        raise DataError(msg + f"content recognised; read are {_read()}; {_CONVERT}")
+        raise UnknownKindError(
+            msg + f"content recognised; read are {_read()}; {_CONVERT}"
+        )
     if kind in {"spice", *_GROUPED}:
         return _open_hdf5(path, kind, level_of_theory, energy_unit, length_unit)
     options: dict[str, Any] = {
@@ -251,7 +299,8 @@ def open_source(
             return Hdf5Frames(path, found, **options)
     if kind == "csv":
         return AtomTable(path, columns=columns, **options)
-    return (AseDatabase if kind == "db" else ExtxyzFile)(path, **options)
+    readers: dict[str, type[FrameFile]] = {"db": AseDatabase, "traj": AseTrajectory}
+    return readers.get(kind, ExtxyzFile)(path, **options)
 
 
 def _open_hdf5(

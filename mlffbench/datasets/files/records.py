@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from mlffbench.core.errors import DataError
+from mlffbench.core.guards.caps import LARGEST_LABEL
 from mlffbench.core.split import Index, Rows
 from mlffbench.core.structures import Structures
 from mlffbench.datasets.statements.charge_spin import lowest_multiplicity
@@ -29,6 +30,7 @@ class IndexBuilder:
         self._facts: list[tuple[int, int, int, bool]] = []
         self._conformers: list[NDArray[np.int64]] = []
         self._known: dict[frozenset[int], frozenset[int]] = {}
+        self._compositions: dict[str, set[bytes]] = {}
 
     def add(
         self,
@@ -61,11 +63,16 @@ class IndexBuilder:
             multiplicity = lowest_multiplicity(numbers, charge)
         self._keys.append(key)
         self._groups.append(group)
+        self._compositions.setdefault(group, set()).add(np.sort(numbers).tobytes())
         self._smiles.append(smiles)
         self._subsets.append(subset)
         self._elements.append(self._known.setdefault(elements, elements))
         self._facts.append((len(numbers), charge, multiplicity, periodic))
         self._conformers.append(conformers)
+
+    def names_of_several(self) -> list[str]:
+        """Return the molecule keys that records of different compositions share."""
+        return [name for name, found in self._compositions.items() if len(found) > 1]
 
     def build(self, remarks: Sequence[str] = ()) -> Index:
         """Return the index of everything added, with what there is to say of it."""
@@ -149,6 +156,15 @@ def gather_structures(
         cell=cell,
         pbc=pbc,
     )
+
+
+def as_labels(values: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return energies or forces; NaN where a number is too large to be one.
+
+    Args:
+        values: Any shape, in eV or eV/Å.
+    """
+    return np.where(np.abs(values) < LARGEST_LABEL, values, np.nan)
 
 
 def stack_forces(forces: Iterable[NDArray[np.float64]]) -> Tensor:

@@ -10,23 +10,26 @@ import torch
 from numpy.typing import NDArray
 
 from mlffbench.core.errors import DataError
-from mlffbench.core.files import sha256_of
+from mlffbench.core.files import require_file, sha256_of
 from mlffbench.core.labels import Labels
 from mlffbench.core.split import Index, Rows
 from mlffbench.core.structures import Structures
 from mlffbench.core.units import energy_factor, force_factor, length_factor
+from mlffbench.datasets.files.group_state import (
+    ConformerCensus,
+    state_of_group,
+)
 from mlffbench.datasets.files.hdf5 import Hdf5Dataset, Hdf5File, Hdf5Group, open_hdf5
-from mlffbench.datasets.files.paths import require_file
 from mlffbench.datasets.files.records import (
     NOT_STATED,
     IndexBuilder,
+    as_labels,
     check_numbers,
     gather_structures,
     stack_forces,
 )
 from mlffbench.datasets.files.walk import Piece, WalkedByGroup
-from mlffbench.datasets.molecules.smiles import check_composition, formal_charge
-from mlffbench.datasets.statements.charge_spin import lowest_multiplicity
+from mlffbench.datasets.statements.charge_spin import ChargeSpin
 
 _FACTORS = {"energy": energy_factor, "gradient": force_factor, "length": length_factor}
 _ZERO_OF_ENERGY = {"formation_energy": "energies minus isolated atoms"}
@@ -59,7 +62,7 @@ class _Record(NamedTuple):
     numbers: NDArray[np.int64]
     n_conformers: int
     group: str
-    charge: int
+    state: ChargeSpin
     smiles: str
     subset: str
     datasets: tuple[Hdf5Dataset, Hdf5Dataset, Hdf5Dataset]
@@ -77,7 +80,8 @@ class SpiceFile(WalkedByGroup):
     a file that does not is refused unless the caller states its units: nothing but the
     attributes makes a file a known release.
 
-    The charge is the formal charge of the SMILES. The multiplicity is 1, or 2 where the
+    The charge is the formal charge of the SMILES, with which every other statement of the
+    group must agree. The multiplicity is what the group states, else 1, or 2 where the
     number of electrons is odd: the layout does not say, and SPICE is closed-shell.
 
     Args:
@@ -113,20 +117,28 @@ class SpiceFile(WalkedByGroup):
     @cached_property
     def index(self) -> Index:
         """What the file holds, by one walk over shapes and small datasets."""
-        builder = IndexBuilder()
+        builder, census = IndexBuilder(), ConformerCensus(self.path)
         with open_hdf5(self.path) as file:
             for name in self.names:
                 record = self._record(name, file.group(name))
+                census.add(
+                    name,
+                    record.numbers,
+                    record.n_conformers,
+                    record.datasets[0],
+                    record.state,
+                )
                 builder.add(
                     name,
                     record.numbers,
                     np.arange(record.n_conformers, dtype=np.int64),
                     group=record.group,
-                    charge=record.charge,
+                    charge=record.state.charge,
+                    multiplicity=record.state.multiplicity,
                     smiles=record.smiles,
                     subset=record.subset,
                 )
-        return builder.build()
+        return builder.build(census.remarks())
 
     def walk(self, start: int, stop: int) -> Iterator[Piece]:
         """Yield the groups ``start`` to ``stop`` with all their conformers, converted.
@@ -152,8 +164,8 @@ class SpiceFile(WalkedByGroup):
                     smiles=record.smiles,
                     subset=record.subset,
                     numbers=record.numbers,
-                    charge=record.charge,
-                    multiplicity=lowest_multiplicity(record.numbers, record.charge),
+                    charge=record.state.charge,
+                    multiplicity=record.state.multiplicity,
                     periodic=False,
                     conformers=np.arange(record.n_conformers, dtype=np.int64),
                     positions=positions,
@@ -207,8 +219,8 @@ class SpiceFile(WalkedByGroup):
             DataError: The file is damaged.
         """
         with open_hdf5(self.path) as file:
-            energies = np.array(self._read(file, rows, self._energy), dtype=np.float64)
-            gradients = self._read(file, rows, self._gradient)
+            energies = as_labels(np.array(self._read(file, rows, self._energy)))
+            gradients = [as_labels(g) for g in self._read(file, rows, self._gradient)]
         failures = {
             i: "reference label is not finite"
             for i, gradient in enumerate(gradients)
@@ -237,11 +249,16 @@ class SpiceFile(WalkedByGroup):
                 msg = f"{dataset.where} has shape {dataset.shape}; expected {shape}, as "
                 raise DataError(msg + "atomic_numbers and conformations say")
         smiles = group.dataset("smiles").text()
+        if not smiles:
+            msg = (
+                f"{group.where} has an empty SMILES; expected a mapped one, to know the "
+            )
+            raise DataError(msg + "charge")
         return _Record(
             numbers=numbers,
             n_conformers=n_conformers,
             group=self._group_of(name) if self._group_of else name,
-            charge=_charge(smiles, numbers, group.where),
+            state=state_of_group(group, numbers, n_conformers, smiles),
             smiles=smiles,
             subset=group.dataset("subset").text() if group.has("subset") else "",
             datasets=datasets,
@@ -290,16 +307,3 @@ class SpiceFile(WalkedByGroup):
 def _numbers(group: Hdf5Group) -> NDArray[np.int64]:
     dataset = group.dataset("atomic_numbers")
     return check_numbers(dataset.numbers(), group.where)
-
-
-def _charge(smiles: str, numbers: NDArray[np.int64], where: str) -> int:
-    if not smiles:
-        msg = f"{where} has an empty SMILES; expected a mapped one, to know the charge"
-        raise DataError(msg)
-    try:
-        charge = formal_charge(smiles)
-    except DataError as error:
-        msg = f"{where}: {error}"
-        raise DataError(msg) from error
-    check_composition(smiles, numbers.tolist(), where)
-    return charge

@@ -6,11 +6,9 @@ atomically: killed at any moment, the same call goes on with the next chunk.
 
 import hashlib
 import json
-import multiprocessing
 import os
 import shutil
 from collections.abc import Iterator
-from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Protocol
@@ -22,12 +20,13 @@ from filelock import FileLock
 
 from mlffbench.core.errors import DataError, StoreError
 from mlffbench.core.files import make_folder, write_atomic
+from mlffbench.core.guards.children import FreshPool
 from mlffbench.core.split import Source
 from mlffbench.datasets.files.walk import Rowwise, Walkable, walk_of
 from mlffbench.datasets.index.annotations import SCHEMA, facts_of
 from mlffbench.datasets.molecules.smiles import has_rdkit
 
-VERSION = 1
+VERSION = 2
 """Raised whenever an index made before would differ."""
 GROUPS_PER_CHUNK = 500
 ROWS_PER_CHUNK = 5_000
@@ -161,10 +160,7 @@ def _written(
             _write_chunk(walk, chunk, target)
             yield chunk
         return
-    context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(
-        workers, context, initializer=_take, initargs=(walk,)
-    ) as pool:
+    with FreshPool(workers, initializer=_take, initargs=(walk,)) as pool:
         try:
             done = pool.map(_write_taken, missing, targets)
             for chunk, _ in zip(missing, done, strict=True):

@@ -9,6 +9,8 @@ from typing import Any, NamedTuple
 
 from mlffbench.core.card import SYMBOLS
 from mlffbench.core.errors import DataError, MissingExtraError
+from mlffbench.core.guards.caps import LONGEST_SMILES
+from mlffbench.core.guards.sizes import shown
 
 ATOM_MAP = re.compile(r":\d+\]")
 
@@ -41,7 +43,9 @@ def canonical_smiles(smiles: str) -> str:
         >>> canonical_smiles("[H:3][O:1][C:2]([H:4])([H:5])[H:6]")
         'CO'
     """
-    return _canonical(smiles) if smiles and has_rdkit() else ""
+    if not smiles or len(smiles) > LONGEST_SMILES or not has_rdkit():
+        return ""
+    return _canonical(smiles)
 
 
 @lru_cache(maxsize=100_000)
@@ -112,8 +116,11 @@ def read_smiles(smiles: str) -> SmilesFacts:
         >>> read_smiles("CC(=O)[O-]")
         SmilesFacts(charge=-1, n_atoms=None)
     """
+    if len(smiles) > LONGEST_SMILES:
+        msg = f"SMILES {shown(smiles)!r} has {len(smiles)} characters; expected at most "
+        raise DataError(msg + f"{LONGEST_SMILES}: remove it")
     if ">" in smiles:
-        msg = f"SMILES {smiles!r} is a reaction; expected that of one structure"
+        msg = f"SMILES {shown(smiles)!r} is a reaction; expected that of one structure"
         raise DataError(msg)
     charge = n_atoms = 0
     outside: list[str] = []
@@ -123,14 +130,16 @@ def read_smiles(smiles: str) -> SmilesFacts:
         match = _BRACKET.match(smiles, start)
         if match is None or not _is_atom(match["symbol"]):
             found = smiles[start:][:12]
-            msg = f"SMILES {smiles!r} has no legal bracket atom at {found!r}"
+            msg = f"SMILES {shown(smiles)!r} has no legal bracket atom at {found!r}"
             raise DataError(msg + "; expected one like [NH4+] or [C@@H:3]")
         charge += _charge(match["charge"])
         n_atoms += 1 + _count(match["hydrogens"])
         position = match.end()
     rest = "".join([*outside, smiles[position:]])
     if "]" in rest:
-        msg = f"SMILES {smiles!r} closes a bracket that it never opened; correct it"
+        msg = (
+            f"SMILES {shown(smiles)!r} closes a bracket that it never opened; correct it"
+        )
         raise DataError(msg)
     return SmilesFacts(charge, None if _ORGANIC_ATOM.search(rest) else n_atoms)
 

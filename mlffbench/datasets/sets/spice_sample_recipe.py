@@ -21,7 +21,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mlffbench.core.card import SYMBOLS
-from mlffbench.core.errors import DataError, run_tool
+from mlffbench.core.errors import DataError
+from mlffbench.core.files import run_tool
 from mlffbench.core.units import BOHR, HARTREE
 from mlffbench.datasets.files.extxyz import ExtxyzFile
 from mlffbench.datasets.molecules.smiles import require_rdkit

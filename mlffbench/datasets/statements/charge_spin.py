@@ -9,6 +9,7 @@ singlet without a word.
 
 import re
 from collections.abc import Iterator, Mapping
+from functools import lru_cache
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -19,13 +20,15 @@ from mlffbench.core.errors import DataError
 CHARGE_NAMES = frozenset(
     "charge totalcharge netcharge molcharge molecularcharge moleculecharge formalcharge "
     "totalformalcharge netformalcharge systemcharge syscharge ioncharge ioniccharge "
-    "overallcharge globalcharge chargetotal totcharge chg totalchg chargestate sumcharge "
-    "sumofcharges q qtot qtotal totalq totq netq qnet qmol molq".split()
+    "overallcharge globalcharge totalcharges netcharges chargetotal totcharge chg "
+    "totalchg chargestate sumcharge sumofcharges q qtot qtotal totalq totq netq qnet "
+    "qmol molq".split()
 )
 """Names of the total charge, lower case, without separators and ``REF_``."""
 MULTIPLICITY_NAMES = frozenset(
-    "multiplicity mult spinmultiplicity spinmult totalspin spin totalmultiplicity "
-    "molmultiplicity molecularmultiplicity multiplicityspin 2s+1 2splus1 smult".split()
+    "multiplicity multiplicities mult spinmultiplicity spinmultiplicities spinmult "
+    "totalspin spin totalmultiplicity molmultiplicity molecularmultiplicity "
+    "multiplicityspin 2s+1 2splus1 smult".split()
 )
 """Names of the multiplicity 2S + 1."""
 UNPAIRED_NAMES = frozenset(
@@ -149,6 +152,9 @@ def _require_possible(
         )
         raise DataError(msg)
     total = charge.value if charge else 0
+    if spin.value > int(numbers.sum()) - total + 1:
+        msg = f"{where} has {spin.name} {spin.value}, more than its electrons allow; "
+        raise DataError(msg + "expected the multiplicity 2S + 1: correct the file")
     if not periodic and (spin.value - lowest_multiplicity(numbers, total)) % 2:
         electrons = int(numbers.sum()) - total
         ion = "" if charge else " and, for an ion, total_charge"
@@ -167,6 +173,7 @@ def lowest_multiplicity(numbers: NDArray[np.int64], charge: int) -> int:
     return 1 + int(numbers.sum() - charge) % 2
 
 
+@lru_cache(maxsize=10_000)
 def says_charge_or_spin(name: str) -> bool:
     """Return whether a name is one of charge or spin, or looks like one."""
     word = _plain(name)

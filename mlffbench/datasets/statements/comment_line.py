@@ -8,11 +8,14 @@ therefore read here, and taken out of the line before ASE reads the rest.
 
 import re
 from collections.abc import Iterator
+from itertools import islice
 from typing import Any, NamedTuple
 
+import numpy as np
 from ase.io.extxyz import key_val_str_to_dict
 
 from mlffbench.core.errors import DataError
+from mlffbench.core.guards.caps import MOST_STATEMENTS
 
 _KEY = re.compile(r"(?<!\S)([^\s=\"'\[\]{}]+)\s*=\s*")
 _CLOSING = {'"': '"', "'": "'", "{": "}", "[": "]"}
@@ -42,7 +45,12 @@ def read_comment(comment: str) -> dict[str, Any]:
         >>> read_comment(r"smiles=F/C=C\F mol_id=01 charge=-1")
         {'smiles': 'F/C=C\\F', 'mol_id': '01', 'charge': np.int64(-1)}
     """
-    entries = list(_entries(comment))
+    entries = list(islice(_entries(comment), MOST_STATEMENTS + 1))
+    if len(entries) > MOST_STATEMENTS:
+        msg = (
+            f"its comment line says more than {MOST_STATEMENTS} things by name; expected "
+        )
+        raise DataError(msg + "a few: correct the file")
     seen: dict[str, str] = {}
     for entry in entries:
         if seen.setdefault(entry.key, entry.text) != entry.text:
@@ -52,15 +60,31 @@ def read_comment(comment: str) -> dict[str, Any]:
     rest = without_texts(comment)
     if not rest.strip():
         return dict(texts)
-    return {**texts, **key_val_str_to_dict(rest)}  # type: ignore[no-untyped-call]  # ASE
+    read = key_val_str_to_dict(rest)  # type: ignore[no-untyped-call]  # ASE
+    _check_pbc(read.get("pbc", False))
+    return {**texts, **read}
+
+
+def _check_pbc(value: Any) -> None:
+    """Refuse periodicity that is neither true nor false, which ASE takes for true."""
+    table = np.asarray(value)
+    if table.size not in {1, 3} or not (
+        table.dtype.kind in "biu" and np.isin(table, (0, 1)).all()
+    ):
+        msg = (
+            f"pbc is {str(value)[:40]!r}; expected T or F for each lattice vector, e.g. "
+        )
+        raise DataError(msg + 'pbc="T T F"')
 
 
 def without_texts(comment: str) -> str:
     """Return a line without the names and SMILES that ASE would damage."""
-    for entry in reversed(list(_entries(comment))):
+    kept, place = [], 0
+    for entry in _entries(comment):
         if _TEXTS.search(entry.key):
-            comment = f"{comment[: entry.start]} {comment[entry.stop :]}"
-    return comment
+            kept.append(comment[place : entry.start])
+            place = entry.stop
+    return " ".join([*kept, comment[place:]])
 
 
 def _entries(comment: str) -> Iterator[Entry]:

@@ -12,6 +12,7 @@ import torch
 
 from mlffbench.core.assembly import singles
 from mlffbench.core.errors import MissingExtraError
+from mlffbench.core.guards.geometry import impossible
 from mlffbench.core.structures import Structures
 from mlffbench.diagnostics.diagnostic import AtomFeatures
 
@@ -49,12 +50,11 @@ def describe(structures: Structures, elements: Sequence[int]) -> AtomFeatures:
         )
         for periodic in (False, True)
     }
-    reasons: dict[int, str] = {}
+    reasons = impossible(structures)
     for index, single in enumerate(singles(structures)):
         maker = makers[bool(single.pbc.any())]
         size = len(single.numbers), maker.get_number_of_features()
-        if not np.isfinite(single.positions).all():
-            reasons[index] = "positions are not finite"
+        if index in reasons:
             rows.append(np.full(size, np.nan))
             continue
         atoms = Atoms(single.numbers, single.positions, cell=single.cell, pbc=single.pbc)

@@ -5,6 +5,7 @@ from ase.data import covalent_radii
 
 from mlffbench.core.card import SYMBOLS
 from mlffbench.core.graph import radius_graph
+from mlffbench.core.guards.geometry import impossible
 from mlffbench.core.structures import Structures
 
 COLLAPSED = 0.5
@@ -18,18 +19,30 @@ dynamics at 3000 K visits, where GFN2-xTB returns hundreds of hartree without an
 def collapsed(structures: Structures) -> dict[int, str]:
     """Return structures with two atoms on top of each other, and which.
 
+    What is no structure at all, such as one in a flat cell, is returned with its reason.
+
     Args:
         structures: The batch; periodic images count.
     """
+    reasons = impossible(structures)
+    if not reasons:
+        return _too_close(structures)
+    kept = [index for index in range(structures.n_systems) if index not in reasons]
+    found = _too_close(structures.select(kept))
+    return reasons | {kept[index]: reason for index, reason in found.items()}
+
+
+def _too_close(structures: Structures) -> dict[int, str]:
+    """Return index -> two atoms that are on top of each other."""
+    reasons: dict[int, str] = {}
     if not structures.n_atoms:
-        return {}
+        return reasons
     radii = torch.tensor(covalent_radii, device=structures.numbers.device)
     known = structures.numbers.clamp(max=len(radii) - 1)
     radius = radii[known] * COLLAPSED
     graph = radius_graph(structures, 2 * float(radius.max()))
     centre, neighbour = graph.edges
     distances = graph.vectors(structures).norm(dim=1)
-    reasons: dict[int, str] = {}
     for edge in (distances < radius[centre] + radius[neighbour]).nonzero().flatten():
         atoms = graph.edges[:, edge]
         names = "–".join(SYMBOLS[number] for number in structures.numbers[atoms].tolist())

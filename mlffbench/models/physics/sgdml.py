@@ -20,6 +20,7 @@ from mlffbench.core.model_options import ModelOptions
 from mlffbench.core.structures import Structures
 from mlffbench.core.units import energy_factor, length_factor
 from mlffbench.models.cards import SGDML
+from mlffbench.models.weights import check_archive
 
 _KEYS = ("z", "R_desc", "R_d_desc_alpha", "sig", "perms", "std", "c")
 
@@ -78,6 +79,7 @@ def load(options: ModelOptions) -> SgdmlForceField:
     if not options.argument or not path.is_file():
         msg = f"sgdml needs a model file, not {options.argument!r}: write sgdml:PATH.npz"
         raise ModelError(msg)
+    check_archive(path)
     try:
         with np.load(path, allow_pickle=False) as content:
             model = _plain_entries(content)

@@ -1,14 +1,14 @@
 """GFN2-xTB and GFN1-xTB: tblite in a pool of worker processes."""
 
-import multiprocessing
 import os
 from collections.abc import Sequence
-from concurrent.futures import Future, ProcessPoolExecutor
+from concurrent.futures import Future
 from concurrent.futures.process import BrokenProcessPool
 
 from mlffbench.core.assembly import from_outcomes, predict_rest, refusals, singles
 from mlffbench.core.card import ModelCard
 from mlffbench.core.errors import ModelError
+from mlffbench.core.guards.children import FreshPool
 from mlffbench.core.labels import Labels
 from mlffbench.core.model_options import ModelOptions
 from mlffbench.core.single import Outcome, Single
@@ -41,7 +41,7 @@ class XtbForceField:
         self.card = card
         self.elements = card.elements
         self._workers = workers
-        self._pool: ProcessPoolExecutor | None = None
+        self._pool: FreshPool | None = None
 
     def predict(self, structures: Structures) -> Labels:
         """Return float64 total energies in eV and forces in eV/Å.
@@ -105,15 +105,10 @@ class XtbForceField:
         (result,) = self._run(method, [[single]])
         return WORKER_DIED if result is None else result[0]
 
-    def _started(self) -> ProcessPoolExecutor:
+    def _started(self) -> FreshPool:
         """Return a pool whose workers have been seen at work."""
         if self._pool is None:
-            pool = ProcessPoolExecutor(
-                self._workers,
-                # fork after OpenMP was used deadlocks
-                mp_context=multiprocessing.get_context("spawn"),
-                initializer=start_worker,
-            )
+            pool = FreshPool(self._workers, initializer=start_worker)
             try:
                 pool.submit(compute_all, self.card.level_of_theory, []).result()
             except BrokenProcessPool as error:

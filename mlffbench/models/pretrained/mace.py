@@ -15,7 +15,7 @@ from mlffbench.models.pretrained.mace_backend import with_backend
 from mlffbench.models.pretrained.mace_file import open_network, open_trusted
 from mlffbench.models.pretrained.mace_model import MaceForceField
 from mlffbench.models.pretrained.mace_store import open_stored
-from mlffbench.models.weights import Weights, fetch
+from mlffbench.models.weights import Weights, fetch, trust
 
 SPICE = Path(__file__).parent / "shipped" / "mace-spice.json"
 """Made by mace_store of MACE_SPICE.model, see its card."""
@@ -115,6 +115,7 @@ def _load_published(
         if weights.sha256 is None and not options.trust:
             raise
         network = open_trusted(path)
+    trust(weights)
     model = _wrap(name, network, card, options, head="")
     model.weights_sha256 = sha256_of(path)
     return model

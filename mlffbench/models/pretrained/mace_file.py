@@ -26,6 +26,7 @@ from mlffbench.models.pretrained.mace_network import (
     import_mace,
     is_of_today,
 )
+from mlffbench.models.weights import check_archive
 
 NETWORK = "ScaleShiftMACE"
 """The one kind of network that is rebuilt; MACE-OFF23 and MACE-MP-0 are of this kind."""
@@ -65,6 +66,7 @@ def open_trusted(path: Path) -> nn.Module:
     """
     modules = import_mace()
     _check_is_archive(path)
+    check_archive(path)
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # TorchScript is deprecated
@@ -87,6 +89,7 @@ def open_inert(path: Path) -> nn.Module:
     """
     import_mace()
     _check_is_archive(path)
+    check_archive(path)
     try:
         names = torch.serialization.get_unsafe_globals_in_checkpoint(path)
         stand_ins: list[Any] = [(_stand_in(name, path), name) for name in names]

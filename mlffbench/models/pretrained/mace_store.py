@@ -17,8 +17,8 @@ from safetensors.torch import load as read_tensors
 from safetensors.torch import save as write_tensors
 from torch import Tensor, nn
 
-from mlffbench.core.errors import ModelError, run_tool
-from mlffbench.core.files import sha256_of, write_atomic
+from mlffbench.core.errors import ModelError
+from mlffbench.core.files import run_tool, sha256_of, write_atomic
 from mlffbench.models.pretrained.mace_file import open_inert
 from mlffbench.models.pretrained.mace_network import build, describe
 from mlffbench.models.weights import read_file

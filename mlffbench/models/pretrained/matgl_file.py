@@ -27,6 +27,7 @@ from mlffbench.models import cards
 from mlffbench.models.copies import OwnsTrunk
 from mlffbench.models.cutoffs import check_within
 from mlffbench.models.pretrained.tensornet import TensorNet
+from mlffbench.models.weights import check_archive
 
 FORM = "expected a folder of matgl with model.json and state.pt: matgl:FOLDER"
 _UNUSED = re.compile(r"^bond_expansion\.|^tensor_embedding\.emb3\.")
@@ -283,6 +284,7 @@ def _arguments(described: Mapping[str, Any], folder: Path) -> _Arguments:
 
 
 def _read_state(path: Path) -> dict[str, Tensor]:
+    check_archive(path)
     try:
         state = torch.load(path, map_location="cpu", weights_only=True)
     except (OSError, pickle.UnpicklingError, RuntimeError, EOFError, ValueError) as error:

@@ -30,18 +30,18 @@ class MaceShape(_Frozen):
         mean_neighbours: Divisor of the sum over neighbours.
     """
 
-    channels: int = Field(default=32, ge=1)
-    max_l: int = Field(default=1, ge=0)
-    max_ell: int = Field(default=2, ge=0)
+    channels: int = Field(default=32, ge=1, le=2048)
+    max_l: int = Field(default=1, ge=0, le=6)
+    max_ell: int = Field(default=2, ge=0, le=8)
     correlation: int = Field(default=2, ge=1, le=4)
-    blocks: int = Field(default=2, ge=2)
-    bessel: int = Field(default=8, ge=1)
-    envelope_power: int = Field(default=5, ge=3)
-    radial_widths: tuple[Annotated[int, Field(ge=1)], ...] = Field(
-        default=(64, 64, 64), min_length=1
+    blocks: int = Field(default=2, ge=2, le=32)
+    bessel: int = Field(default=8, ge=1, le=1024)
+    envelope_power: int = Field(default=5, ge=3, le=64)
+    radial_widths: tuple[Annotated[int, Field(ge=1, le=2048)], ...] = Field(
+        default=(64, 64, 64), min_length=1, max_length=16
     )
-    readout_width: int = Field(default=16, ge=1)
-    mean_neighbours: float = Field(default=10.0, gt=0)
+    readout_width: int = Field(default=16, ge=1, le=2048)
+    mean_neighbours: float = Field(default=10.0, gt=0, le=1e6)
 
 
 class SchnetShape(_Frozen):
@@ -54,10 +54,10 @@ class SchnetShape(_Frozen):
         gaussians: Radial basis functions.
     """
 
-    hidden: int = Field(default=64, ge=2)
-    filters: int = Field(default=64, ge=1)
-    blocks: int = Field(default=3, ge=2)
-    gaussians: int = Field(default=32, ge=2)
+    hidden: int = Field(default=64, ge=2, le=2048)
+    filters: int = Field(default=64, ge=1, le=2048)
+    blocks: int = Field(default=3, ge=2, le=32)
+    gaussians: int = Field(default=32, ge=2, le=2048)
 
 
 class Architecture(_Frozen):
@@ -80,7 +80,7 @@ class Architecture(_Frozen):
 
     network: Network
     elements: tuple[int, ...] = Field(min_length=1)
-    cutoff: float = Field(default=4.5, gt=0)
+    cutoff: float = Field(default=4.5, gt=0, le=100)
     depth: Depth = "min"
     element_noise: float = Field(default=1.0, ge=0, le=1)
     mace: MaceShape | None = None
@@ -92,7 +92,7 @@ class Architecture(_Frozen):
         if not isinstance(values, dict):
             return values
         network = values.get("network")
-        if network in {"mace", "schnet"} and values.get(network) is None:
+        if network in ("mace", "schnet") and values.get(network) is None:
             return values | {network: {}}
         return values
 

@@ -8,6 +8,7 @@ import hashlib
 import json
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Annotated
 
 import torch
 from pydantic import BaseModel, ConfigDict, Field, JsonValue, ValidationError
@@ -19,6 +20,7 @@ from mlffbench.core.card import ModelCard
 from mlffbench.core.errors import ModelError
 from mlffbench.core.files import write_atomic
 from mlffbench.core.forcefield import Head
+from mlffbench.core.guards.sizes import shown
 from mlffbench.models.twoheaded.architecture import Architecture
 from mlffbench.models.twoheaded.model import HEADS, TwoHeaded
 from mlffbench.models.twoheaded.networks import make_backbone
@@ -29,6 +31,9 @@ SCHEMA_VERSION = 1
 FORMAT = "mlffbench-two-headed"
 """Tells our JSON from any other."""
 SUFFIXES = (".safetensors", ".json")
+
+
+Element = Annotated[int, Field(ge=1, le=118)]
 
 
 class Manifest(BaseModel):
@@ -54,8 +59,8 @@ class Manifest(BaseModel):
     format: str
     schema_version: int
     architecture: Architecture
-    atomic_energies: dict[Head, dict[int, float]]
-    untrained: dict[Head, list[int]]
+    atomic_energies: dict[Head, dict[Element, float]]
+    untrained: dict[Head, list[Element]]
     scale: dict[Head, float]
     weights_sha256: str
     history: dict[str, JsonValue] = Field(
@@ -81,7 +86,7 @@ class Manifest(BaseModel):
             )
         except ValueError as error:
             charges = self.history.get("charges")
-            msg = f"a checkpoint's charges are no whole numbers: {charges}"
+            msg = f"a checkpoint's charges are no whole numbers: {shown(charges)}"
             raise ModelError(msg) from error
 
 
@@ -146,7 +151,7 @@ def read_manifest(path: Path) -> Manifest:
         raise ModelError(msg) from error
     if manifest.format != FORMAT or manifest.schema_version != SCHEMA_VERSION:
         msg = (
-            f"{file} is {manifest.format!r} version {manifest.schema_version}, "
+            f"{file} is {shown(manifest.format)!r} version {manifest.schema_version}, "
             f"expected {FORMAT!r} version {SCHEMA_VERSION}"
         )
         raise ModelError(msg)
@@ -222,5 +227,5 @@ def _first(error: ValueError) -> str:
     if not isinstance(error, ValidationError):
         return str(error)
     complaint = error.errors()[0]
-    place = ".".join(str(part) for part in complaint["loc"])
+    place = shown(".".join(str(part) for part in complaint["loc"]))
     return f"{place + ': ' if place else ''}{complaint['msg']}"

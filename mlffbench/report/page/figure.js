@@ -1,14 +1,16 @@
 // Figure: a plot in the colours of the page, drawn when it is seen, with its data as CSV.
 const Figure = (() => {
   const { element } = Text;
-  // Okabe & Ito's colours, which colour-blind people can tell apart
+  // after Okabe & Ito, which colour-blind people can tell apart; each 3 : 1 on the paper
   const COLOURS = {
-    light: ["#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#5a626b", "#8c6d00"],
+    light: ["#0072b2", "#d55e00", "#00865f", "#b8578d", "#b37a00", "#3a93cf", "#5a626b", "#7a3fa0"],
     dark: ["#56b4e9", "#ef8a4c", "#3fc79f", "#e29fc3", "#f0b73c", "#9bd3f2", "#aab2b9", "#d8bf4a"],
   };
   const SYMBOLS = ["circle", "diamond", "square", "triangle-up", "x", "star", "triangle-down", "cross"];
   const DASHES = ["solid", "dash", "dot", "dashdot", "longdash", "longdashdot"];
+  const ON_PAPER = 660; // pixels between the margins of a printed page
   const drawn = new Set();
+  let isPrinting = false;
   const watcher = new IntersectionObserver((entries) => {
     for (const { isIntersecting, target } of entries) {
       if (isIntersecting) { watcher.unobserve(target); drawLater(target); }
@@ -61,16 +63,22 @@ const Figure = (() => {
     };
   }
 
-  // title, words below it, data() -> {traces, layout}, csv() -> rows
+  const widthOf = (plot) => (isPrinting ? ON_PAPER : plot.clientWidth || ON_PAPER);
+
+  // title, words below it, data(width) -> {traces, layout}, csv() -> rows
   function make({ title, words, data, csv, shape, height }) {
     const plot = element("div", { class: "plot", role: "img", "aria-label": `${title}. ${words || ""} The data are in the CSV.` });
     if (height) plot.style.minHeight = `${height}px`;
     plot.redraw = () => {
-      const made = data();
+      const width = widthOf(plot);
+      const made = data(width);
       // where a legend takes a line per entry, the plot must not pay for it
-      const taller = window.innerWidth < 700 && made.traces.length > 4 ? 17 * made.traces.length : 0;
+      const entries = made.layout.showlegend === false ? 0 : made.traces.filter((trace) => trace.showlegend !== false).length;
+      const taller = width < 660 && entries > 4 ? 17 * entries : 0;
+      const whole = (made.layout.height || height || 340) + taller;
+      plot.style.minHeight = `${whole}px`;
       library().react(plot, made.traces, layout({
-        height: height || 340, ...made.layout, ...(taller ? { height: (made.layout.height || height || 340) + taller } : {}),
+        ...made.layout, ...(isPrinting ? { width, autosize: false } : {}), height: whole,
       }), {
         responsive: true, displaylogo: false, displayModeBar: false,
       });
@@ -101,12 +109,28 @@ const Figure = (() => {
   }
 
   // Draw in new colours, and forget what has left the page.
-  function redrawAll(everything = false) {
-    if (everything) document.querySelectorAll(".plot").forEach((plot) => drawn.add(plot));
+  function redrawAll() {
     for (const plot of drawn) {
       if (!plot.isConnected) { library().purge(plot); drawn.delete(plot); } else plot.redraw();
     }
   }
 
-  return { make, library, save, whenSeen, redrawAll, axis, colour, symbol, dash, variable, isDark };
+  // Draw everything as wide as paper, or what was drawn as wide as the window.
+  function print(on) {
+    isPrinting = on;
+    if (on) document.querySelectorAll(".plot").forEach((plot) => drawn.add(plot));
+    redrawAll();
+  }
+
+  // Another width may want other panels and ticks.
+  let width = window.innerWidth;
+  let later;
+  window.addEventListener("resize", () => {
+    if (window.innerWidth === width || isPrinting) return;
+    width = window.innerWidth;
+    clearTimeout(later);
+    later = setTimeout(redrawAll, 200);
+  });
+
+  return { make, library, save, whenSeen, redrawAll, print, axis, colour, symbol, dash, variable, isDark };
 })();

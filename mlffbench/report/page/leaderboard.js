@@ -138,42 +138,47 @@ const Leaderboard = (() => {
     const sub = column.split ? column.split.shift : column.sub;
     return element("th", {
       scope: "col", class: column.edge ? "edge" : null, "aria-sort": on ? (state.sort.down ? "descending" : "ascending") : null,
-    }, element("button", { type: "button", "data-sort": column.key, onclick: turn, title: column.split ? Text.plain(column.split.shift_rule || column.split.rule, 300) : null }, element("bdi", {}, ...title.split("_").flatMap((part, i) => (i ? ["_", element("wbr"), part] : [part]))), arrow, sub ? element("small", {}, Text.plain(sub.replace("_", " "), 30)) : null));
+    }, element("button", { type: "button", "data-sort": column.key, onclick: turn, title: column.split ? Text.plain(column.split.shift_rule || column.split.rule, 300) : null }, element("bdi", {}, ...Text.breakable(title)), arrow, sub ? element("small", {}, Text.plain(sub.replace("_", " "), 30)) : null));
   }
 
-  // The place of a number on the scale of all numbers shown, from 0 to 1.
+  // The place of a number on the scale of all numbers shown: from 0 to 1, or beyond it.
   function scale(all, rows) {
     const measure = MEASURES[state.measure];
-    const values = [];
-    for (const row of rows) {
-      for (const column of all) {
-        const found = column.split && column.of(row);
-        if (found) values.push(found.value, found.low, found.high);
-      }
-    }
-    const there = values.filter((x) => Number.isFinite(x) && (measure.linear || x > 0));
-    const bend = measure.linear ? (x) => x : (x) => Math.log(Math.max(x, low));
-    // outliers of intervals must not press everything else together
-    const ends = there.sort((a, b) => a - b);
-    let low = ends[Math.floor(0.02 * ends.length)];
-    const high = ends[Math.ceil(0.98 * ends.length) - 1];
-    if (!(low < high)) return () => 0.5;
-    return (x) => Math.min(1, Math.max(0, (bend(x) - bend(low)) / (bend(high) - bend(low))));
+    const found = rows.flatMap((row) => all.filter((column) => column.split).map((column) => column.of(row))).filter(Boolean);
+    const bend = measure.linear ? (x) => x : Math.log;
+    const [low, high] = (measure.linear ? linearRange(found) : Scale.logRange(found)).map(bend);
+    return low < high ? (x) => (measure.linear || x > 0 ? (bend(x) - low) / (high - low) : -Infinity) : () => 0.5;
+  }
+
+  // From the least to the largest number, and as far again for intervals.
+  function linearRange(found) {
+    const values = found.map((one) => one.value);
+    const ends = found.flatMap((one) => [one.low, one.high]).filter(Number.isFinite);
+    const [least, most] = [Math.min(...values), Math.max(...values)];
+    const room = (most - least) / 2;
+    return [Math.max(Math.min(least, ...ends), least - room), Math.min(Math.max(most, ...ends), most + room)];
   }
 
   function bar(found, place) {
-    const percent = (x) => `${(100 * place(x)).toFixed(1)}%`;
+    const within = (x) => Math.min(1, Math.max(0, place(x)));
     const track = element("span", { class: "bar", "aria-hidden": "true" });
     if (found.low !== null && found.low !== undefined) {
-      const line = element("i");
-      line.style.left = percent(found.low);
-      line.style.right = `${(100 - 100 * place(found.high)).toFixed(1)}%`;
+      const line = element("i", { class: [place(found.low) < -1e-9 && "down", place(found.high) > 1 + 1e-9 && "up"].filter(Boolean).join(" ") });
+      line.style.left = `${(100 * within(found.low)).toFixed(1)}%`;
+      line.style.right = `${(100 - 100 * within(found.high)).toFixed(1)}%`;
       track.append(line);
     }
     const dot = element("b");
-    dot.style.left = percent(found.value);
+    dot.style.left = `${(100 * within(found.value)).toFixed(1)}%`;
     track.append(dot);
     return track;
+  }
+
+  // An interval on one line; the range of the molecules may take two.
+  function around(found, factor) {
+    const [first, ...rest] = interval(found, factor).split("molecules ");
+    if (!rest.length) return element("span", { class: "range" }, first);
+    return element("span", { class: "range two" }, "molecules ", element("span", { class: "whole" }, ...rest));
   }
 
   function splitCell(row, column, place) {
@@ -194,7 +199,7 @@ const Leaderboard = (() => {
       const best = visible().every((other) => !(other.cells[column.split.name].leading && other.cells[column.split.name].error.value < cell.error.value));
       value.append(element("span", { class: "lead-mark", title: best ? "least error" : "not shown to be worse than the least" }, best ? "◆" : "◇"));
     }
-    made.append(element("span", { class: "range" }, interval(found, measure.factor)));
+    made.append(around(found, measure.factor));
     made.title = `${found.n} structures, ${found.n_molecules} molecules`;
     if (measure.verdict) {
       made.append(element("span", { class: `range ${cell[measure.verdict]}` }, cell[measure.verdict]));
@@ -211,7 +216,7 @@ const Leaderboard = (() => {
     if (!found || !Number.isFinite(found.value)) { made.append(Text.DASH); return made; }
     made.append(element("span", { class: "value" }, (column.key === "ratio" ? "×" : "") + number(found.value * column.factor)));
     if (column.key === "gap" || column.key === "ratio") made.append(element("span", { class: "range" }, range(found.low, found.high, column.factor)));
-    if (found.split) made.append(element("span", { class: "range" }, name(found.molecule || found.split.replace(/^ood_/, ""), 22)));
+    if (found.split) made.append(element("span", { class: "range" }, name(found.molecule || found.split.replace(/^ood_/, ""), 40)));
     return made;
   }
 
@@ -231,12 +236,11 @@ const Leaderboard = (() => {
     const rows = sorted(visible(), all);
     const place = scale(all, rows);
     const nId = splits.filter((column) => !column.split.role.startsWith("ood")).length;
-    const band = element("tr", { class: "band" }, element("th"),
-      nId ? element("th", { colspan: nId }, "ID") : null,
-      splits.length - nId ? element("th", { colspan: splits.length - nId, class: nId ? "edge" : null }, "OOD") : null,
-      element("th", { colspan: 4, class: "edge" }, "over all splits"));
+    const over = (n, text, edge) => element("th", { scope: "colgroup", colspan: n, class: edge ? "edge" : null }, text);
+    const band = element("tr", { class: "band" }, element("td"), nId ? over(nId, "ID") : null,
+      splits.length - nId ? over(splits.length - nId, "OOD", nId) : null, over(4, "over all splits", true));
     const head = element("tr", {}, heading({ key: "model", title: "Model", sub: "mode" }), ...all.map(heading));
-    document.getElementById("board-table").replaceChildren(element("table", {},
+    document.getElementById("board-table").replaceChildren(element("table", {}, Text.captioned("Leaderboard"),
       element("thead", {}, band, head), element("tbody", {}, ...rows.map((row) => line(row, all, place)))));
     const measure = MEASURES[state.measure];
     const blocks = board.cells.blocks && state.filtered ? ` Intervals: over ${board.cells.blocks} blocks of molecules.` : "";

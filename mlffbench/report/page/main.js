@@ -20,12 +20,14 @@
     Errors.show(board);
   }
 
+  Scroll.start();
+
   button.addEventListener("click", () => setTheme(root.dataset.theme !== "dark"));
   prefers.addEventListener("change", (event) => setTheme(event.matches));
   setTheme(prefers.matches);
   const pick = document.getElementById("board");
   if (pick) pick.addEventListener("change", () => show(Number(pick.value)));
-  show(0);
+  if (payload.boards.length) show(0);
 
   // On paper: light, everything drawn, everything open.
   let before = null;
@@ -33,9 +35,12 @@
     before = root.dataset.theme === "dark";
     root.dataset.theme = "light";
     for (const part of document.querySelectorAll("details")) part.open = true;
-    Figure.redrawAll(true);
+    Figure.print(true);
   });
-  window.addEventListener("afterprint", () => { if (before) setTheme(true); });
+  window.addEventListener("afterprint", () => {
+    root.dataset.theme = before ? "dark" : "light";
+    Figure.print(false);
+  });
 
   const links = [...document.querySelectorAll("nav a")];
   const seen = new IntersectionObserver((entries) => {

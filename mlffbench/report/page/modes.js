@@ -24,41 +24,37 @@ const Modes = (() => {
 
   const isId = (split) => !split.role.startsWith("ood");
 
-  function ends(found, factor = 1) {
-    const low = found.map((one) => (one.low === null ? 0 : (one.value - one.low) * factor));
-    const high = found.map((one) => (one.high === null ? 0 : (one.high - one.value) * factor));
-    return { type: "data", symmetric: false, array: high, arrayminus: low, thickness: 1.4, width: 0 };
-  }
-
   function forest(board, rows) {
     const splits = board.splits;
     const place = (split, mode) => splits.indexOf(split) + 0.62 * ((mode + 0.5) / rows.length - 0.5);
     const nId = splits.filter(isId).length;
-    const traces = () => rows.map((row, mode) => {
+    const compared = rows.flatMap((row) => splits.map((split) => row.cells[split.name].to_baseline).filter(Boolean));
+    const range = Scale.logRange(compared, 1, [1]);
+    const traces = () => rows.flatMap((row, mode) => {
       const there = splits.filter((split) => row.cells[split.name].to_baseline);
       const found = there.map((split) => row.cells[split.name].to_baseline);
-      return {
-        type: "scatter", mode: "markers", name: label(row.mode), x: found.map((one) => one.value),
-        y: there.map((split) => place(split, mode)), error_x: { ...ends(found), color: Figure.colour(mode) },
+      const places = there.map((split) => place(split, mode));
+      return [{
+        type: "scatter", mode: "markers", name: label(row.mode), legendgroup: row.mode, x: found.map((one) => one.value),
+        y: places, error_x: { ...Scale.bars(found, range), color: Figure.colour(mode) },
         marker: { color: Figure.colour(mode), symbol: Figure.symbol(mode), size: 9 },
         text: there.map((split, i) => `${label(split.name)}, ${label(row.mode)}: ×${number(found[i].value)} [${Text.interval(found[i])}], ${row.cells[split.name].verdict}`),
         hovertemplate: "%{text}<extra></extra>",
-      };
+      }, ...Scale.arrows(found, places, range, { along: "x", colour: Figure.colour(mode), group: row.mode })];
     });
-    const layout = () => ({
+    const layout = (width) => ({
       height: 90 + 52 * splits.length,
-      xaxis: Figure.axis("error over baseline's (log scale)", { type: "log", tickvals: [0.1, 0.2, 0.3, 0.5, 0.7, 1, 1.5, 2, 3, 5, 10], zeroline: false }),
+      xaxis: Scale.logAxis("error over baseline's (log scale)", range, Math.floor((width - 130) / 42)),
       yaxis: { tickvals: splits.map((_, i) => i), ticktext: splits.map((split) => label(split.name)), autorange: false, range: [splits.length - 0.5, -0.5], automargin: true, showgrid: false, zeroline: false },
       shapes: [
         { type: "line", x0: 1, x1: 1, y0: -0.5, y1: splits.length - 0.5, line: { color: Figure.variable("--ink"), width: 1 } },
         ...(nId ? [{ type: "rect", xref: "paper", x0: 0, x1: 1, y0: -0.5, y1: nId - 0.5, fillcolor: Figure.variable("--tint"), opacity: 0.6, line: { width: 0 }, layer: "below" }] : []),
       ],
-      annotations: nId ? [{ xref: "paper", x: 1, xanchor: "right", y: -0.34, text: "do no harm", showarrow: false, font: { size: 11, color: Figure.variable("--soft") } }] : [],
     });
     return Figure.make({
       title: "Each mode against baseline", shape: "wide", height: 90 + 52 * splits.length,
-      words: "Force MAE on the same structures; below 1 the mode is better. An interval that holds 1 is no verdict of better or worse; without an interval it cannot be judged. Shaded: ID splits, where a mode should not harm.",
-      data: () => ({ traces: traces(), layout: layout() }),
+      words: "Force MAE on the same structures; below 1 the mode is better. An interval that holds 1 is no verdict of better or worse; without an interval it cannot be judged. Shaded: ID splits, where a mode should not harm. An arrow: the interval goes on.",
+      data: (width) => ({ traces: traces(), layout: layout(width) }),
       csv: () => [["model", "mode", "split", "ratio", "low", "high", "verdict"], ...rows.flatMap((row) => splits.map((split) => {
         const { to_baseline: one, verdict } = row.cells[split.name];
         return [row.label, row.mode, split.name, one && one.value, one && one.low, one && one.high, verdict];
@@ -79,16 +75,17 @@ const Modes = (() => {
   function cost(board, rows) {
     const found = rows.map((row) => points(board, row));
     if (!found.some((one) => one.length)) return null;
+    const range = Scale.logRange(found.flat().map((p) => ({ value: p.cost })));
     return Figure.make({
       title: "Gain against cost", words: "One point per split; the same machine and the same run for both.",
-      data: () => ({
+      data: (width) => ({
         traces: found.map((one, place) => ({
           type: "scatter", mode: "markers", name: label(rows[place].mode), x: one.map((p) => p.cost), y: one.map((p) => p.gain),
           marker: { color: Figure.colour(place), symbol: Figure.symbol(place), size: 9 },
           text: one.map((p) => `${label(p.split)}: ${p.gain.toFixed(0)} % less error at ${number(p.cost)}× the time`), hovertemplate: "%{text}<extra></extra>",
         })),
         layout: {
-          xaxis: Figure.axis("wall clock over baseline's (log scale)", { type: "log", dtick: 1, zeroline: false }),
+          xaxis: Scale.logAxis("wall clock over baseline's (log scale)", range, Math.floor((width - 70) / 55)),
           yaxis: Figure.axis("error removed (%)", { zeroline: true, zerolinecolor: Figure.variable("--ink") }),
         },
       }),
@@ -99,6 +96,7 @@ const Modes = (() => {
   function losses(rows) {
     const traced = rows.filter((row) => Object.keys(row.traces).length);
     if (!traced.length) return null;
+    const range = Scale.logRange(traced.flatMap((row) => Object.values(row.traces).flatMap((one) => one.median.map((value) => ({ value })))));
     const lines = traced.flatMap((row, mode) => Object.entries(row.traces).map(([split, one], place) => ({ row, mode, split, one, place })));
     return Figure.make({
       title: "The prior's loss against gradient steps",
@@ -111,7 +109,7 @@ const Modes = (() => {
         })),
         layout: {
           xaxis: Figure.axis("gradient steps", { zeroline: false }),
-          yaxis: Figure.axis("loss over its start (log scale)", { type: "log", dtick: 1 }),
+          yaxis: Scale.logAxis("loss over its start (log scale)", range, 7),
         },
       }),
       csv: () => [["mode", "split", "step", "median", "lower_quartile", "upper_quartile", "units"], ...lines.flatMap(({ row, split, one }) => one.median.map((x, i) => [row.mode, split, i, x, one.low[i], one.high[i], one.n]))],
@@ -150,9 +148,8 @@ const Modes = (() => {
       return radius ? [[row.label, row.mode, split.name, radius.headroom && radius.headroom.value, radius.captured && radius.captured.value]] : [];
     }))]) }, "CSV");
     const made = table("Radius refinement", ["model", "mode", "split", "radius Å", "refined", "to baseline", "headroom", "captured"], rows);
-    made.classList.add("tall");
     return [element("h3", {}, "Radius refinement: what there was to gain ", save), element("p", { class: "what" }, words), made];
   }
 
-  return { show, ends };
+  return { show };
 })();

@@ -15,7 +15,8 @@ const Shifts = (() => {
       tables.replaceChildren(...lacking);
       return;
     }
-    const state = { model: 0, diagnostic: 0 };
+    const first = board.rows.find((row) => row.kind === "model" && names.includes(row.label));
+    const state = { model: first ? names.indexOf(first.label) : 0, diagnostic: 0 };
     const draw = () => {
       const model = models[names[state.model]];
       const shown = model.diagnostics.filter((one) => one.edges.length);
@@ -50,41 +51,84 @@ const Shifts = (() => {
     return edges;
   }
 
+  // One panel per split beside training, all on the same axes.
   function histogram(model, one) {
+    const there = model.samples.filter((sample) => one.samples[sample.name] && one.samples[sample.name].n);
+    const train = there.find((sample) => sample.role === "train");
+    const splits = there.filter((sample) => sample !== train);
+    const panels = splits.length ? splits : there;
+    const lacking = model.samples.filter((sample) => !there.includes(sample)).map((sample) => Text.plain(sample.name, 40));
+    return Figure.make({
+      title: `Histogram of ${Text.plain(one.label, 60)}`, shape: "wide",
+      words: `Share of structures in shared bins, one panel per split. Grey: training${train ? ` (${one.samples[train.name].n})` : ""}; blue: ID, orange: OOD. The outer bins hold everything beyond.${lacking.length ? ` Not measured on ${lacking.join(", ")}.` : ""}`,
+      data: (width) => panelled(one, train, panels, grid(panels.length, width)),
+      csv: () => [["sample", "from", "to", "structures", "of"], ...there.flatMap((sample) => one.samples[sample.name].counts.map((count, i) => [sample.name, one.edges[i], one.edges[i + 1], count, one.samples[sample.name].n]))],
+    });
+  }
+
+  // As few rows as leave every panel wide enough to read, with rows of like length.
+  function grid(n, width) {
+    const most = Math.max(1, Math.min(n, 4, Math.floor((width - 50) / 145)));
+    const rows = Math.ceil(n / most);
+    return { rows, columns: Math.ceil(n / rows), width };
+  }
+
+  function panelled(one, train, panels, { rows, columns, width }) {
     const edges = edgesOf(one);
-    const samples = model.samples.filter((sample) => one.samples[sample.name] && one.samples[sample.name].n);
-    const trace = (sample, place) => {
-      const { counts, n } = one.samples[sample.name];
-      const shares = counts.map((count) => count / n);
+    const shares = (sample) => one.samples[sample.name].counts.map((count) => count / one.samples[sample.name].n);
+    const highest = Math.max(...[train, ...panels].filter(Boolean).flatMap(shares));
+    const letters = Math.floor((width - 50) / columns / 7);
+    const suffix = (place) => (place ? String(place + 1) : "");
+    const trace = (sample, place, style) => {
+      const values = shares(sample);
       return {
-        type: "scatter", mode: "lines", name: `${label(sample.name)} (${n})`, x: edges, y: [...shares, shares[shares.length - 1]],
-        line: { shape: "hv", width: place ? 1.8 : 0, color: place ? Figure.colour(place - 1) : Figure.variable("--rule"), dash: Figure.dash(place ? Math.floor((place - 1) / 3) : 0) },
-        fill: place ? "none" : "tozeroy", fillcolor: Figure.variable("--rule"), hovertemplate: "%{x:.3g}: %{y:.1%}<extra>%{fullData.name}</extra>",
+        type: "scatter", mode: "lines", name: label(sample.name), x: edges, y: [...values, values.at(-1)], fill: "tozeroy",
+        xaxis: `x${suffix(place % columns)}`, yaxis: `y${suffix(Math.floor(place / columns))}`,
+        hovertemplate: "%{x:.3g}: %{y:.1%}<extra>%{fullData.name}</extra>", ...style,
       };
     };
-    return Figure.make({
-      title: `Histogram of ${Text.plain(one.label, 60)}`, words: "Share of structures in shared bins; grey: training. The outer bins hold everything beyond.",
-      height: 380,
-      data: () => ({ traces: samples.map(trace), layout: { xaxis: Figure.axis(axisTitle(one), { zeroline: false }), yaxis: Figure.axis("share of structures", { rangemode: "tozero", tickformat: ".0%" }) } }),
-      csv: () => [["sample", "from", "to", "structures", "of"], ...samples.flatMap((sample) => one.samples[sample.name].counts.map((count, i) => [sample.name, one.edges[i], one.edges[i + 1], count, one.samples[sample.name].n]))],
+    const behind = () => ({ line: { shape: "hv", width: 1, color: Figure.variable("--train-line") }, fillcolor: Figure.variable("--train") });
+    const front = (sample) => {
+      const colour = Figure.colour(sample.role.startsWith("ood") ? 1 : 0);
+      return { line: { shape: "hv", width: 2, color: colour }, fillcolor: `${colour}26` };
+    };
+    const axes = {};
+    const span = (place, n, gap) => [(place * (1 + gap)) / (n + gap * (n - 1)), (place * (1 + gap) + 1) / (n + gap * (n - 1))];
+    for (let column = 0; column < columns; column += 1) {
+      const below = Math.floor((panels.length - 1 - column) / columns);
+      axes[`xaxis${suffix(column)}`] = Figure.axis("", { domain: span(column, columns, 0.08), anchor: `y${suffix(below)}`, range: [edges[0], edges.at(-1)], zeroline: false, nticks: 4, tickangle: 0 });
+    }
+    for (let row = 0; row < rows; row += 1) {
+      axes[`yaxis${suffix(row)}`] = Figure.axis("", { domain: span(rows - 1 - row, rows, 0.38), anchor: "x", range: [0, 1.06 * highest], nticks: 4, tickformat: ".0%", zeroline: false });
+    }
+    const heading = (sample, place) => ({
+      xref: `x${suffix(place % columns)} domain`, yref: `y${suffix(Math.floor(place / columns))} domain`, x: 0, y: 1, xanchor: "left", yanchor: "bottom", showarrow: false,
+      text: `${label(sample.name, letters)} (${one.samples[sample.name].n})`, font: { size: 11.5 },
     });
+    const below = { xref: "paper", yref: "paper", x: 0.5, y: 0, yshift: -46, yanchor: "middle", showarrow: false, text: axisTitle(one), font: { size: 12 } };
+    return {
+      traces: panels.flatMap((sample, place) => [...(train && sample !== train ? [trace(train, place, behind())] : []), trace(sample, place, front(sample))]),
+      layout: { ...axes, annotations: [...panels.map(heading), below], showlegend: false, height: 90 + 150 * rows, margin: { l: 45, r: 12, t: 28, b: 62 } },
+    };
   }
 
   function curve(one, rows) {
     const there = rows.filter(({ run }) => run.curves[one.name]);
     if (!there.length) return [];
+    const binsOf = (run) => run.curves[one.name].map(([low, high, value, from, to, n]) => ({ middle: (low + high) / 2, value, low: from, high: to, n }));
+    const range = [0, 1600 * Math.max(...there.flatMap(({ run }) => binsOf(run).map((bin) => bin.value))) || 1];
     const trace = ({ row, run }, place) => {
-      const bins = run.curves[one.name].map(([low, high, value, from, to, n]) => ({ middle: (low + high) / 2, value, low: from, high: to, n }));
-      return {
-        type: "scatter", mode: "lines+markers", name: label(row.mode), x: bins.map((bin) => bin.middle), y: bins.map((bin) => 1000 * bin.value),
-        error_y: { ...Modes.ends(bins, 1000), color: Figure.colour(place) }, line: { color: Figure.colour(place), width: 1.6 },
+      const bins = binsOf(run);
+      const [middles, colour] = [bins.map((bin) => bin.middle), Figure.colour(place)];
+      return [{
+        type: "scatter", mode: "lines+markers", name: label(row.mode), legendgroup: row.mode, x: middles, y: bins.map((bin) => 1000 * bin.value),
+        error_y: { ...Scale.bars(bins, range, 1000), color: colour }, line: { color: colour, width: 1.6 },
         marker: { symbol: Figure.symbol(place), size: 7 }, text: bins.map((bin) => `${bin.n} structures`), hovertemplate: "%{x:.3g}: %{y:.3g} meV/Å, %{text}<extra>%{fullData.name}</extra>",
-      };
+      }, ...Scale.arrows(bins, middles, range, { factor: 1000, colour, group: row.mode })];
     };
-    const top = Math.max(...there.flatMap(({ run }) => run.curves[one.name].map((bin) => 1000 * bin[2])));
     return [Figure.make({
-      title: `Error against ${Text.plain(one.label, 60)}`, words: "Mean force MAE of structures of like distance, all test splits together.", height: 380,
-      data: () => ({ traces: there.map(trace), layout: { xaxis: Figure.axis(axisTitle(one), { zeroline: false }), yaxis: Figure.axis("force MAE (meV/Å)", { range: [0, 1.6 * top || 1] }) } }),
+      title: `Error against ${Text.plain(one.label, 60)}`, words: "Mean force MAE of structures of like distance, all test splits together; an arrow: the interval goes on.", height: 300, shape: "wide",
+      data: () => ({ traces: there.flatMap(trace), layout: { showlegend: there.length > 1, xaxis: Figure.axis(axisTitle(one), { zeroline: false }), yaxis: Figure.axis("force MAE (meV/Å)", { range, tickformat: ",~r" }) } }),
       csv: () => [["mode", "from", "to", "force_mae_eV_per_A", "low", "high", "structures"], ...there.flatMap(({ row, run }) => run.curves[one.name].map((bin) => [row.mode, ...bin]))],
     })];
   }

@@ -47,7 +47,7 @@ const Text = (() => {
   // Control and direction characters would change what stands beside them.
   function plain(name, longest = 120) {
     const text = String(name).replace(
-      /[\u0000-\u001f\u007f-\u009f\u200b-\u200f\u2028-\u202f\u2060-\u206f\ufeff]/g,
+      /[\u0000-\u001f\u007f-\u009f\u00ad\u061c\u180e\u200b-\u200f\u2028-\u202f\u2060-\u206f\ufeff\ufff9-\ufffb\u{e0000}-\u{e007f}]/gu,
       "\ufffd",
     );
     return text.length > longest ? `${text.slice(0, longest)}…` : text;
@@ -71,8 +71,11 @@ const Text = (() => {
     return made;
   }
 
+  // A name that may go on in a new line after each of its underscores.
+  const breakable = (text) => text.split("_").flatMap((part, i) => (i ? ["_", element("wbr"), part] : [part]));
+
   function name(text, longest) {
-    return element("bdi", { title: plain(text, 400) }, plain(text, longest));
+    return element("bdi", { title: plain(text, 400) }, ...breakable(plain(text, longest)));
   }
 
   function select(title, options, onchange) {
@@ -82,6 +85,9 @@ const Text = (() => {
     return element("label", { class: "pick" }, `${title} `, chosen);
   }
 
+  // The name of a table, for those who hear it.
+  const captioned = (text) => element("caption", { class: "unseen" }, plain(text));
+
   function table(caption, columns, rows, numeric = []) {
     const side = (place) => (numeric.includes(place) ? "n" : null);
     const head = columns.map((text, place) =>
@@ -89,10 +95,10 @@ const Text = (() => {
     const body = rows.map((cells) => element("tr", {}, ...cells.map((cell, place) =>
       element(place ? "td" : "th", { class: side(place), scope: place ? null : "row" },
         typeof cell === "string" ? name(cell) : cell))));
-    const made = element("table", {}, element("thead", {}, element("tr", {}, ...head)),
+    const made = element("table", {}, captioned(caption), element("thead", {}, element("tr", {}, ...head)),
       element("tbody", {}, ...body));
     return element("div", { class: "scroll", tabindex: 0, role: "region", "aria-label": caption }, made);
   }
 
-  return { number, range, interval, plain, label, element, name, select, table, DASH };
+  return { number, range, interval, plain, label, element, name, breakable, select, captioned, table, DASH };
 })();

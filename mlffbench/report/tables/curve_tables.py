@@ -4,6 +4,7 @@ import csv
 import io
 from collections.abc import Sequence
 
+from mlffbench.core.guards.plain import csv_cell
 from mlffbench.core.record import Record
 from mlffbench.report.tables.display_units import (
     UnitSystem,
@@ -67,6 +68,7 @@ def curve_table(records: Sequence[Record], system: UnitSystem = "meV") -> TextTa
             f"geometries ({_SEEN[first.provenance['ttt saw']]}) and a prior's labels of "
             "them, no reference label.",
         ),
+        n_keys=4,
     )
 
 
@@ -102,5 +104,6 @@ def saved_csv(saved: Sequence[Saved]) -> str:
     for one in saved:
         m = one.value
         numbers = (m.value, m.low, m.high, m.n, m.n_molecules)
-        writer.writerow((one.split, one.mode, one.size, *numbers, one.note))
+        row = (one.split, one.mode, one.size, *numbers, one.note)
+        writer.writerow(map(csv_cell, row))
     return buffer.getvalue()

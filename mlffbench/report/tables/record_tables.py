@@ -1,6 +1,6 @@
 """Records -> tables of text: what a person reads and what a spreadsheet takes."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from mlffbench.core.record import RadiusSummary, Record
@@ -14,6 +14,7 @@ from mlffbench.report.tables.display_units import (
     shown_unit,
     with_interval,
 )
+from mlffbench.report.tables.table_notes import gathered, left_out, warnings
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,6 +27,7 @@ class TextTable:
         rows: One tuple of cells per row.
         sections: Numbers of the rows after which a rule is drawn.
         notes: What a reader must know, one sentence each.
+        n_keys: Leading columns that say which row it is.
     """
 
     title: str
@@ -33,6 +35,7 @@ class TextTable:
     rows: tuple[tuple[str, ...], ...]
     sections: frozenset[int]
     notes: tuple[str, ...]
+    n_keys: int = 3
 
 
 def force_table(records: Sequence[Record], system: UnitSystem = "meV") -> TextTable:
@@ -42,7 +45,7 @@ def force_table(records: Sequence[Record], system: UnitSystem = "meV") -> TextTa
         records: Records of one suite.
         system: Units shown.
     """
-    ordered = _in_order(records)
+    ordered = in_order(records)
     paired = any(record.paired for record in ordered)
     prior = any(record.against_prior for record in ordered)
     radii = any(record.radius for record in ordered)
@@ -63,7 +66,7 @@ def force_table(records: Sequence[Record], system: UnitSystem = "meV") -> TextTa
         for record in ordered
     )
     return TextTable(
-        f"{_title(ordered)}: forces", columns, rows, _sections(ordered), _notes(ordered)
+        f"{title_of(ordered)}: forces", columns, rows, _sections(ordered), _notes(ordered)
     )
 
 
@@ -74,7 +77,7 @@ def energy_table(records: Sequence[Record], system: UnitSystem = "meV") -> TextT
         records: Records of one suite.
         system: Units shown.
     """
-    ordered = _in_order(records)
+    ordered = in_order(records)
     heads = energy_headlines()
     names = [one.name for one in heads]
     rows = tuple(
@@ -95,11 +98,9 @@ def energy_table(records: Sequence[Record], system: UnitSystem = "meV") -> TextT
         "n: structures behind each column. Energies per atom: raw; aligned by "
         "per-element shifts fitted on train, the same for every mode; relative within a "
         "molecule.",
-        *dict.fromkeys(
-            f"{where(record)}: {note}" for record in ordered for note in record.notes
-        ),
+        *gathered((record, note) for record in ordered for note in record.notes),
     )
-    title = f"{_title(ordered)}: energies"
+    title = f"{title_of(ordered)}: energies"
     return TextTable(title, columns, rows, _sections(ordered), notes)
 
 
@@ -110,7 +111,7 @@ def radius_table(records: Sequence[Record], system: UnitSystem = "meV") -> TextT
         records: Records of one suite.
         system: Units shown.
     """
-    ordered = [record for record in _in_order(records) if record.radius is not None]
+    ordered = [record for record in in_order(records) if record.radius is not None]
     columns = (
         *("split", "model", "mode", "n", "radius Å", "refined", "graph changed"),
         f"change {shown_unit('eV/Å', system).name}",
@@ -126,7 +127,7 @@ def radius_table(records: Sequence[Record], system: UnitSystem = "meV") -> TextT
         "remove; captured: what RR removed of that. Only mlffbench diagnose --oracle, "
         "which reads the labels, knows them.",
     )
-    title = f"{_title(ordered)}: radii" if ordered else "radii"
+    title = f"{title_of(ordered)}: radii" if ordered else "radii"
     return TextTable(title, columns, rows, _sections(ordered), notes)
 
 
@@ -207,7 +208,7 @@ def _force_row(
     )
 
 
-def _in_order(records: Sequence[Record]) -> list[Record]:
+def in_order(records: Sequence[Record]) -> list[Record]:
     """Return the records by split, ID first, then model and mode as they came."""
     splits = list(dict.fromkeys((r.role, r.split) for r in records))
     splits.sort(key=lambda key: not key[0].startswith("id"))
@@ -230,48 +231,20 @@ def _sections(ordered: Sequence[Record]) -> frozenset[int]:
     )
 
 
-def _title(ordered: Sequence[Record]) -> str:
+def title_of(ordered: Sequence[Record]) -> str:
+    """Return the suite, its version and half, and how many structures it is cut to."""
     first = ordered[0]
-    return f"{first.suite} v{first.suite_version}, {first.role.partition('_')[2]} half"
-
-
-def where(record: Record) -> str:
-    """Return which split, model and mode a record is about."""
-    return f"{record.split}, {record.model} {record.mode}"
-
-
-def left_out(records: Sequence[Record], what: str) -> Iterator[str]:
-    """Yield how many structures, or whatever was computed, are missing, and why."""
-    for record in records:
-        for reason, count in record.counts.reasons.items():
-            yield f"{where(record)}: {count} of {record.counts.total} {what} – {reason}"
-
-
-def _warnings(records: Sequence[Record]) -> Iterator[str]:
-    """Yield what decides a number or a verdict and does not show in it."""
-    reasons: dict[str, list[str]] = {}
-    for record in records:
-        if record.outlier is not None:
-            who, share = record.outlier.molecule, 100 * record.outlier.share
-            yield f"{where(record)}: {who} alone carries {share:.0f} % of the error"
-        zero = record.against_zero.get("forces_mae")
-        if zero is not None and zero.verdict == "worse":
-            yield f"{where(record)}: worse than no forces at all"
-        for what in (record.paired, record.against_prior):
-            found = what.get("forces_mae")
-            if found is not None and found.reason:
-                names = reasons.setdefault(f"{record.split}, {found.reason}", [])
-                names.append(f"{record.model} {record.mode}")
-    for reason, names in reasons.items():
-        who = ", ".join(dict.fromkeys(names))
-        yield f"cannot be judged on {reason}: {who}"
+    half = first.role.partition("_")[2]
+    limit = first.provenance.get("limit")
+    trial = f", {limit} per split" if limit else ""
+    return f"{first.suite} v{first.suite_version}, {half} half{trial}"
 
 
 def _notes(records: Sequence[Record]) -> tuple[str, ...]:
     return (
         "Intervals: 95 %, over molecules; (a to b): the range of the molecules, where "
         "they are too few for one.",
-        *_warnings(records),
+        *warnings(records),
         "n: structures (molecules) behind the force MAE.",
         "to ID: the error over the error on the split's ID control.",
         *left_out(records, "structures"),

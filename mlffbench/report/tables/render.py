@@ -4,35 +4,84 @@ import csv
 import io
 from collections.abc import Iterator, Sequence
 
+from rich.cells import cell_len
 from rich.table import Table
 from rich.text import Text
 
+from mlffbench.core.guards.plain import csv_cell, markdown_cell
 from mlffbench.core.record import MetricValue, Record
 from mlffbench.report.tables.display_units import UnitSystem, number, shown_unit
 from mlffbench.report.tables.record_tables import TextTable
+from mlffbench.report.tables.wrapping import IN_NAMES, blocks, wrapped
+
+_RULE = 3
+"""Columns that a rule between two columns takes."""
+_LEFT = 3
+"""Leading columns that hold names."""
+_LEAST_KEY, _LEAST_CELL = 8, 8
 
 
-def to_rich(table: TextTable) -> Table:
-    """Return a table for the terminal; hostile names show as text."""
-    shown = Table(title=table.title, title_justify="left", pad_edge=False)
-    for place, column in enumerate(table.columns):
-        shown.add_column(column, justify="left" if place < 3 else "right")  # noqa: PLR2004
+def to_rich(table: TextTable, width: int) -> Iterator[Table]:
+    """Yield a table for the terminal; hostile names show as text.
+
+    Where it is too wide, more columns follow below, behind the same keys; names are
+    broken between their words.
+
+    Args:
+        table: The table.
+        width: Characters per line.
+    """
+    keys = range(min(table.n_keys, len(table.columns)))
+    most = max(_LEAST_KEY, width // (len(keys) + 1) - _RULE)
+    widths = [_width(table, place) for place in range(len(table.columns))]
+    rest = width - sum(widths[place] + _RULE for place in keys)
+    if rest < max((widths[place] for place in range(len(keys), len(widths))), default=0):
+        widths = [min(one, most) if n in keys else one for n, one in enumerate(widths)]
+    space = max(width - sum(widths[place] + _RULE for place in keys), _LEAST_CELL)
+    widths = [one if n in keys else min(one, space) for n, one in enumerate(widths)]
+    needed = [_RULE + one for one in widths[len(keys) :]]
+    for block in blocks(needed, space + _RULE):
+        places = [len(keys) + place for place in block]
+        yield _drawn(table, [*keys, *places], widths, again=block[:1] > [0])
+
+
+def _width(table: TextTable, place: int) -> int:
+    """Return how wide a column is: its cells, and the longest word of its heading."""
+    words = table.columns[place].split() or [""]
+    texts = [*words, *(row[place] for row in table.rows)]
+    return max(cell_len(text) for text in texts)
+
+
+def _drawn(
+    table: TextTable, places: Sequence[int], widths: Sequence[int], *, again: bool
+) -> Table:
+    title = f"{table.title} (continued)" if again else table.title
+    shown = Table(title=title, title_justify="left", pad_edge=False, show_edge=False)
+    for place in places:
+        heading = "\n".join(wrapped(table.columns[place], widths[place], at=" "))
+        left = place < _LEFT
+        shown.add_column(heading, justify="left" if left else "right", no_wrap=True)
     previous: tuple[str, ...] = ()
-    for place, row in enumerate(table.rows):
-        cells = list(row)
+    for line, row in enumerate(table.rows):
+        cells = [
+            "\n".join(
+                wrapped(row[place], widths[place], at=IN_NAMES if place < _LEFT else " ")
+            )
+            for place in places
+        ]
         if previous[:1] == row[:1]:
             cells[0] = ""
-        shown.add_row(*map(Text, cells), end_section=place in table.sections)
+        shown.add_row(*map(Text, cells), end_section=line in table.sections)
         previous = row
     return shown
 
 
 def to_markdown(table: TextTable) -> str:
     """Return a Markdown section."""
-    lines = [f"## {_escape(table.title)}", "", _line(table.columns)]
-    lines.append("|" + "---|" * 3 + "---:|" * (len(table.columns) - 3))
+    lines = [f"## {markdown_cell(table.title)}", "", _line(table.columns)]
+    lines.append("|" + "---|" * _LEFT + "---:|" * (len(table.columns) - _LEFT))
     lines += [_line(row) for row in table.rows]
-    lines += ["", *(f"- {_escape(note)}" for note in table.notes), ""]
+    lines += ["", *(f"- {markdown_cell(note)}" for note in table.notes), ""]
     return "\n".join(lines)
 
 
@@ -92,9 +141,10 @@ def to_csv(records: Sequence[Record]) -> str:
                 m.n,
                 m.n_molecules,
             )
-            writer.writerow((*key, name, what, *values, verdict, *last))
+            row = (*key, name, what, *values, verdict, *last)
+            writer.writerow(map(csv_cell, row))
         if not r.metrics:
-            writer.writerow((*key, *[None] * 10, *last))
+            writer.writerow(map(csv_cell, (*key, *[None] * 10, *last)))
     return buffer.getvalue()
 
 
@@ -116,8 +166,4 @@ def _numbers(r: Record) -> Iterator[tuple[str, str, MetricValue, str]]:
 
 
 def _line(cells: Sequence[str]) -> str:
-    return "| " + " | ".join(_escape(cell) for cell in cells) + " |"
-
-
-def _escape(text: str) -> str:
-    return text.replace("\\", "\\\\").replace("|", "\\|").replace("\n", " ")
+    return "| " + " | ".join(markdown_cell(cell) for cell in cells) + " |"

@@ -110,7 +110,9 @@ def sentences(diagnosis: Diagnosis) -> list[str]:
     lines = []
     for sample in diagnosis.samples[1:]:
         parts = []
-        for alarms, what in ((False, "largest shift"), (True, "loudest alarm")):
+        within = sample.n > 0 and sample.unshifted == sample.n and not sample.shift_reason
+        shift = "no structure is shifted; most unlike training" if within else ""
+        for alarms, what in ((False, shift or "largest shift"), (True, "loudest alarm")):
             found = diagnosis.largest(sample.name, alarms=alarms)
             if found is not None:
                 parts.append(f"{what}: {_in_words(found, diagnosis, sample.name)}")
@@ -121,7 +123,7 @@ def sentences(diagnosis: Diagnosis) -> list[str]:
         counts = ", ".join(f"{kind} {n}" for kind, n in sample.shift_labels.items())
         lines.append(
             f"{sample.name}, shift labels of {_structures(sample.n)}: {counts}; "
-            f"none {sample.unshifted}."
+            f"not shifted {sample.unshifted}."
         )
         lines += [f"{sample.name}: {note}." for note in sample.shift_notes]
     return lines
@@ -158,7 +160,7 @@ def _in_words(one: DiagnosticResult, diagnosis: Diagnosis, test: str) -> str:
         _number(one.samples[name].summary.median)
         for name in (diagnosis.samples[0].name, test)
     ]
-    kind = f"{one.kind.replace('_', ' ')}, " if one.kind else ""
+    kind = f"{one.kind.replace('_', ' ')}, " if one.kind and one.kind != one.name else ""
     unit = "" if one.unit == "1" else f" {one.unit}"
     said = [
         f"median {medians[0]} → {medians[1]}{unit}",

@@ -9,7 +9,8 @@ from mlffbench.report.tables.display_units import (
     shown_unit,
     with_interval,
 )
-from mlffbench.report.tables.record_tables import TextTable, left_out, where
+from mlffbench.report.tables.record_tables import TextTable
+from mlffbench.report.tables.table_notes import left_out, where
 
 
 def dynamics_table(records: Sequence[Record], system: UnitSystem = "meV") -> TextTable:
@@ -134,11 +135,14 @@ def _title(ordered: Sequence[Record]) -> str:
     told = first.provenance
     mass = told["hydrogen_mass"]
     hydrogens = "" if mass == "None" else f", hydrogens of {mass} amu"
+    limit = told.get("limit")
+    trial = f", {limit} {'molecule' if limit == '1' else 'molecules'} per split"
+    trial = trial if limit else ""
     bath = "Langevin" if told["thermostat"] == "True" else "no thermostat"
     return (
         f"{first.suite} v{first.suite_version}: dynamics, {told['preset']}, {bath}, "
         f"{told['temperature']} K, {told['time_step']} fs, {told['duration']} ps, "
-        f"{told['engine']} engine{hydrogens}"
+        f"{told['engine']} engine{hydrogens}{trial}"
     )
 
 
@@ -149,7 +153,7 @@ def _notes(ordered: Sequence[Record]) -> tuple[str, ...]:
         "none does); survival.csv has the Kaplan-Meier curve and its own intervals.",
         "n: trajectories (molecules) that were simulated.",
         f"stable ps: mean time in order, at most {number(horizon)}; to failure: of those "
-        "that failed.",
+        "that failed. ≥: all lived to the end, so that it is a lower bound.",
         *left_out(ordered, "trajectories"),
         *_told(ordered),
     )

@@ -13,7 +13,7 @@ come from the cache, where a mode that needed them has left them.
 """
 
 import io
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -21,13 +21,13 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import torch
 
-from mlffbench.core.errors import BenchError, StoreError
+from mlffbench.core.errors import BenchError, DataError, StoreError
 from mlffbench.core.files import make_folder, write_atomic
 from mlffbench.core.forcefield import ForceField
 from mlffbench.core.labels import Labels
 from mlffbench.core.model_options import ModelOptions
 from mlffbench.core.plugins.user_file import in_words
-from mlffbench.core.split import Split
+from mlffbench.core.split import NO_TRAIN, Split
 from mlffbench.diagnostics.catalog import DIAGNOSTICS
 from mlffbench.diagnostics.diagnosis import Diagnosis
 from mlffbench.diagnostics.diagnostic import Sample
@@ -36,6 +36,7 @@ from mlffbench.diagnostics.figures import draw
 from mlffbench.diagnostics.study import Probe, Study, diagnose, study, table
 from mlffbench.models.catalog import DEFAULT_PRIOR
 from mlffbench.models.load import load_model
+from mlffbench.models.model_spec import check_not_typed
 from mlffbench.priors.prior_labels import LabelCache
 from mlffbench.run.diagnose.instruments import NOT_WANTED, Instruments
 from mlffbench.run.evaluate.chosen_radii import identity_of
@@ -54,6 +55,7 @@ def diagnose_runs(
     device: str,
     dtype: str | None,
     advance: Callable[[int], None],
+    priors: Collection[str] = (),
 ) -> list[str]:
     """Write the diagnosis of every run of one model that lacks one.
 
@@ -63,6 +65,8 @@ def diagnose_runs(
         device: Where it computes.
         dtype: Name of what it computes in; None is its default.
         advance: Told of every run that is done.
+        priors: Those that were asked for: what else a run's file names and what would run
+            code is not loaded.
 
     Returns:
         A sentence for everything that could not be computed. Nothing is raised: a
@@ -76,7 +80,7 @@ def diagnose_runs(
             if not is_diagnosed(run):
                 if found is None or not _fits(found, run):
                     instruments = Instruments.of(model, device=device, dtype=dtype)
-                    cached = _with_cached_prior(instruments, _prior_of(run))
+                    cached = _with_cached_prior(instruments, run, priors)
                     found = study_of(run, cached)
                 predictions = [split.prediction for split in _tested(run)]
                 write_diagnosis(folder.path, found, predictions, run)
@@ -88,7 +92,7 @@ def diagnose_runs(
         f"no diagnosis of {model.name!r} ({', '.join(modes)}): {why}"
         for why, modes in failed.items()
     ]
-    return notes + (unavailable_in_words(found, model.name) if found else [])
+    return notes + (unavailable_in_words(found, repr(model.name)) if found else [])
 
 
 def study_of(run: StoredRun, instruments: Instruments) -> Study:
@@ -191,8 +195,8 @@ def write_diagnosis(
     buffer = io.BytesIO()
     values = table(found, predictions)
     pq.write_table(pa.Table.from_pandas(values, preserve_index=False), buffer)
-    write_atomic(path / VALUES, buffer.getvalue())
-    result.write(path / DIAGNOSIS)
+    contents = {VALUES: buffer.getvalue(), DIAGNOSIS: result.as_bytes()}
+    RunFolder(path).write_scores(contents)
     return result
 
 
@@ -222,9 +226,15 @@ def _remove_diagnosis(path: Path) -> None:
             raise StoreError(msg) from error
 
 
-def _with_cached_prior(instruments: Instruments, name: str) -> Instruments:
+def _with_cached_prior(
+    instruments: Instruments, run: StoredRun, asked: Collection[str]
+) -> Instruments:
     """Return instruments that look labels of a prior up; nothing is computed."""
+    name = _prior_of(run)
     try:
+        check_not_typed(
+            name, str(run.folder.manifest_path), trust=name in asked, what="prior"
+        )
         cache = LabelCache.of(load_model(name, ModelOptions()))
     except BenchError as error:
         return replace(instruments, no_prior=str(error))
@@ -260,7 +270,14 @@ def _study(
     controls: Sequence[str],
     instruments: Instruments,
 ) -> Study:
-    """Return what was measured of splits, OOD against the control each names."""
+    """Return what was measured of splits, OOD against the control each names.
+
+    Raises:
+        DataError: None of them is train.
+    """
+    if "train" not in roles:
+        msg = f"{NO_TRAIN}, so nothing can be compared with training; add one to the "
+        raise DataError(msg + "suite, e.g. file: mini:train")
     examined = instruments.examine(samples)
     names = [
         sample.name
@@ -288,7 +305,7 @@ def _control_of(named: str, known: Sequence[str]) -> str:
 
 def _prior_of(run: StoredRun) -> str:
     """Return the prior that the run's mode looked at, else the default one."""
-    return str(run.manifest["mode"]["settings"].get("prior", DEFAULT_PRIOR))
+    return str(run.manifest["mode"]["settings"].get("prior") or DEFAULT_PRIOR)
 
 
 def _fits(found: Study, run: StoredRun) -> bool:

@@ -18,6 +18,7 @@ from mlffbench.core.structures import Structures
 from mlffbench.diagnostics.cutoff_errors import errors_by_cutoff
 from mlffbench.models.cutoffs import Candidate, candidates_of, radii_of, scopes_of
 from mlffbench.models.load import card_of, load_model
+from mlffbench.models.model_spec import check_not_typed
 from mlffbench.run.evaluate.chosen_radii import Oracle, identity_of, names_of
 from mlffbench.run.evaluate.evaluation_score import score_run
 from mlffbench.run.evaluate.predict import predict_each
@@ -44,6 +45,7 @@ def ask_oracle(
     *,
     smallest: float = SMALLEST,
     n_radii: int = N_RADII,
+    typed: str = "",
     trust: bool = False,
 ) -> list[RunFolder]:
     """Write a model's oracle beside its modes and score those with radii again.
@@ -53,7 +55,9 @@ def ask_oracle(
         progress: Told of every prediction.
         smallest: Least radius, in Å.
         n_radii: Radii from there to the trained cutoff.
-        trust: Unpickle a model file of unknown origin.
+        typed: The model as the user typed it; another one that ``run.json`` names and
+            that would run code needs ``trust``.
+        trust: Load a model that runs code of unknown origin.
 
     Returns:
         The runs whose records now say what was captured.
@@ -70,6 +74,8 @@ def ask_oracle(
     run = StoredRun.read(baseline)
     job = run.manifest["job"]
     options = ModelOptions(device=job["device"], dtype=job["dtype"], trust=trust)
+    trusted = trust or job["model"] == typed
+    check_not_typed(job["model"], str(baseline.manifest_path), trust=trusted)
     model = load_model(job["model"], options)
     identity = identity_of(model_manifest(job["model"], model, card_of(model)))
     if identity != identity_of(run.manifest["model"]):

@@ -3,7 +3,6 @@
 import os
 import pickle
 import subprocess
-import sys
 from collections.abc import Sequence
 from dataclasses import replace
 from functools import lru_cache
@@ -13,6 +12,7 @@ import torch
 
 from mlffbench.core.assembly import from_outcomes, singles
 from mlffbench.core.errors import BenchError, ModelError
+from mlffbench.core.guards.children import PYTHON
 from mlffbench.core.labels import Labels
 from mlffbench.core.single import Outcome
 from mlffbench.core.split import Rows, Source, Split
@@ -44,7 +44,7 @@ class _Aside(XtbForceField):
 
     def _compute(self, structures: Structures) -> Labels:
         done = subprocess.run(
-            [sys.executable, "-c", _SCRIPT],
+            [*PYTHON, "-c", _SCRIPT],
             input=pickle.dumps((self.card.level_of_theory, singles(structures))),
             capture_output=True,
             check=False,
@@ -85,6 +85,7 @@ def check_data(splits: tuple[Split, ...]) -> tuple[str, ...]:
         chosen = sample(own[0].source, rows)
         if len(chosen):
             drawn.append((names, own[0].source, chosen))
+            told += _with_cell(names, own[0].source, rows)
         else:
             told.append(
                 f"{names}: {NOT_CHECKED}: no molecule of 2 to {MOST_ATOMS} atoms without "
@@ -119,9 +120,22 @@ def _compare(drawn: Sequence[tuple[str, Source, Rows]]) -> list[str]:
     return told
 
 
+def labels_aside(structures: Structures) -> Labels:
+    """Return GFN2-xTB's labels, computed in a process of their own; none is cached."""
+    return _Aside("gfn2-xtb", GFN2_XTB, workers=1).predict(structures)
+
+
 def _in_angstrom(structures: Structures, unit: str) -> Structures:
     scale = 1 / LENGTHS[unit] if unit else 1.0
     return replace(structures, positions=structures.positions * scale)
+
+
+def _with_cell(names: str, source: Source, rows: Rows) -> list[str]:
+    """Say how many structures of a file no sample can hold, as they have a cell."""
+    n = int(source.index.periodic[source.index.record[rows]].sum())
+    return [
+        f"{names}: {n} of {len(rows)} structures have a cell: their {NOT_CHECKED}"
+    ] * (n > 0)
 
 
 def sample(source: Source, rows: Rows) -> Rows:

@@ -95,6 +95,11 @@ def choose_rows(split: Split, limit: int | None, seed: int) -> Rows:
     return split.rows[np.sort(np.asarray(chosen, dtype=np.int64))]
 
 
+def rows_of_job(split: Split, job: Job) -> Rows:
+    """Return the rows of a split that a job predicts."""
+    return choose_rows(split, job.limit, job.seed)
+
+
 def why_skipped(index: Index, record: int, card: ModelCard) -> str | None:
     """Return why a model cannot treat a molecule, or None when it can."""
     unknown = index.elements[record] - card.elements

@@ -13,6 +13,7 @@ from mlffbench.core.errors import DataError
 from mlffbench.core.labels import Labels
 from mlffbench.core.plugins.user_file import told_in_one_sentence
 from mlffbench.core.record import Comparison, Counts, MetricValue, Outlier, Record
+from mlffbench.core.split import NO_CONTROL, NO_TRAIN
 from mlffbench.core.structures import Structures
 from mlffbench.metrics.alignment import ElementShifts
 from mlffbench.metrics.catalog import METRICS
@@ -158,15 +159,23 @@ def fit_shifts(run: StoredRun) -> ElementShifts | None:
     """Return the per-element shifts fitted on the run's training split.
 
     The training split is predicted without refinement in every mode, so that all modes of
-    a model share one fit. None when the model has no energy for any of it.
+    a model share one fit. None when there is no such split, or the model has no energy
+    for any of it.
     """
-    train = next(split for split in run.splits if split.manifest["role"] == "train")
+    train = _train_of(run)
+    if train is None:
+        return None
     try:
         return ElementShifts.fit(
             train.prediction.energy, train.reference.energy, train.structures
         )
     except DataError:
         return None  # nothing was predicted there; the records say so
+
+
+def _train_of(run: StoredRun) -> StoredSplit | None:
+    trained = (split for split in run.splits if split.manifest["role"] == "train")
+    return next(trained, None)
 
 
 def _metric_rows() -> list[_Row]:
@@ -265,8 +274,8 @@ def _record(
         radius=radius_summary(
             run, split, others.baseline.split if others.baseline else None
         ),
-        provenance=_provenance(run.manifest, split),
-        notes=_notes(item, shifts),
+        provenance=run.provenance_of(split),
+        notes=_notes(run, item, others, shifts),
     )
 
 
@@ -345,31 +354,18 @@ def _seconds(
     return float(wall_s) / tried if wall_s is not None and tried else None
 
 
-def _provenance(manifest: Mapping[str, Any], split: StoredSplit) -> dict[str, str]:
-    """Return what made the numbers, flat, from ``run.json``."""
-    git = manifest.get("git") or {}
-    settings = manifest["mode"]["settings"].items()
-    return {
-        "device": str(manifest["hardware"]["device"]),
-        "dtype": str(manifest["dtype"]),
-        **{name: str(version) for name, version in manifest["versions"].items()},
-        "git_commit": str(git.get("commit", "")),
-        "git_dirty": str(git.get("dirty", "")),
-        "weights_sha256": str(manifest["model"]["weights_sha256"]),
-        "source_sha256": str(split.manifest["source_sha256"]),
-        "level_of_theory": str(split.manifest["level_of_theory"]),
-        "started": str(manifest["started"]),
-        "sees": str(manifest["mode"]["sees"]),
-        **{f"setting_{name}": str(value) for name, value in settings},
-    }
-
-
-def _notes(item: _Judged, shifts: ElementShifts | None) -> tuple[str, ...]:
+def _notes(
+    run: StoredRun, item: _Judged, others: _Others, shifts: ElementShifts | None
+) -> tuple[str, ...]:
     if _count(item.split).evaluated == 0:
         return ()
-    if shifts is None:
-        return ("no aligned energies: the model has none for the training split",)
     notes = []
+    if item.split.manifest["role"].startswith("ood") and others.control is None:
+        notes.append(f"no gap to ID: {NO_CONTROL}")
+    if shifts is None:
+        why = "the model has none for the training split"
+        why = NO_TRAIN if _train_of(run) is None else why
+        return (*notes, f"no aligned energies: {why}")
     unseen = shifts.unseen(_evaluated(item.split))
     if unseen:
         notes.append(

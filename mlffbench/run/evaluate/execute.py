@@ -4,7 +4,7 @@ import hashlib
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -13,6 +13,7 @@ import pandas as pd
 import torch
 
 from mlffbench.core.card import ModelCard
+from mlffbench.core.errors import NoTrainingError
 from mlffbench.core.forcefield import ForceField
 from mlffbench.core.split import Rows, Split
 from mlffbench.core.structures import Structures
@@ -25,11 +26,12 @@ from mlffbench.run.evaluate.evaluation_job import (
     Job,
     choose_rows,
     plan_batches,
+    rows_of_job,
     why_skipped,
 )
 from mlffbench.run.evaluate.predict import Prediction, predict_batch
 from mlffbench.run.evaluate.run_checks import check_run
-from mlffbench.run.folder import Arrays, RunFolder, run_folder
+from mlffbench.run.folder import Arrays, RunFolder, run_folder, suite_folder
 from mlffbench.run.provenance import peak_memory_mb
 from mlffbench.run.suite import Suite
 from mlffbench.run.work import Progress, RefinedJob, RefinedWork
@@ -229,7 +231,7 @@ class EvaluationWork(RefinedWork):
     @cached_property
     def rows(self) -> list[Rows]:
         """Chosen rows of each split."""
-        return [choose_rows(s, self.job.limit, self.job.seed) for s in self.splits]
+        return [rows_of_job(split, self.job) for split in self.splits]
 
     def _batches(
         self, rows: Sequence[Rows], skipped: Sequence[Sequence[str | None]]
@@ -260,8 +262,8 @@ class Evaluation:
     splits: tuple[Split, ...]
 
     def folder(self, out: Path, job: Job) -> RunFolder:
-        """Return where a job's results belong; the val half lies apart."""
-        suite = job.suite if job.half == "test" else f"{job.suite}-{job.half}"
+        """Return where a job's results belong; the val half and trials lie apart."""
+        suite = suite_folder(job.suite, half=job.half, limit=job.limit)
         return run_folder(out, suite, job.model, mode_name(job.mode))
 
     def work(self, job: Job, model: ForceField) -> EvaluationWork:
@@ -300,7 +302,10 @@ def in_hand(
 
 
 def training_of(suite: str, splits: Sequence[Split], seed: int) -> Training:
-    """Return the geometries of a suite's training, without labels, read when needed."""
+    """Return the geometries of a suite's training, without labels, read when needed.
+
+    Where the suite has no training split, reading them raises NoTrainingError.
+    """
     chosen = [
         (split, choose_rows(split, None, seed))
         for split in splits
@@ -314,10 +319,14 @@ def training_of(suite: str, splits: Sequence[Split], seed: int) -> Training:
     return Training(
         name=f"{suite}/train",
         sha256=hashlib.sha256("\n".join(names).encode()).hexdigest(),
-        read=lambda: Structures.concatenate(
-            [split.source.structures(rows) for split, rows in chosen]
-        ),
+        read=partial(_geometries_of, suite, chosen),
     )
+
+
+def _geometries_of(suite: str, chosen: Sequence[tuple[Split, Rows]]) -> Structures:
+    if not chosen:
+        raise NoTrainingError(suite)
+    return Structures.concatenate([one.source.structures(rows) for one, rows in chosen])
 
 
 def _skipped(split: Split, rows: np.ndarray, card: ModelCard) -> list[str | None]:

@@ -2,13 +2,16 @@
 
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import torch
 from torch import Tensor
 
-from mlffbench.core.errors import BenchError, ModelError
+from mlffbench.core.assembly import spread
+from mlffbench.core.errors import BenchError, DataError, ModelError
 from mlffbench.core.forcefield import ForceField
+from mlffbench.core.guards.geometry import impossible
+from mlffbench.core.guards.output import shortage
 from mlffbench.core.labels import Labels
 from mlffbench.core.plugins.user_file import in_words
 from mlffbench.core.structures import Structures
@@ -61,6 +64,23 @@ def predict_batch(
         BenchError: The refinement cannot work, or the model breaks its contract; what a
             single structure causes is a failure of that structure instead.
     """
+    refused = impossible(structures)
+    if refused:
+        kept = [index for index in range(structures.n_systems) if index not in refused]
+        rest = structures.select(kept)
+        found = _predict(model, refiner, rest, device, dtype) if kept else None
+        return _of_all(structures, kept, found, refused)
+    return _predict(model, refiner, structures, device, dtype)
+
+
+def _predict(
+    model: ForceField,
+    refiner: Refiner,
+    structures: Structures,
+    device: str,
+    dtype: torch.dtype,
+) -> Prediction:
+    """Return what a model says of structures that it can be asked about."""
     shown = structures.to(device=device, dtype=dtype)
     _synchronize(shown)
     start = time.perf_counter()
@@ -69,6 +89,7 @@ def predict_batch(
     except BenchError:
         raise
     except (Exception, SystemExit) as error:  # noqa: BLE001 - a model may raise anything
+        _stop_if_short(error)
         reason = f"{refiner.name} failed: {in_words(error)}"
         refined = Refined(model=_Refusing(reason))
     labels = predict_each(refined.model, shown)
@@ -97,6 +118,29 @@ def predict_batch(
     )
 
 
+def _of_all(
+    structures: Structures,
+    kept: Sequence[int],
+    found: Prediction | None,
+    refused: Mapping[int, str],
+) -> Prediction:
+    """Return what was said of some structures of a batch as a prediction of all."""
+    if found is None:
+        energy = torch.full((structures.n_systems,), torch.nan, dtype=torch.float64)
+        forces = torch.full((structures.n_atoms, 3), torch.nan, dtype=torch.float32)
+        return Prediction(energy=energy, forces=forces, failures=dict(refused))
+    energy, forces = spread(structures, kept, found.energy, found.forces)
+    failures = {kept[index]: why for index, why in found.failures.items()}
+    facts = dict(zip(kept, found.facts, strict=False))
+    return replace(
+        found,
+        energy=energy,
+        forces=forces,
+        failures={**failures, **refused},
+        facts=[facts.get(i, {}) for i in range(structures.n_systems)] if facts else (),
+    )
+
+
 class _Refusing:
     """Stands in for a model whose refinement failed: every structure fails alike."""
 
@@ -117,14 +161,16 @@ def predict_each(model: ForceField, structures: Structures) -> Labels:
     """
     try:
         labels = model.predict(structures)
+    except DataError as error:  # of one of the structures
+        reason = str(error)
     except BenchError as error:
         msg = f"model {model.name!r}: {error}"
         raise ModelError(msg) from error
     except (Exception, SystemExit) as error:  # noqa: BLE001 - a model may raise anything
+        _stop_if_short(error)
         reason = in_words(error)
     else:
-        _check(model, labels, structures)
-        return labels
+        return _checked(model, labels, structures)
     if structures.positions.is_cuda:
         torch.cuda.empty_cache()
     if structures.n_systems == 1:
@@ -136,23 +182,39 @@ def predict_each(model: ForceField, structures: Structures) -> Labels:
     )
 
 
-def _check(model: ForceField, labels: object, structures: Structures) -> None:
-    """Check that a model returned labels of these structures.
+def _stop_if_short(error: BaseException) -> None:
+    """Stop a job for what the machine lacks, which is no failure of a structure.
 
     Raises:
-        ModelError: It did not.
+        ModelError: Files or processes ran out, as the same command need not meet again.
+    """
+    told = shortage(error) if isinstance(error, OSError) else ""
+    if told:
+        msg = f"the run stops here, since {told}; then repeat the command to continue"
+        raise ModelError(msg) from error
+
+
+def _checked(model: ForceField, labels: object, structures: Structures) -> Labels:
+    """Return labels of these structures, float32 or float64, as the model made them.
+
+    Raises:
+        ModelError: They are something else.
     """
     if not isinstance(labels, Labels):
         msg = f"model {model.name!r} returned a {type(labels).__name__}, expected Labels"
         raise ModelError(msg + " (mlffbench.core.labels); see: mlffbench validate")
-    floating = labels.energy.is_floating_point() and labels.forces.is_floating_point()
+    for name, tensor in (("energies", labels.energy), ("forces", labels.forces)):
+        kind = _kind_of(tensor)
+        if kind:
+            msg = f"model {model.name!r} returned {kind} as {name}, expected a dense "
+            raise ModelError(msg + "float32 or float64 tensor; see: mlffbench validate")
     strange = [
         index for index in labels.failures if not 0 <= index < structures.n_systems
     ]
-    if strange or not floating:
-        what = f"failures of structure {strange[0]}" if strange else "whole numbers"
-        msg = f"model {model.name!r} returned {what} for {structures.n_systems} "
-        raise ModelError(msg + "structures; see: mlffbench validate")
+    if strange:
+        msg = f"model {model.name!r} returned failures of structure {strange[0]} for "
+        msg += f"{structures.n_systems} structures; see: mlffbench validate"
+        raise ModelError(msg)
     found = tuple(labels.energy.shape), tuple(labels.forces.shape)
     expected = (structures.n_systems,), tuple(structures.positions.shape)
     if found != expected:
@@ -162,6 +224,23 @@ def _check(model: ForceField, labels: object, structures: Structures) -> None:
             "see: mlffbench validate"
         )
         raise ModelError(msg)
+    return replace(labels, energy=_wide(labels.energy), forces=_wide(labels.forces))
+
+
+def _kind_of(tensor: Tensor) -> str:
+    """Return what a tensor is that holds no plain real numbers; empty if it does."""
+    if tensor.is_meta:
+        return "a tensor on the device 'meta', which holds no numbers,"
+    if tensor.layout is not torch.strided:
+        return f"a sparse tensor ({tensor.layout})"
+    if not tensor.is_floating_point():
+        return "complex numbers" if tensor.is_complex() else "whole numbers"
+    return ""
+
+
+def _wide(tensor: Tensor) -> Tensor:
+    """Return half-precision values in float32, which everything that follows knows."""
+    return tensor if tensor.dtype in {torch.float32, torch.float64} else tensor.float()
 
 
 def _nothing(structures: Structures, reason: str) -> Labels:

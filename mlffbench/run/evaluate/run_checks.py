@@ -10,9 +10,10 @@ import torch
 
 from mlffbench.core.forcefield import ForceField
 from mlffbench.core.labels import Labels
-from mlffbench.core.split import Rows, Split
+from mlffbench.core.split import Rows, Split, remarks_on
 from mlffbench.core.structures import Structures
 from mlffbench.metrics.plausibility import judge_predictions
+from mlffbench.models.physics.sanity import collapsed
 from mlffbench.run.evaluate.batch_check import N_STRUCTURES, check_batches
 from mlffbench.run.evaluate.data_check import check_data
 from mlffbench.run.evaluate.predict import predict_each
@@ -71,12 +72,30 @@ def check_run(
         )
         batches = check_batches(partial(predict_each, model), sample, together)
     states = _states(geometries, computed)
-    remarks = list(check_data(tuple(splits)))
+    remarks = [*remarks_on(splits), *check_data(tuple(splits))]
     if len(states):
         sample = _pick(geometries, states).to(device=device, dtype=dtype)
         remarks += blind_spots(partial(predict_each, model), model.name, sample)
+    remarks += _collapsed(geometries, table, computed)
     remarks += _judge(table, forces, reference, computed)
     return {"batches": batches, "remarks": remarks}
+
+
+def _collapsed(
+    geometries: Sequence[Structures], table: pd.DataFrame, computed: np.ndarray
+) -> list[str]:
+    """Say of which computed structures atoms lie on top of each other."""
+    rows = np.flatnonzero(computed)
+    found = collapsed(_pick(geometries, rows)) if len(rows) else {}
+    if not found:
+        return []
+    first = min(found)
+    name, n = str(table["id"].to_numpy()[rows[first]]), len(found)
+    return [
+        f"{n} structure{'s have' if n > 1 else ' has'} atoms on top of each other "
+        f"({name} is {found[first]}): no model is made for them, and the forces there "
+        "can decide every mean"
+    ]
 
 
 def _judge(

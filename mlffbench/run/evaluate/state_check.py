@@ -33,8 +33,9 @@ def blind_spots(
     neutral = replace(charged, charge=torch.zeros_like(charged.charge))
     if _same(predict, charged, neutral):
         told.append(
-            f"{name} does not see charge: charged structures get the energies of neutral "
-            "ones, so their errors are those of another species"
+            f"{name} does not see charge: charged structures get the same energy as "
+            "neutral ones, so unless the model was made for their charge, their errors "
+            "are those of another species"
         )
     open_shells = (structures.multiplicity != 1).nonzero().flatten().tolist()
     unpaired = structures.select(open_shells)

@@ -32,6 +32,7 @@ from mlffbench.run.folder import (
     RunFolder,
     run_folder,
     slug,
+    suite_folder,
     write_arrays,
     write_table,
 )
@@ -180,7 +181,8 @@ class Simulation:
 
     def folder(self, out: Path, job: SimulationJob) -> RunFolder:
         """Return where a job's results belong: beside the predictions of its mode."""
-        beside = run_folder(out, job.suite, job.model, mode_name(job.mode)).path
+        suite = suite_folder(job.suite, limit=job.limit)
+        beside = run_folder(out, suite, job.model, mode_name(job.mode)).path
         return RunFolder(beside / "dynamics" / slug(job.preset.name), SIMULATION)
 
     def work(self, job: SimulationJob, model: ForceField) -> SimulationWork:

@@ -10,7 +10,6 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from mlffbench.core.errors import StoreError
-from mlffbench.core.files import write_atomic
 from mlffbench.core.record import Comparison, Counts, MetricValue, Record
 from mlffbench.dynamics.survival import Survival, kaplan_meier
 from mlffbench.metrics.intervals.estimates import estimate, paired, worst_group
@@ -18,7 +17,7 @@ from mlffbench.metrics.intervals.interval import TAIL
 from mlffbench.metrics.metric_card import MetricCard
 from mlffbench.metrics.molecules import Molecules
 from mlffbench.metrics.samples import Samples
-from mlffbench.run.folder import RunFolder
+from mlffbench.run.folder import RunFolder, limit_of
 
 RAN = ("stable", "unstable")
 """Status of the trajectories that were simulated."""
@@ -91,7 +90,7 @@ def write_scores(folder: RunFolder) -> list[Record]:
             ends = ("" if np.isnan(end) else f"{end:.6g}" for end in (low, high))
             lines.append(f"{split},{time:.6g},{share:.6g},{','.join(ends)},{n}")
     text = "\n".join(lines) + "\n"
-    write_atomic(folder.path / "survival.csv", text.encode())
+    folder.write_scores({"survival.csv": text.encode()})
     return records
 
 
@@ -287,6 +286,7 @@ def _provenance(manifest: Mapping[str, Any]) -> dict[str, str]:
     }
     return {
         **told,
+        **limit_of(manifest),
         "dtype": str(manifest["dtype"]),
         "weights_sha256": str(manifest["model"]["weights_sha256"]),
         "sees": str(manifest["mode"]["sees"]),

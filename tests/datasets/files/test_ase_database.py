@@ -179,15 +179,17 @@ def test_rows_without_labels(tmp_path: Path) -> None:
     assert dict(labels.failures) == {0: "the file has no labels for it"}
 
 
-def test_labels_that_are_not_finite_are_refused_by_row(tmp_path: Path) -> None:
+def test_a_label_that_is_not_finite_fails_its_row_alone(tmp_path: Path) -> None:
     path = tmp_path / "nan.db"
     with ase.db.connect(path) as database:
         atoms = molecule("H2O")
         forces = np.full((3, 3), np.nan)
         atoms.calc = SinglePointCalculator(atoms, energy=0.0, forces=forces)
         database.write(atoms)
-    with pytest.raises(DataError, match=r"row 1 of .*nan.db has forces that are not fin"):
-        read_everything(AseDatabase(path))
+        database.write(molecule("CH4"), data={"energy": -1.0, "forces": np.ones((5, 3))})
+    labels = AseDatabase(path).labels(np.array([0, 1]))
+    assert dict(labels.failures) == {0: "reference label is not finite"}
+    assert labels.energy.tolist() == [0.0, -1.0]
 
 
 def test_another_sqlite_file_is_refused_and_left_alone(tmp_path: Path) -> None:

@@ -189,7 +189,6 @@ def test_blank_lines_between_frames_and_line_ends_do_not_matter(tmp_path: Path) 
 
 
 ATOM_FAULTS = {
-    "force not finite": ("0.5", "nan", "forces that are not fin"),
     "position not finite": ("-0.2", "inf", "'a/1' has a posi"),
     "column missing": (" 0.5", "", "6 columns in the line of at"),
     "column too many": ("0.5", "0.5 1", "8 columns in the line"),
@@ -200,7 +199,6 @@ ATOM_FAULTS = {
 """What is replaced in the lines of atoms, by what, and what is said of it."""
 FAULTS = {
     "no energy": (COLUMNS, ATOM_LINES, "frame 1 of .* has no energy; expected 'REF_en"),
-    "energy not finite": (f"{COLUMNS} energy=nan", ATOM_LINES, "frame 1 .* not finite"),
     "energy a word": (
         f"{COLUMNS} energy=low",
         ATOM_LINES,
@@ -270,6 +268,19 @@ def test_every_fault_names_its_frame(tmp_path: Path, fault: str) -> None:
     with pytest.raises(DataError, match=message) as caught:
         read_everything(ExtxyzFile(tmp_path / "a.xyz"))
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("value", ["nan", "-inf", "1e300"])
+def test_a_label_that_is_none_fails_its_frame_alone(tmp_path: Path, value: str) -> None:
+    good = write_xyz(tmp_path / "a.xyz", FULL).read_text()
+    energy = good.replace("energy=-1.5", f"energy={value}")
+    force = good.replace("0.5", value, 1)
+    assert good not in {energy, force}
+    (tmp_path / "a.xyz").write_text(good + energy + good + force)
+    labels = ExtxyzFile(tmp_path / "a.xyz").labels(np.arange(4))
+    assert dict(labels.failures) == dict.fromkeys([1, 3], "reference label is not finite")
+    assert labels.energy.isfinite().tolist() == [True, False, True, True]
+    assert int((~labels.forces.isfinite()).sum()) == 1
 
 
 @pytest.mark.parametrize(

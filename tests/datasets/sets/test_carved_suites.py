@@ -188,7 +188,7 @@ def test_a_stand_in_runs_with_a_limit(
     assert "ood_molecules" in planned.output
     done = runner.invoke(app, ["run", *arguments, "--out", str(tmp_path / "runs")])
     assert done.exit_code == 0, done.output
-    folder = tmp_path / "runs" / "md17-extreme" / "zero" / "baseline"
+    folder = tmp_path / "runs" / "md17-extreme--limit-3" / "zero" / "baseline"
     lines = (folder / "records.jsonl").read_text().splitlines()
     assert {json.loads(line)["split"] for line in lines} == {"id_frames", "ood_molecules"}
 

@@ -18,6 +18,7 @@ from mlffbench.core.structures import Structures
 from mlffbench.diagnostics.diagnosis import Diagnosis
 from mlffbench.diagnostics.diagnostic import Sample
 from mlffbench.models.load import load_model
+from mlffbench.run.checksums import forget
 from mlffbench.run.diagnose.diagnosis_job import (
     DIAGNOSIS,
     FIGURES,
@@ -95,7 +96,8 @@ def test_values_follow_the_stored_predictions(folder: RunFolder) -> None:
 def test_what_cannot_be_computed_is_told(done: Done) -> None:
     assert done.faults == []
     told = " ".join(done.notes)
-    assert "model 'springs' has no embedding" in told
+    assert "springs.py:Springs' has no embedding" in told  # the model as it was typed
+    assert "'springs'" not in told
     assert "prior_gap" in told
     stored = Diagnosis.read(done.folders[0].path / DIAGNOSIS)
     reasons = {one.name: one.reason for one in stored.diagnostics}
@@ -165,6 +167,7 @@ def test_poisoned_labels_leave_label_free_columns_byte_for_byte(
 ) -> None:
     before = pd.read_parquet(folder.path / VALUES)
     reference = read_arrays(folder.path / "reference.npz")
+    forget(folder.path)
     poisoned = {name: np.full_like(value, np.nan) for name, value in reference.items()}
     write_arrays(folder.path / "reference.npz", poisoned)
     (folder.path / DIAGNOSIS).unlink()
@@ -188,7 +191,7 @@ def test_a_broken_diagnosis_is_a_sentence_and_no_failure(
     (folder.path / "forces.npz").write_bytes(b"")
     notes = diagnosed(folder, shared_springs)
     assert len(notes) == 1
-    assert "forces.npz is missing or broken" in notes[0]
+    assert "forces.npz is not what was written there" in notes[0]
 
 
 def refined(folder: RunFolder) -> RunFolder:
@@ -201,6 +204,7 @@ def refined(folder: RunFolder) -> RunFolder:
 
 
 def change(path: Path, how: Callable[[dict[str, Any]], None]) -> None:
+    forget(path)
     manifest = json.loads((path / "run.json").read_text())
     how(manifest)
     (path / "run.json").write_text(json.dumps(manifest))

@@ -17,6 +17,7 @@ from mlffbench.core.model_options import ModelOptions
 from mlffbench.core.record import Record
 from mlffbench.models.cutoffs import candidates_of, radii_of
 from mlffbench.models.load import load_model
+from mlffbench.run.checksums import forget
 from mlffbench.run.diagnose.oracle import ask_oracle
 from mlffbench.run.evaluate.chosen_radii import Oracle
 from mlffbench.run.evaluate.evaluation_score import score_run
@@ -107,6 +108,7 @@ def one_by_one(split: StoredSplit) -> NDArray[np.float64]:
 
 def rewrite(folder: Path, change: Callable[[StoredSplit], torch.Tensor]) -> None:
     """Replace a run's forces of the tested splits."""
+    forget(folder)
     run = StoredRun.read(RunFolder(folder))
     table = RunFolder(folder).read_table()
     stored = read_arrays(folder / "forces.npz")["forces"].copy()
@@ -332,7 +334,10 @@ def test_what_the_model_cannot_treat_is_not_asked_about(
     path = tmp_path / "pull.py"
     path.write_text(PULL)
     baseline = finished(suite_file, f"{path}:Pull", tmp_path / "runs")
-    ask_oracle(baseline, Counting(), smallest=1.2, n_radii=3)
+    with pytest.raises(BenchError, match=r"run\.json names the model .* --trust"):
+        ask_oracle(baseline, Counting(), smallest=1.2, n_radii=3)
+    typed = f"{path}:Pull"
+    ask_oracle(baseline, Counting(), smallest=1.2, n_radii=3, typed=typed)
     oracle = Oracle.read(baseline.path.parent)
     assert oracle is not None
     table = baseline.read_table()
@@ -350,4 +355,4 @@ def test_a_model_that_has_changed_is_refused(suite_file: Path, tmp_path: Path) -
     baseline = finished(suite_file, f"{path}:Pull", tmp_path / "runs")
     path.write_text(PULL + "# other\n")
     with pytest.raises(BenchError, match=r"has changed since .* --overwrite"):
-        ask_oracle(baseline, Counting())
+        ask_oracle(baseline, Counting(), trust=True)

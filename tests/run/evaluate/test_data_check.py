@@ -6,11 +6,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 from ase.build import molecule
-from ase.io import write
+from ase.io import read, write
 from typer.testing import CliRunner
 
 from mlffbench.cli.app import app
+from mlffbench.core.split import Split
 from mlffbench.core.units import KCAL_PER_MOL
+from mlffbench.datasets.files.open import open_source
 from mlffbench.run.evaluate.data_check import N_STRUCTURES, check_data, sample
 from mlffbench.run.loop import run_campaign
 from mlffbench.run.request import Request, resolve
@@ -71,7 +73,7 @@ def test_it_stands_in_the_terminal_and_on_top_of_the_report(
     first = done.output.index("warning: ood: energies look like")
     assert first < done.output.index("zero baseline: ")
     report = (tmp_path / "runs" / "report.html").read_text(encoding="utf-8")
-    assert "Warning: ood: forces look like forces in kcal/mol/Å" in report
+    assert "ood: forces look like forces in kcal/mol/Å" in report
 
 
 def test_a_file_without_molecules_is_said(tmp_path: Path) -> None:
@@ -86,3 +88,20 @@ def test_a_file_without_molecules_is_said(tmp_path: Path) -> None:
     assert found.startswith("ood: labels were not compared with GFN2-xTB: no molecule")
     split = campaign.splits[0]
     assert len(sample(split.source, split.rows)) == 1 <= N_STRUCTURES
+
+
+def test_structures_with_a_cell_are_said_not_to_be_compared(tmp_path: Path) -> None:
+    labelled(tmp_path / "water.xyz", 1.0, "H2O", "CH4")
+    frames = [*read(tmp_path / "water.xyz", ":"), molecule("H2O")]
+    frames[-1].set_cell([9, 9, 9])
+    frames[-1].pbc = True
+    frames[-1].info["REF_energy"] = -1.0
+    frames[-1].arrays["REF_forces"] = np.zeros((3, 3))
+    write(tmp_path / "some.xyz", frames, format="extxyz")
+    source = open_source(tmp_path / "some.xyz")
+    rows = np.arange(3)
+    split = Split(name="some", role="id_test", source=source, rows=rows, rule="all")
+    assert check_data((split,)) == (
+        "some: 1 of 3 structures have a cell: their labels were not compared with "
+        "GFN2-xTB",
+    )

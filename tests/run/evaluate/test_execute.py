@@ -122,13 +122,25 @@ def test_a_complete_run_is_not_computed_again(
 def test_other_settings_are_refused_unless_overwritten(
     suite_file: Path, tmp_path: Path
 ) -> None:
-    run(suite_file, "zero", tmp_path / "runs")
-    done = run(suite_file, "zero", tmp_path / "runs", limit=2)
+    run(suite_file, "zero", tmp_path / "runs", batch_atoms=50)
+    done = run(suite_file, "zero", tmp_path / "runs", batch_atoms=60)
     assert done.folders == []
-    assert "limit: None there, 2 now" in done.faults[0]
+    assert "batch_atoms: 50 there, 60 now" in done.faults[0]
     assert "--overwrite" in done.faults[0]
-    done = run(suite_file, "zero", tmp_path / "runs", limit=2, overwrite=True)
-    assert len(done.folders[0].read_table()) == 6
+    done = run(suite_file, "zero", tmp_path / "runs", batch_atoms=60, overwrite=True)
+    assert len(done.folders) == 1
+
+
+def test_a_trial_does_not_stand_in_the_way_of_the_whole_run(
+    suite_file: Path, tmp_path: Path
+) -> None:
+    (trial,) = run(suite_file, "zero", tmp_path, limit=2).folders
+    (whole,) = run(suite_file, "zero", tmp_path).folders
+    (larger,) = run(suite_file, "zero", tmp_path, limit=3).folders
+    names = [one.path.parent.parent.name for one in (trial, whole, larger)]
+    assert names == ["toy--limit-2", "toy", "toy--limit-3"]
+    assert len(trial.read_table()) == 6
+    assert len(whole.read_table()) > len(larger.read_table()) > 6
 
 
 def test_a_changed_model_file_is_another_run(

@@ -1,10 +1,13 @@
+import errno
 import re
+from collections.abc import Iterable
+from dataclasses import replace
 
 import pytest
 import torch
 from ase.build import molecule
 
-from mlffbench.core.errors import ModelError
+from mlffbench.core.errors import DataError, ModelError
 from mlffbench.core.forcefield import ForceField
 from mlffbench.core.labels import Labels
 from mlffbench.core.structures import Structures
@@ -95,3 +98,123 @@ def test_a_refinement_that_raises_fails_its_batch_with_the_reason() -> None:
     told = r"clumsy failed: ValueError: slipped \(test_predict\.py, line \d+\)"
     assert all(re.fullmatch(told, reason) for reason in result.failures.values())
     assert torch.isnan(result.energy).all()
+
+
+class Cast(Picky):
+    """Hands its labels over in another kind of tensor."""
+
+    def __init__(self, kind: str) -> None:
+        super().__init__()
+        self.kind = kind
+
+    def predict(self, structures: Structures) -> Labels:
+        labels = super().predict(structures)
+        forces: torch.Tensor = {
+            "bfloat16": labels.forces.bfloat16,
+            "half": labels.forces.half,
+            "sparse": labels.forces.to_sparse,
+            "meta": lambda: labels.forces.to("meta"),
+            "complex": lambda: labels.forces.to(torch.complex64),
+            "whole": labels.forces.long,
+        }[self.kind]()
+        energy = labels.energy.bfloat16() if self.kind == "bfloat16" else labels.energy
+        return Labels(energy=energy, forces=forces, source="cast")
+
+
+@pytest.mark.parametrize("kind", ["bfloat16", "half"])
+def test_short_floats_are_read(kind: str) -> None:
+    result = predict(Cast(kind), Baseline(), water(2))
+    assert result.failures == {}
+    assert result.forces.dtype == torch.float32
+    assert result.energy.tolist() == [3.0, 3.0]
+
+
+@pytest.mark.parametrize(
+    ("kind", "said"),
+    [
+        ("sparse", "a sparse tensor"),
+        ("meta", "a tensor on the device 'meta', which holds no numbers"),
+        ("complex", "complex numbers"),
+        ("whole", "whole numbers"),
+    ],
+)
+def test_what_holds_no_real_numbers_is_one_sentence(kind: str, said: str) -> None:
+    with pytest.raises(ModelError, match=f"returned {said}.* as forces, expected a dens"):
+        predict(Cast(kind), Baseline(), water(2))
+
+
+def odd() -> Structures:
+    """Return a sound structure among some that no model can be asked about."""
+    shapes = torch.tensor(molecule("H2O").positions)
+    places = [shapes, shapes * torch.inf, shapes * 1e300, shapes, shapes, shapes]
+    cell = torch.zeros((6, 3, 3), dtype=torch.float64)
+    cell[3] = torch.diag(torch.tensor([6.0, 6.0, 1e-7]))
+    cell[4] = torch.tensor([[6.0, 0, 0], [5.999999, 1e-6, 0], [0, 0, 6.0]])
+    cell[5] = torch.diag(torch.tensor([6.0, 6.0, 6.0]))
+    return Structures.build(
+        places,
+        [torch.tensor([8, 1, 1])] * 6,
+        ids=[f"odd/{i}" for i in range(6)],
+        cell=cell,
+        pbc=cell.any(2),
+    )
+
+
+@pytest.mark.parametrize("keep", [range(6), range(1, 5), [4, 0]])
+def test_one_bad_structure_is_one_failure(keep: Iterable[int]) -> None:
+    structures = odd().select(list(keep))
+    result = predict(Picky(), Baseline(), structures)
+    bad = [i for i, name in enumerate(structures.ids) if name not in {"odd/0", "odd/5"}]
+    assert sorted(result.failures) == bad
+    assert torch.isnan(result.energy).nonzero().flatten().tolist() == bad
+    reasons = {structures.ids[i]: why for i, why in result.failures.items()}
+    told = {"odd/1": "not finite", "odd/2": "spans", "odd/3": "1e-07 Å thin"}
+    told["odd/4"] = "not finite and independent"
+    for name, why in reasons.items():
+        assert told[name] in why
+
+
+class Doubting(Picky):
+    """Finds its own fault with a structure."""
+
+    def predict(self, structures: Structures) -> Labels:
+        if "water/1" in structures.ids:
+            raise DataError("water/1 is none of mine")
+        return super().predict(structures)
+
+
+def test_what_a_model_says_of_a_structure_costs_no_other() -> None:
+    result = predict(Doubting(), Baseline(), water(4))
+    assert dict(result.failures) == {1: "water/1 is none of mine"}
+
+
+class Stiff(Picky):
+    """Every pair of atoms on a stiff spring, in the dtype of the positions."""
+
+    def predict(self, structures: Structures) -> Labels:
+        apart = structures.positions[:, None] - structures.positions[None]
+        lengths = apart.norm(dim=2, keepdim=True).clamp(min=1e-3)
+        forces = -(50 * (lengths - 1) * apart / lengths).sum(1)
+        energy = (25 * (lengths - 1) ** 2).sum().reshape(1)
+        return Labels(energy=energy, forces=forces, source="stiff")
+
+
+def test_far_out_the_forces_are_the_same() -> None:
+    near = water(1)
+    far = replace(near, positions=near.positions + 1e6)
+    found = [predict(Stiff(), Baseline(), one) for one in (near, far)]
+    assert torch.allclose(found[0].forces, found[1].forces, atol=1e-4)
+    assert torch.allclose(found[0].energy, found[1].energy, atol=1e-4)
+    as_is = replace(far, positions=far.positions.float(), cell=far.cell.float())
+    lost = Stiff().predict(as_is).forces - found[0].forces
+    assert lost.abs().max() > 0.4
+
+
+class Starved(Picky):
+    def predict(self, structures: Structures) -> Labels:
+        raise OSError(errno.EMFILE, "Too many open files")
+
+
+def test_what_the_machine_lacks_is_no_failure_of_a_structure() -> None:
+    with pytest.raises(ModelError, match=r"too many files are open.* to continue"):
+        predict(Starved(), Baseline(), water(2))

@@ -170,7 +170,7 @@ def test_a_users_model_is_refined_with_the_training_split_as_reference(
     suite = with_settings(suite_file, "radii: '1.85,1.6,1.2'")
     model = write_model(tmp_path)
     words = ["run", "--suite", suite, "--model", model, "--mode", "baseline,rr"]
-    done = mlffbench(*words, "--no-diagnose", "--out", str(tmp_path / "first"))
+    done = mlffbench(*words, "--wide", "--no-diagnose", "--out", str(tmp_path / "first"))
     assert done.returncode == 0, done.stderr
     assert "radius Å" in done.stdout
     assert "graph changed" in done.stdout

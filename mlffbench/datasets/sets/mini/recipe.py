@@ -33,6 +33,7 @@ from rich.progress import Progress
 from rich.table import Column, Table
 
 from mlffbench.core.errors import BenchError, DataError, StoreError
+from mlffbench.core.guards.children import FreshPool
 from mlffbench.datasets.sets.mini.geometries import Task, plan, plan_prior_only, require
 from mlffbench.datasets.sets.mini.labelling import (
     UNITS,
@@ -68,9 +69,7 @@ def worker_pool(n_workers: int) -> Iterator[ProcessPoolExecutor]:
     os.environ.update(
         ONE_THREAD
     )  # read when a worker loads OpenMP, before `start_worker`
-    pool = ProcessPoolExecutor(
-        n_workers, multiprocessing.get_context("spawn"), initializer=start_worker
-    )
+    pool = FreshPool(n_workers, initializer=start_worker)
     try:
         yield pool
     except BrokenProcessPool as error:

@@ -1,11 +1,11 @@
 """Batches read from disk by another process, ahead of whoever uses them."""
 
-import multiprocessing
 from collections import deque
 from collections.abc import Iterable, Iterator
-from concurrent.futures import Future, ProcessPoolExecutor
+from concurrent.futures import Future
 from typing import NamedTuple
 
+from mlffbench.core.guards.children import FreshPool
 from mlffbench.core.labels import Labels
 from mlffbench.core.split import Rows, Source
 from mlffbench.core.structures import Structures
@@ -37,8 +37,7 @@ def read_ahead(
     Raises:
         DataError: A file is damaged.
     """
-    context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(1, context, initializer=_take, initargs=(source,)) as pool:
+    with FreshPool(1, initializer=_take, initargs=(source,)) as pool:
         waiting: deque[Future[LabelledBatch]] = deque()
         try:
             for rows in batches:

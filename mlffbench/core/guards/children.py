@@ -1,0 +1,65 @@
+"""Child processes: fresh interpreters that import nothing from the current folder.
+
+Python puts the current folder first on the path of ``python -c``, with which worker
+processes are started too: a ``signal.py`` beside the data would be run by all of them.
+"""
+
+import multiprocessing
+import os
+import sys
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ProcessPoolExecutor
+from contextlib import contextmanager
+from typing import Any, ParamSpec, TypeVar
+
+PYTHON = (sys.executable, "-P")
+"""How a command line of a child begins."""
+VARIABLE = "PYTHONSAFEPATH"
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+
+class FreshPool(ProcessPoolExecutor):
+    """A pool of spawned processes; it is as safe as its parent's own path.
+
+    Args:
+        n_workers: Number of processes.
+        initializer: Called in each of them when it starts.
+        initargs: With these.
+    """
+
+    def __init__(
+        self,
+        n_workers: int,
+        *,
+        initializer: Callable[..., object] | None = None,
+        initargs: tuple[Any, ...] = (),
+    ) -> None:
+        # fork after OpenMP was used deadlocks
+        context = multiprocessing.get_context("spawn")
+        with _safe_path():  # its queues start a process that watches them
+            super().__init__(
+                n_workers, context, initializer=initializer, initargs=initargs
+            )
+
+    def submit(
+        self, fn: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs
+    ) -> Future[T]:
+        """Have a call carried out; worker processes start here."""
+        with _safe_path():
+            return super().submit(fn, *args, **kwargs)
+
+
+@contextmanager
+def _safe_path() -> Iterator[None]:
+    """Start children without the current folder on their path, meanwhile."""
+    before = os.environ.get(VARIABLE)
+    os.environ[VARIABLE] = "1"
+    try:
+        yield
+    finally:
+        if before is None:
+            del os.environ[VARIABLE]
+        else:
+            os.environ[VARIABLE] = before

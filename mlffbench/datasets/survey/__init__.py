@@ -1,0 +1,1 @@
+"""Files that another process looks through before they are read."""
