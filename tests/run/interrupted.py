@@ -1,23 +1,11 @@
 """Runs that are stopped or killed before they are done."""
 
-import signal
-import subprocess
-import sys
 import time
 from pathlib import Path
 
-from processes import environment, mlffbench, python
+from processes import Started, mlffbench
 
 from mlffbench.run.work import Silent
-
-FULL_DISK = """
-import resource, signal, sys
-signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
-resource.setrlimit(resource.RLIMIT_FSIZE, ({limit}, {limit}))
-sys.argv = {argv}
-from mlffbench.cli.app import main
-main()
-"""
 
 
 class StopsAfter(Silent):
@@ -36,16 +24,11 @@ def kill_again_and_again(words: list[str], out: Path, times: int) -> None:
     """Start ``mlffbench`` so many times, and kill it as soon as it has stored a part."""
     parts: set[Path] = set()
     for _ in range(times):
-        process = subprocess.Popen(
-            [sys.executable, "-m", "mlffbench", *words, "--out", str(out)],
-            env=environment(),
-            stdout=subprocess.DEVNULL,
-        )
+        process = Started("-m", "mlffbench", *words, "--out", str(out))
         deadline = time.monotonic() + 60
         while set(out.rglob("parts/*.npz")) <= parts and time.monotonic() < deadline:
             time.sleep(0.01)
-        process.send_signal(signal.SIGKILL)
-        process.wait()
+        process.kill()
         grown = set(out.rglob("parts/*.npz"))
         assert grown > parts
         parts = grown
@@ -59,8 +42,7 @@ def complete(words: list[str], out: Path) -> None:
 
 def with_full_disk(words: list[str], limit: int) -> str:
     """Run ``mlffbench`` where no file grows beyond so many bytes; return its errors."""
-    code = FULL_DISK.format(limit=limit, argv=["mlffbench", *words])
-    full = python("-c", code)
+    full = Started("-m", "mlffbench", *words, file_limit=limit).wait()
     assert full.returncode == 1
     assert "Traceback" not in full.stderr + full.stdout
     assert "cannot write" in full.stderr
