@@ -24,6 +24,7 @@ FLOORS = {
     "dynamics": 3,
     "run": 4,
     "report": 5,
+    "engines": 5,
     "api": 6,
     "cli": 7,
 }
