@@ -15,7 +15,7 @@ from mlffbench.run.folder import HeldError, RunFolder
 from mlffbench.run.loop import one_thread
 from mlffbench.run.manifest import begin, difference, finish, is_finished, manifest_of
 from mlffbench.run.request import resolve
-from mlffbench.run.request_file import NAME, read_request, remove_request
+from mlffbench.run.request_file import read_request
 from mlffbench.run.work import Progress, Silent
 
 PAUSE_S = 0.2
@@ -55,14 +55,14 @@ class CrewMember:
             while left:
                 ready = [path for path in left if is_led is None or _has_begun(path)]
                 for path in ready:
-                    self._join(RunFolder(path))
+                    self._join(RunFolder(path), is_led=is_led is not None)
                     left.remove(path)
                 if left and not ready:
                     if is_led is None or not is_led():
                         return
                     time.sleep(PAUSE_S)
 
-    def _join(self, folder: RunFolder) -> None:
+    def _join(self, folder: RunFolder, *, is_led: bool) -> None:
         if _is_complete(folder):
             return
         work = self._work(folder)
@@ -72,14 +72,16 @@ class CrewMember:
             return
         self.progress.begin(work.job.label, inputs.plan.n_structures)
         work.crew(inputs, folder).carry_out(self.progress)
-        try:
-            with folder.locked():
-                if not is_finished(folder, manifest, overwrite=False):
-                    costs = work.compute(inputs, folder, Silent())
-                    finish(folder, manifest, costs)
-                    remove_request(folder)
-        except HeldError:
-            return  # whoever holds it puts the run together
+        while not _is_complete(folder):
+            try:
+                with folder.locked():
+                    if not is_finished(folder, manifest, overwrite=False):
+                        costs = work.compute(inputs, folder, Silent())
+                        finish(folder, manifest, costs)
+            except HeldError:
+                if is_led:
+                    return  # its leader puts the run together
+                time.sleep(PAUSE_S)
 
     def _work(self, folder: RunFolder) -> EvaluationWork:
         """Return the job of a run with its model in hand."""
@@ -98,9 +100,10 @@ class CrewMember:
 
 
 def _has_begun(path: Path) -> bool:
-    return (path / "run.json").exists() and (
-        (path / NAME).exists() or _is_complete(RunFolder(path))
-    )
+    """Return whether a run can be joined, or is over."""
+    folder = RunFolder(path)
+    begun = folder.manifest_path.exists()
+    return begun and (folder.request_path.exists() or _is_complete(folder))
 
 
 def _is_complete(folder: RunFolder) -> bool:

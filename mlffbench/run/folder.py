@@ -68,8 +68,13 @@ class RunFolder:
         return self.path / self.manifest_name
 
     @property
+    def request_path(self) -> Path:
+        """File of what was asked for, for workers, while it runs."""
+        return self.path / "request.json"
+
+    @property
     def parts(self) -> Path:
-        """Folder of the batches computed so far."""
+        """Folder of what was computed so far."""
         return self.path / "parts"
 
     def part(self, number: int) -> Path:

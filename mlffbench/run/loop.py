@@ -18,7 +18,7 @@ from mlffbench.run.folder import RunFolder
 from mlffbench.run.manifest import begin, finish, is_finished, manifest_of
 from mlffbench.run.model_files import say_reused
 from mlffbench.run.request import AnyRequest, Campaign, Request
-from mlffbench.run.request_file import remove_request, write_request
+from mlffbench.run.request_file import write_request
 from mlffbench.run.work import AnyJob, Progress, Silent, Work
 
 _LOG = logging.getLogger(__name__)
@@ -129,7 +129,6 @@ def carry_out(
         if isinstance(work, EvaluationWork) and isinstance(request, Request):
             write_request(folder, request, work.job)
         finish(folder, manifest, work.compute(inputs, folder, progress))
-        remove_request(folder)
     return False
 
 

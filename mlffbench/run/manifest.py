@@ -74,6 +74,8 @@ def is_finished(
         folder.manifest_path.unlink(missing_ok=True)
         forget(folder.path)
         return False
+    if complete:
+        _tidy(folder)  # killed before it could
     return complete
 
 
@@ -91,13 +93,18 @@ def begin(folder: RunFolder, manifest: Mapping[str, Any]) -> None:
 def finish(
     folder: RunFolder, manifest: Mapping[str, Any], costs: Mapping[str, Any]
 ) -> None:
-    """Mark a run complete, then drop its parts.
+    """Mark a run complete, then drop what only a run in progress needs.
 
     Raises:
         StoreError: The folder cannot be written.
     """
     folder.complete({**manifest, **costs, "finished": now()})
+    _tidy(folder)
+
+
+def _tidy(folder: RunFolder) -> None:
     shutil.rmtree(folder.parts, ignore_errors=True)
+    folder.request_path.unlink(missing_ok=True)
 
 
 def now() -> str:

@@ -16,8 +16,6 @@ from mlffbench.run.folder import RunFolder
 from mlffbench.run.request import Request
 from mlffbench.run.suite import Setting
 
-NAME = "request.json"
-
 
 class _Stored(BaseModel):
     """The file."""
@@ -56,7 +54,7 @@ def write_request(folder: RunFolder, request: Request, job: Job) -> None:
         limit=job.limit,
         batch_atoms=job.batch_atoms,
     )
-    write_atomic(folder.path / NAME, (stored.model_dump_json(indent=2) + "\n").encode())
+    write_atomic(folder.request_path, (stored.model_dump_json(indent=2) + "\n").encode())
 
 
 def read_request(folder: RunFolder, *, trust: bool, own: bool) -> Request:
@@ -72,7 +70,7 @@ def read_request(folder: RunFolder, *, trust: bool, own: bool) -> Request:
         StoreError: There is no run in progress, or its file is broken, or the folder
             where it was typed is not there.
     """
-    path = folder.path / NAME
+    path = folder.request_path
     if not path.exists():
         msg = f"{folder.path} holds no run in progress; start one with mlffbench run"
         raise StoreError(msg)
@@ -106,8 +104,3 @@ def read_request(folder: RunFolder, *, trust: bool, own: bool) -> Request:
         batch_atoms=stored.batch_atoms,
         trust=trust,
     )
-
-
-def remove_request(folder: RunFolder) -> None:
-    """Remove the file of a run that is done."""
-    (folder.path / NAME).unlink(missing_ok=True)
