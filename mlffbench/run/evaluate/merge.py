@@ -32,6 +32,7 @@ _STRUCTURES = {
     "multiplicity": np.int64,
     "smiles": str,
 }
+_WHOLE = ("predictions.parquet", "forces.npz", "reference.npz", "structures.npz")
 _REFERENCE = {"energy": np.float64, "forces": np.float64}
 
 
@@ -170,6 +171,9 @@ def write_whole(pieces: Pieces, survey: Survey, checks: RunChecks) -> dict[str, 
         StoreError: The disk is full; nothing is left half-written.
     """
     folder, scratch = pieces.folder.path, pieces.folder.parts
+    for name in _WHOLE:
+        for left in folder.glob(f".{name}.*"):
+            left.unlink(missing_ok=True)  # of a process that was killed while it wrote
     with ExitStack() as stack:
         table = stack.enter_context(
             table_stream(folder / "predictions.parquet", survey.example)
