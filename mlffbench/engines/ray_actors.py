@@ -12,6 +12,10 @@ from typing import Any
 from mlffbench.core.errors import MissingExtraError, ModelError
 
 _RESTARTS = 3
+_SETTINGS = {
+    "RAY_USAGE_STATS_ENABLED": "0",  # nothing is sent to anybody
+    "RAY_raylet_start_wait_time_s": "180",  # a busy machine takes its time
+}
 
 
 class _Member:
@@ -65,6 +69,7 @@ def ray_workers(
             try:
                 _connect(ray, scratch, n_workers, address)
             except Exception as error:
+                ray.shutdown()
                 msg = f"Ray cannot be started: {str(error).splitlines()[0]}; check "
                 raise ModelError(msg + "--address, or use --engine local") from error
             actor = ray.remote(
@@ -117,12 +122,12 @@ def _without_foreign_settings(address: str | None) -> Iterator[None]:
     """Keep what is set for another cluster away from one of our own."""
     names = () if address else ("RAY_ADDRESS", "RAY_AUTH_MODE", "RAY_NAMESPACE")
     before = {name: os.environ.pop(name, None) for name in names}
-    usage = os.environ.get("RAY_USAGE_STATS_ENABLED")
-    os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
+    before |= {name: os.environ.get(name) for name in _SETTINGS}
+    os.environ.update({n: v for n, v in _SETTINGS.items() if before[n] is None})
     try:
         yield
     finally:
-        for name, value in {**before, "RAY_USAGE_STATS_ENABLED": usage}.items():
+        for name, value in before.items():
             os.environ.pop(name, None)
             if value is not None:
                 os.environ[name] = value

@@ -72,12 +72,13 @@ class CrewMember:
             return
         self.progress.begin(work.job.label, inputs.plan.n_structures)
         work.crew(inputs, folder).carry_out(self.progress)
-        while not _is_complete(folder):
+        while True:
             try:
                 with folder.locked():
                     if not is_finished(folder, manifest, overwrite=False):
                         costs = work.compute(inputs, folder, Silent())
                         finish(folder, manifest, costs)
+                return
             except HeldError:
                 if is_led:
                     return  # its leader puts the run together

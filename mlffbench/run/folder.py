@@ -351,13 +351,13 @@ def read_arrays(path: Path) -> Arrays:
     """
     try:
         size_of(path)
-        content = io.BytesIO(path.read_bytes())
-        damaged = damaged_member(content)
-        if damaged:
-            raise ValueError(damaged)
-        content.seek(0)
-        with np.load(content, allow_pickle=False) as arrays:
-            return dict(arrays)
+        with path.open("rb") as content:
+            damaged = damaged_member(content)
+            if damaged:
+                raise ValueError(damaged)
+            content.seek(0)
+            with np.load(content, allow_pickle=False) as arrays:
+                return dict(arrays)
     except (DataError, *ARCHIVE_FAULTS) as error:
         raise _unreadable(path, error, "repeat the run with --overwrite") from error
 
