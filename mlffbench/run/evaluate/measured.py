@@ -49,11 +49,8 @@ def measured(
     for first, last, atoms in _pieces(structures, most):
         own = slice(first, last)
         piece = _slice(structures, own, atoms)
-        labels = (
-            replace(one, energy=one.energy[own], forces=one.forces[atoms], failures={})
-            for one in (prediction, reference)
-        )
-        found.append((metric(*labels, piece), piece.n_systems))
+        said = metric(_part(prediction, own, atoms), _part(reference, own, atoms), piece)
+        found.append((said, piece.n_systems))
     names = dict.fromkeys(name for parts, _ in found for name in parts)
     if set(names) <= set(SYMBOLS):
         names = dict.fromkeys(sorted(names, key=SYMBOLS.index))
@@ -73,6 +70,12 @@ def _pieces(structures: Structures, most: int) -> Iterator[tuple[int, int, slice
         after = int(reached[last - 1])
         yield first, last, slice(before, after)
         first, before = last, after
+
+
+def _part(labels: Labels, own: slice, atoms: slice) -> Labels:
+    return replace(
+        labels, energy=labels.energy[own], forces=labels.forces[atoms], failures={}
+    )
 
 
 def _slice(structures: Structures, own: slice, atoms: slice) -> Structures:
