@@ -13,7 +13,14 @@ from mlffbench.models.load import load_model
 from mlffbench.run.evaluate.execute import EvaluationWork
 from mlffbench.run.folder import HeldError, RunFolder
 from mlffbench.run.loop import one_thread
-from mlffbench.run.manifest import begin, difference, finish, is_finished, manifest_of
+from mlffbench.run.manifest import (
+    begin,
+    difference,
+    finish,
+    is_finished,
+    manifest_of,
+    tidy,
+)
 from mlffbench.run.request import resolve
 from mlffbench.run.request_file import read_request
 from mlffbench.run.work import Progress, Silent
@@ -64,11 +71,19 @@ class CrewMember:
 
     def _join(self, folder: RunFolder, *, is_led: bool) -> None:
         if _is_complete(folder):
+            if not is_led:
+                _tidied(folder)
             return
-        work = self._work(folder)
+        try:
+            work = self._work(folder)
+        except StoreError:
+            if not _is_complete(folder):
+                raise
+            return  # it ended while we looked
         manifest = manifest_of(work.decides(), work.about(), device=work.job.device)
         inputs = work.inputs()
         if not _opened(folder, manifest):
+            self._join(folder, is_led=is_led)  # another has just ended it
             return
         self.progress.begin(work.job.label, inputs.plan.n_structures)
         work.crew(inputs, folder).carry_out(self.progress)
@@ -105,6 +120,16 @@ def _has_begun(path: Path) -> bool:
     folder = RunFolder(path)
     begun = folder.manifest_path.exists()
     return begun and (folder.request_path.exists() or _is_complete(folder))
+
+
+def _tidied(folder: RunFolder) -> None:
+    """Drop what a process left that was killed as soon as it had ended a run."""
+    while folder.parts.exists() or folder.request_path.exists():
+        try:
+            with folder.locked():
+                tidy(folder)
+        except HeldError:
+            time.sleep(PAUSE_S)
 
 
 def _is_complete(folder: RunFolder) -> bool:

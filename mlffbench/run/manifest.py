@@ -75,7 +75,7 @@ def is_finished(
         forget(folder.path)
         return False
     if complete:
-        _tidy(folder)  # killed before it could
+        tidy(folder)  # killed before it could
     return complete
 
 
@@ -99,10 +99,11 @@ def finish(
         StoreError: The folder cannot be written.
     """
     folder.complete({**manifest, **costs, "finished": now()})
-    _tidy(folder)
+    tidy(folder)
 
 
-def _tidy(folder: RunFolder) -> None:
+def tidy(folder: RunFolder) -> None:
+    """Drop what only a run in progress needs; held by the caller."""
     shutil.rmtree(folder.parts, ignore_errors=True)
     folder.request_path.unlink(missing_ok=True)
 
