@@ -24,6 +24,7 @@ FLOORS = {
     "dynamics": 3,
     "run": 4,
     "report": 5,
+    "engines": 5,
     "api": 6,
     "cli": 7,
 }
@@ -44,7 +45,7 @@ ROOMS = {
     "metrics": {"intervals": 1},
     "diagnostics": {"distances": 1},
     "report": {"tables": 1},
-    "run": {"evaluate": 1, "diagnose": 2, "simulate": 2, "curve": 2},
+    "run": {"shards": 1, "evaluate": 2, "diagnose": 3, "simulate": 3, "curve": 3},
     "cli": {"shared": 1},
 }
 """Floors of the rooms inside a package; its own modules may be used by any of them."""

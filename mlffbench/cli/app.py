@@ -25,6 +25,7 @@ from mlffbench.cli.shared.debugging import show_tracebacks
 from mlffbench.cli.simulate import simulate
 from mlffbench.cli.train import train
 from mlffbench.cli.validate import validate
+from mlffbench.cli.worker import worker
 from mlffbench.core.errors import BenchError
 from mlffbench.core.guards.children import VARIABLE
 from mlffbench.core.guards.output import guard_output, shortage
@@ -71,6 +72,7 @@ app.command()(info)
 app.command()(download)
 app.command()(plan)
 app.command()(run)
+app.command()(worker)
 app.command()(score)
 app.command()(report)
 app.command()(diagnose)

@@ -4,8 +4,10 @@ import hashlib
 import os
 import secrets
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import BinaryIO
 
 from mlffbench.core.errors import BenchError, DataError, StoreError
 from mlffbench.core.guards.sizes import size_of
@@ -35,11 +37,25 @@ def write_atomic(path: Path, content: bytes) -> None:
         reason = getattr(error, "strerror", None) or "it is a link to itself"
         msg = f"cannot write {path}: {reason}; choose another file"
         raise StoreError(msg) from error
+    with whole_file(path) as file:
+        file.write(content)
+
+
+@contextmanager
+def whole_file(path: Path) -> Iterator[BinaryIO]:
+    """Open a file to be written piece by piece; it gets its name when it is whole.
+
+    Args:
+        path: Where to; its folder must exist.
+
+    Raises:
+        StoreError: The disk is full, the folder read-only or missing; nothing is left.
+    """
     temporary = path.with_name(f".{path.name}.{os.getpid()}.{secrets.token_hex(4)}")
     try:
         try:
             with temporary.open("xb") as file:
-                file.write(content)
+                yield file
                 file.flush()
                 os.fsync(file.fileno())
             temporary.replace(path)

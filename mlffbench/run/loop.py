@@ -13,10 +13,12 @@ from mlffbench.core.forcefield import ForceField
 from mlffbench.core.model_options import ModelOptions
 from mlffbench.models.load import load_model
 from mlffbench.run.evaluate.evaluation_job import Job
+from mlffbench.run.evaluate.execute import EvaluationWork
 from mlffbench.run.folder import RunFolder
 from mlffbench.run.manifest import begin, finish, is_finished, manifest_of
 from mlffbench.run.model_files import say_reused
 from mlffbench.run.request import AnyRequest, Campaign, Request
+from mlffbench.run.request_file import write_request
 from mlffbench.run.work import AnyJob, Progress, Silent, Work
 
 _LOG = logging.getLogger(__name__)
@@ -124,6 +126,8 @@ def carry_out(
             return True
         inputs = work.read()
         begin(folder, manifest)
+        if isinstance(work, EvaluationWork) and isinstance(request, Request):
+            write_request(folder, request, work.job)
         finish(folder, manifest, work.compute(inputs, folder, progress))
     return False
 

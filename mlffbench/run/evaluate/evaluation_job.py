@@ -1,7 +1,6 @@
 """Plan: suite × model × mode -> jobs, and a job -> batches. Pure: nothing runs."""
 
 import zlib
-from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from typing import Literal
@@ -11,6 +10,7 @@ import numpy as np
 from mlffbench.core.card import SYMBOLS, ModelCard
 from mlffbench.core.split import Index, Rows, Split
 from mlffbench.refine.refiner import Unit
+from mlffbench.run.shards.batching import batch_positions, codes_of
 
 Half = Literal["test", "val"]
 
@@ -85,14 +85,17 @@ def choose_rows(split: Split, limit: int | None, seed: int) -> Rows:
         return split.rows
     name = zlib.crc32(f"{split.name}/{split.role}".encode())
     generator = np.random.default_rng([seed, name])
-    by_group: dict[str, list[int]] = defaultdict(list)
-    for position in generator.permutation(len(split.rows)):
-        by_group[split.groups[position]].append(int(position))
-    turn = {p: n for members in by_group.values() for n, p in enumerate(members)}
-    n_atoms = split.source.index.n_atoms[split.source.index.record[split.rows]]
-    last = {p for p in turn if split.role == "train" and n_atoms[p] == 1}
-    chosen = sorted(turn, key=lambda p: (p in last, turn[p]))[:n_most]
-    return split.rows[np.sort(np.asarray(chosen, dtype=np.int64))]
+    index = split.source.index
+    records = index.record[split.rows]
+    shuffled = generator.permutation(len(split.rows))
+    molecule = codes_of(index.groups, records[shuffled])
+    together = np.argsort(molecule, kind="stable")
+    starts = np.searchsorted(molecule[together], molecule[together], side="left")
+    turn = np.empty(len(shuffled), dtype=np.int64)
+    turn[together] = np.arange(len(shuffled)) - starts
+    last = (index.n_atoms[records[shuffled]] == 1) & (split.role == "train")
+    chosen = shuffled[np.lexsort((molecule, turn, last))[:n_most]]
+    return split.rows[np.sort(chosen)]
 
 
 def rows_of_job(split: Split, job: Job) -> Rows:
@@ -129,28 +132,7 @@ def plan_batches(
         unit: What must stay together.
         batch_atoms: Atoms per batch; a larger unit makes a batch of its own.
     """
-    if len(rows) == 0:
-        return
-    index = split.source.index
-    sizes = index.n_atoms[index.record[rows]]
-    keys: list[str]
-    if unit == "structure":
-        keys = [f"{position:09d}" for position in range(len(rows))]
-    elif unit == "group":
-        keys = [index.groups[index.record[row]] for row in rows]
-    else:
-        keys = [""] * len(rows)
-    members: dict[str, list[int]] = defaultdict(list)
-    for position, key in enumerate(keys):
-        members[key].append(position)
-    units = sorted(members.values(), key=lambda unit: (int(sizes[unit].max()), unit[0]))
-    batch: list[int] = []
-    n_atoms = 0
-    for positions in units:
-        added = int(sizes[positions].sum())
-        if batch and n_atoms + added > batch_atoms:
-            yield Batch(number, rows[np.asarray(batch)])
-            batch, n_atoms = [], 0
-        batch += positions
-        n_atoms += added
-    yield Batch(number, rows[np.asarray(batch)])
+    for positions in batch_positions(
+        split.source.index, rows, unit=unit, batch_atoms=batch_atoms
+    ):
+        yield Batch(number, rows[positions])

@@ -1,0 +1,137 @@
+"""Helpers: the workers that a command asked for, from the engine it named."""
+
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from mlffbench.cli.shared.asked import Helped
+from mlffbench.cli.shared.options import EngineKind
+from mlffbench.core.errors import SuiteError
+
+if TYPE_CHECKING:
+    from mlffbench.run.evaluate.evaluation_job import Job
+    from mlffbench.run.request import Campaign
+
+PATIENCE_S = 60.0
+"""Seconds without a sign of an actor before this process computes itself."""
+
+
+def check_helped(helped: Helped) -> None:
+    """Check that nothing is said of an engine that is not used.
+
+    Raises:
+        SuiteError: It is.
+    """
+    for name, value, engine in (
+        ("--slurm", helped.slurm, EngineKind.slurm),
+        ("--profile", helped.profile, EngineKind.slurm),
+        ("--address", helped.address, EngineKind.ray),
+    ):
+        if value and helped.engine is not engine:
+            msg = f"{name} is for --engine {engine.value}, not {helped.engine.value}; "
+            raise SuiteError(msg + "leave one of them out")
+
+
+def slurm_script(helped: Helped, campaign: "Campaign[Job]") -> str:
+    """Return the array script of a campaign.
+
+    Raises:
+        BenchError: The profile is not legal, or does not go with the other options.
+    """
+    from mlffbench.engines.slurm_array import read_profile, script_of
+
+    if campaign.request.overwrite:
+        msg = "--overwrite deletes nothing on a cluster; delete the folders of old runs, "
+        raise SuiteError(msg + "or choose another --out")
+    return script_of(
+        read_profile(helped.profile, helped.slurm or ()),
+        folders_of(campaign),
+        name=f"mlffbench-{campaign.suite.name}",
+        n_tasks=helped.workers,
+        cwd=Path.cwd(),
+        logs=suite_path(campaign),
+        trust=campaign.request.trust,
+    )
+
+
+def submit_campaign(helped: Helped, campaign: "Campaign[Job]") -> list[str]:
+    """Leave every job of a campaign to SLURM; return what to tell.
+
+    Raises:
+        BenchError: A folder cannot be written, or SLURM refuses the script.
+    """
+    from mlffbench.core.files import make_folder
+    from mlffbench.engines.slurm_array import submit
+    from mlffbench.run.request import Request
+    from mlffbench.run.request_file import write_request
+
+    script = slurm_script(helped, campaign)
+    request = campaign.request
+    assert isinstance(request, Request)
+    for job in campaign.jobs:
+        folder = campaign.folder(job)
+        make_folder(folder.path)
+        write_request(folder, request, job)
+    told = submit(script, suite_path(campaign))
+    return [told, "when its tasks are done, this prints the tables: " + _plainly()]
+
+
+def _plainly() -> str:
+    """Return the command as typed, without what is said of an engine."""
+    import shlex
+
+    words, kept = ["mlffbench", *sys.argv[1:]], []
+    skip = False
+    for word in words:
+        name, equals, _ = word.partition("=")
+        ours = name in {"--engine", "--slurm", "--profile", "--workers"}
+        if not skip and not ours:
+            kept.append(word)
+        skip = ours and not equals
+    return shlex.join(kept)
+
+
+@contextmanager
+def helped_by(
+    helped: Helped, campaign: "Campaign[Job]"
+) -> "Iterator[tuple[Campaign[Job], list[str]]]":
+    """Run the workers of a command for the length of a block.
+
+    Yields:
+        The campaign as this process carries it out, and a list that holds, after the
+        block, a sentence for each worker that ended early.
+
+    Raises:
+        BenchError: The engine is not there.
+    """
+    folders, trust = folders_of(campaign), campaign.request.trust
+    if helped.engine is EngineKind.ray:
+        from mlffbench.engines.ray_actors import ray_workers
+
+        kind: Any = replace(campaign.kind, patience_s=PATIENCE_S)  # type: ignore[type-var]  # an Evaluation
+        with ray_workers(
+            folders,
+            helped.workers,
+            trust=trust,
+            gpus=int(campaign.request.device == "cuda"),
+            address=helped.address,
+        ) as told:
+            yield replace(campaign, kind=kind), told
+        return
+    from mlffbench.engines.local_processes import local_workers
+
+    with local_workers(folders, helped.workers - 1, trust=trust) as told:
+        yield campaign, told
+
+
+def folders_of(campaign: "Campaign[Job]") -> list[Path]:
+    """Return the folder of every job."""
+    return [campaign.folder(job).path for job in campaign.jobs]
+
+
+def suite_path(campaign: "Campaign[Job]") -> Path:
+    """Return the folder of all runs of the suite."""
+    return campaign.folder(campaign.jobs[0]).path.parent.parent

@@ -1,0 +1,160 @@
+"""Crew member: a process that joins runs which others started, shard by shard."""
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from mlffbench.core.errors import StoreError
+from mlffbench.core.forcefield import ForceField
+from mlffbench.core.model_options import ModelOptions
+from mlffbench.models.load import load_model
+from mlffbench.run.evaluate.execute import EvaluationWork
+from mlffbench.run.folder import HeldError, RunFolder
+from mlffbench.run.loop import one_thread
+from mlffbench.run.manifest import (
+    begin,
+    difference,
+    finish,
+    is_finished,
+    manifest_of,
+    tidy,
+)
+from mlffbench.run.request import resolve
+from mlffbench.run.request_file import read_request
+from mlffbench.run.work import Progress, Silent
+
+PAUSE_S = 0.2
+"""Between looks for something to do."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class CrewMember:
+    """What a worker keeps between the runs it joins: models.
+
+    Attributes:
+        trust: Load what runs code that was not typed.
+        own: Whether the runs are the user's own, who typed the code that they name.
+        progress: Told of every structure of the run at hand, whoever computes it.
+    """
+
+    trust: bool = False
+    own: bool = False
+    progress: Progress = field(default_factory=Silent)
+    _models: dict[tuple[str, ModelOptions], ForceField] = field(default_factory=dict)
+
+    def join_all(
+        self, paths: Sequence[Path], *, is_led: Callable[[], bool] | None = None
+    ) -> None:
+        """Work on runs until all of them are done.
+
+        Args:
+            paths: Their folders.
+            is_led: Whether somebody is still there who begins them, and is waited for.
+                None: each must be there, and is begun where it is not.
+
+        Raises:
+            BenchError: One cannot be joined, or its computation fails.
+        """
+        left = list(paths)
+        with one_thread():
+            while left:
+                ready = [path for path in left if is_led is None or _has_begun(path)]
+                for path in ready:
+                    self._join(RunFolder(path), is_led=is_led is not None)
+                    left.remove(path)
+                if left and not ready:
+                    if is_led is None or not is_led():
+                        return
+                    time.sleep(PAUSE_S)
+
+    def _join(self, folder: RunFolder, *, is_led: bool) -> None:
+        if _is_complete(folder):
+            if not is_led:
+                _tidied(folder)
+            return
+        try:
+            work = self._work(folder)
+        except StoreError:
+            if not _is_complete(folder):
+                raise
+            return  # it ended while we looked
+        manifest = manifest_of(work.decides(), work.about(), device=work.job.device)
+        inputs = work.inputs()
+        if not _opened(folder, manifest):
+            self._join(folder, is_led=is_led)  # another has just ended it
+            return
+        self.progress.begin(work.job.label, inputs.plan.n_structures)
+        work.crew(inputs, folder).carry_out(self.progress)
+        while True:
+            try:
+                with folder.locked():
+                    if not is_finished(folder, manifest, overwrite=False):
+                        costs = work.compute(inputs, folder, Silent())
+                        finish(folder, manifest, costs)
+                return
+            except HeldError:
+                if is_led:
+                    return  # its leader puts the run together
+                time.sleep(PAUSE_S)
+
+    def _work(self, folder: RunFolder) -> EvaluationWork:
+        """Return the job of a run with its model in hand."""
+        request = read_request(folder, trust=self.trust, own=self.own)
+        campaign = resolve(request)
+        (job,) = campaign.jobs
+        options = ModelOptions(
+            device=request.device, dtype=request.dtype, trust=request.trust
+        )
+        key = (job.model, options)
+        if key not in self._models:
+            self._models[key] = load_model(job.model, options)
+        work = campaign.kind.work(job, self._models[key])
+        assert isinstance(work, EvaluationWork)  # of a Request
+        return work.prepared(Silent())
+
+
+def _has_begun(path: Path) -> bool:
+    """Return whether a run can be joined, or is over."""
+    folder = RunFolder(path)
+    begun = folder.manifest_path.exists()
+    return begun and (folder.request_path.exists() or _is_complete(folder))
+
+
+def _tidied(folder: RunFolder) -> None:
+    """Drop what a process left that was killed as soon as it had ended a run."""
+    while folder.parts.exists() or folder.request_path.exists():
+        try:
+            with folder.locked():
+                tidy(folder)
+        except HeldError:
+            time.sleep(PAUSE_S)
+
+
+def _is_complete(folder: RunFolder) -> bool:
+    if not folder.manifest_path.exists():
+        return False
+    return folder.read_manifest().get("status") == "complete"
+
+
+def _opened(folder: RunFolder, manifest: dict[str, Any]) -> bool:
+    """Begin a run where nobody has; return whether it is still to be computed.
+
+    Raises:
+        StoreError: The run there has other numbers than this process would compute.
+    """
+    while not folder.manifest_path.exists():
+        try:
+            with folder.locked():
+                if is_finished(folder, manifest, overwrite=False):
+                    return False
+                begin(folder, manifest)
+        except HeldError:
+            time.sleep(PAUSE_S)  # another is about to begin it
+    stored = folder.read_manifest()
+    if stored.get("fingerprint") != manifest["fingerprint"]:
+        msg = f"this worker would not compute the numbers of {folder.path} ("
+        msg += f"{difference(stored, manifest)}); give it the same versions, files and "
+        raise StoreError(msg + "models")
+    return stored.get("status") != "complete"

@@ -1,0 +1,91 @@
+"""Crew: the shards of a run, computed by whoever comes, each of them once."""
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from mlffbench.run.folder import Arrays, RunFolder, write_arrays
+from mlffbench.run.shards.claim import MOST_LOST, Claims
+from mlffbench.run.shards.shard_plan import Shard
+from mlffbench.run.work import Progress
+
+PAUSE_S = 0.2
+"""Between looks at the shards that others compute."""
+Compute = Callable[[Shard, Progress], Arrays]
+GiveUp = Callable[[Shard, str], Arrays]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Crew:
+    """One process among those that compute the shards of a folder.
+
+    Attributes:
+        folder: The run.
+        shards: All of them.
+        compute: Computes one.
+        give_up: Returns one whose every owner has died, with the reason.
+        patience_s: Seconds to wait for others, where none has claimed anything, before
+            computing; 0 computes at once.
+    """
+
+    folder: RunFolder
+    shards: Sequence[Shard]
+    compute: Compute
+    give_up: GiveUp
+    patience_s: float = 0.0
+
+    def carry_out(self, progress: Progress) -> None:
+        """Compute what nobody has, and wait for what others do.
+
+        Args:
+            progress: Told of every structure, whoever computed it.
+
+        Raises:
+            StoreError: The folder cannot be written.
+            BenchError: The computation fails.
+        """
+        left = {shard.number: shard for shard in self.shards}
+        idle_since = time.monotonic()
+        with Claims(self.folder.parts) as claims:
+            while left and self.folder.parts.exists():  # else: finished by another
+                n_before = len(left)
+                self._count(left, progress)
+                waiting = self.patience_s > time.monotonic() - idle_since
+                if not waiting:
+                    self._take_some(left, claims, progress)
+                if len(left) < n_before or claims.alive():
+                    idle_since = time.monotonic()
+                if left and len(left) == n_before:
+                    time.sleep(PAUSE_S)
+
+    def _count(self, left: dict[int, Shard], progress: Progress) -> None:
+        """Take off what is there."""
+        there = {path.stem for path in self.folder.parts.glob("*.npz")}
+        for number in [n for n in left if f"{n:06d}" in there]:
+            progress.advance(len(left.pop(number).rows))
+
+    def _take_some(
+        self, left: dict[int, Shard], claims: Claims, progress: Progress
+    ) -> None:
+        """Compute every shard that can be had."""
+        for number, shard in list(left.items()):
+            path = self.folder.part(number)
+            if path.exists():
+                continue  # counted at the next look
+            with claims.held(number) as ours:
+                if not ours or path.exists():
+                    continue
+                self._finish(shard, claims, path, progress)
+                del left[number]
+
+    def _finish(
+        self, shard: Shard, claims: Claims, path: Path, progress: Progress
+    ) -> None:
+        lost = claims.lost(shard.number)
+        if lost < MOST_LOST:
+            write_arrays(path, self.compute(shard, progress))
+            return
+        why = f"its process was killed {lost} times"
+        write_arrays(path, self.give_up(shard, why))
+        progress.advance(len(shard.rows))
