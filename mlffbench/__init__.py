@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from mlffbench.api.benchmark import run_suite
     from mlffbench.api.catalogues import info, list_names
     from mlffbench.api.inputs import load_labels, load_model, load_structures
+    from mlffbench.api.own_molecules import predict_file
     from mlffbench.api.results import Results, compare, read_results
     from mlffbench.core.errors import BenchError
     from mlffbench.core.forcefield import ForceField
@@ -32,6 +33,7 @@ __all__ = [
     "load_labels",
     "load_model",
     "load_structures",
+    "predict_file",
     "read_results",
     "run_suite",
 ]
@@ -48,6 +50,7 @@ _HOMES = {
     "load_labels": "mlffbench.api.inputs",
     "load_model": "mlffbench.api.inputs",
     "load_structures": "mlffbench.api.inputs",
+    "predict_file": "mlffbench.api.own_molecules",
     "read_results": "mlffbench.api.results",
     "run_suite": "mlffbench.api.benchmark",
 }

@@ -16,6 +16,7 @@ from mlffbench.cli.info import info
 from mlffbench.cli.label import label
 from mlffbench.cli.leakcheck import leakcheck
 from mlffbench.cli.list import list_rows
+from mlffbench.cli.molecules.predict import predict
 from mlffbench.cli.plan import plan
 from mlffbench.cli.report import report
 from mlffbench.cli.run import run
@@ -74,6 +75,7 @@ app.command()(run)
 app.command()(score)
 app.command()(report)
 app.command()(diagnose)
+app.command()(predict)
 app.command()(label)
 app.command()(train)
 app.command()(simulate)
