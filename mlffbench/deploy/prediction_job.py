@@ -228,6 +228,35 @@ def _unread() -> Structures:
     raise NoTrainingError("of predictions")
 
 
+def suite_for(request: PredictionRequest) -> Suite:
+    """Return the suite that is made for the structures of a request."""
+    return Suite(
+        name="unlabelled",
+        version=1,
+        summary="structures without labels",
+        splits=(SplitSpec(name=SPLIT, role="id_test", file=str(request.path)),),
+        models=request.models,
+        modes=request.modes,
+    )
+
+
+def job_of(request: PredictionRequest, model: str, mode: str) -> Job:
+    """Return the job of one model in one mode."""
+    return Job(
+        suite="unlabelled",
+        suite_version=1,
+        model=model,
+        mode=mode,
+        half="test",
+        device=request.device,
+        dtype=request.dtype,
+        seed=request.seed,
+        limit=None,
+        batch_atoms=request.batch_atoms or BATCH_ATOMS[request.device],
+        settings=tuple(sorted(request.settings.get(mode, {}).items())),
+    )
+
+
 def prepare_predictions(request: PredictionRequest) -> Campaign[Job]:
     """Return the jobs of a request, once all that was typed has been checked.
 
@@ -236,30 +265,9 @@ def prepare_predictions(request: PredictionRequest) -> Campaign[Job]:
     """
     check_request(request)
     source = open_unlabelled(request.path, conformers=request.conformers)
-    suite = Suite(
-        name="unlabelled",
-        version=1,
-        summary="structures without labels",
-        splits=(SplitSpec(name=SPLIT, role="id_test", file=str(request.path)),),
-        models=request.models,
-        modes=request.modes,
-    )
+    suite = suite_for(request)
     jobs = tuple(
-        Job(
-            suite=suite.name,
-            suite_version=suite.version,
-            model=model,
-            mode=mode,
-            half="test",
-            device=request.device,
-            dtype=request.dtype,
-            seed=request.seed,
-            limit=None,
-            batch_atoms=request.batch_atoms or BATCH_ATOMS[request.device],
-            settings=tuple(sorted(request.settings.get(mode, {}).items())),
-        )
-        for model in request.models
-        for mode in request.modes
+        job_of(request, model, mode) for model in request.models for mode in request.modes
     )
     asked = AnyRequest(
         suite=suite.name,
