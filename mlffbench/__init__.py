@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from mlffbench.api.catalogues import info, list_names
     from mlffbench.api.inputs import load_labels, load_model, load_structures
     from mlffbench.api.own_molecules import calculator, predict_file, refine_file
+    from mlffbench.api.own_screen import screen_file
     from mlffbench.api.results import Results, compare, read_results
     from mlffbench.core.errors import BenchError
     from mlffbench.core.forcefield import ForceField
@@ -38,6 +39,7 @@ __all__ = [
     "read_results",
     "refine_file",
     "run_suite",
+    "screen_file",
 ]
 
 _HOMES = {
@@ -57,6 +59,7 @@ _HOMES = {
     "read_results": "mlffbench.api.results",
     "refine_file": "mlffbench.api.own_molecules",
     "run_suite": "mlffbench.api.benchmark",
+    "screen_file": "mlffbench.api.own_screen",
 }
 """Public name -> the module it lives in. No name may be that of a sub-package."""
 

@@ -18,6 +18,7 @@ from mlffbench.cli.leakcheck import leakcheck
 from mlffbench.cli.list import list_rows
 from mlffbench.cli.molecules.predict import predict
 from mlffbench.cli.molecules.refine import refine
+from mlffbench.cli.molecules.screen import screen
 from mlffbench.cli.plan import plan
 from mlffbench.cli.report import report
 from mlffbench.cli.run import run
@@ -76,6 +77,7 @@ app.command()(run)
 app.command()(score)
 app.command()(report)
 app.command()(diagnose)
+app.command()(screen)
 app.command()(predict)
 app.command()(refine)
 app.command()(label)

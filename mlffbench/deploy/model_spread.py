@@ -7,7 +7,6 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
-import pandas as pd
 from numpy.typing import NDArray
 
 from mlffbench.deploy.prediction_files import Predicted
@@ -49,14 +48,15 @@ def with_spread(predictions: Sequence[Predicted]) -> list[Predicted]:
             made.append(one)
             continue
         atoms = spread_of_forces([p.forces for p in alike])
-        table = one.table.assign(**{SPREAD: mean_over_atoms(atoms, one.table["n_atoms"])})
+        means = mean_over_atoms(atoms, one.table["n_atoms"].to_numpy())
+        table = one.table.assign(**{SPREAD: means})
         per_atom = {**one.per_atom, SPREAD: atoms}
         made.append(replace(one, table=table, per_atom=per_atom))
     return made
 
 
 def mean_over_atoms(
-    values: NDArray[np.float64], n_atoms: "pd.Series[int]"
+    values: NDArray[np.float64], n_atoms: NDArray[np.int64]
 ) -> NDArray[np.float64]:
     """Return the mean of each structure; NaN where an atom has no value.
 
@@ -64,6 +64,5 @@ def mean_over_atoms(
         values: Shape (n_atoms,).
         n_atoms: Atoms of each structure.
     """
-    starts = np.cumsum(n_atoms.to_numpy()) - n_atoms.to_numpy()
-    sums: NDArray[np.float64] = np.add.reduceat(values, starts)
-    return sums / n_atoms.to_numpy()
+    sums: NDArray[np.float64] = np.add.reduceat(values, np.cumsum(n_atoms) - n_atoms)
+    return sums / n_atoms

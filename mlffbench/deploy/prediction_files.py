@@ -114,17 +114,18 @@ class Predicted:
                 )
             yield frame
 
-    def write(self, folder: Path, form: str) -> Path:
+    def write(self, folder: Path, form: str, stem: str = "") -> Path:
         """Write everything as one file, whole or not at all, and return its path.
 
         Args:
             folder: It must exist.
             form: ``extxyz``, ``npz`` or ``db``.
+            stem: Name of the file; empty is of the model and the mode.
 
         Raises:
             StoreError: The folder cannot be written.
         """
-        path = folder / f"{self.stem}.{form}"
+        path = folder / f"{stem or self.stem}.{form}"
         if form == "db":
             _write_database(path, self)
             return path
