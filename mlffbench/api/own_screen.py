@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 from mlffbench.api.inputs import device_named
 from mlffbench.models.catalog import DEFAULT_PRIOR
 from mlffbench.run.work import Progress
-from mlffbench.screening.screen import ScreenRequest, screen
 from mlffbench.screening.screen_files import write_screen
+from mlffbench.screening.screening_job import ScreenRequest, screen
 
 if TYPE_CHECKING:
     import pandas as pd

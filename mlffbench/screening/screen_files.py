@@ -10,8 +10,8 @@ import numpy as np
 from mlffbench.core.files import make_folder, write_atomic
 from mlffbench.core.guards.plain import csv_cell
 from mlffbench.run.folder import write_table
-from mlffbench.screening.screen import Screening
 from mlffbench.screening.screen_page import render_screen
+from mlffbench.screening.screening_job import Screening
 
 
 def write_screen(found: Screening, folder: Path) -> list[Path]:

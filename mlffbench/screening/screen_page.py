@@ -13,7 +13,7 @@ from mlffbench.core.card import SYMBOLS
 from mlffbench.report.page import plain
 from mlffbench.screening.judgement import Verdict
 from mlffbench.screening.molecule_svg import draw_atoms
-from mlffbench.screening.screen import Screening
+from mlffbench.screening.screening_job import EXCHANGEABLE, Screening
 
 MOST_DRAWN, MOST_ROWS = 60, 2_000
 """Structures that are drawn, and listed, the most alarming first."""
@@ -37,6 +37,7 @@ def render_screen(found: Screening) -> str:
         n_left=max(0, len(order) - MOST_ROWS),
         cards=[_card(found, place) for place in order[:MOST_DRAWN]],
         has_errors=found.calibration is not None,
+        exchangeable=EXCHANGEABLE,
         figure=_calibration_figure(found),
         style=Markup(_read("report", "report.css")),
         own_style=Markup(_read("screening", "screen.css")),

@@ -26,7 +26,7 @@ from mlffbench.cli.shared.progress import ProgressBar
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from mlffbench.screening.screen import Screening
+    from mlffbench.screening.screening_job import Screening
 
 MOST_PRINTED = 40
 """Structures that are printed, the most alarming first."""
@@ -65,9 +65,9 @@ def screen(
     calibrate. Of several models the first is judged; their disagreement is an alarm.
     """
     from mlffbench.cli.shared.resolving import names, resolve_device, resolve_dtype
-    from mlffbench.screening.screen import EXCHANGEABLE, ScreenRequest
-    from mlffbench.screening.screen import screen as judge_file
     from mlffbench.screening.screen_files import write_screen
+    from mlffbench.screening.screening_job import EXCHANGEABLE, ScreenRequest
+    from mlffbench.screening.screening_job import screen as judge_file
 
     console = make_console()
     request = ScreenRequest(

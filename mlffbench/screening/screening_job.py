@@ -44,6 +44,8 @@ from mlffbench.screening.measured import Alarmed
 
 Floats = NDArray[np.float64]
 
+SHORT = 0.85
+"""Coverage of a split below which it is named."""
 EXCHANGEABLE = (
     f"the {COVERAGE:.0%} interval holds for molecules drawn as the calibration molecules "
     "were; chemistry unlike all of them breaks that"
@@ -190,12 +192,14 @@ def screened(kit: EvidenceKit, source: Unlabelled, progress: Progress) -> Screen
         calibration = None
     judged = judge(mine, familiar, calibration, kit.prior.name)
     names = [split.name for split, _ in halves]
+    known = _known(held, errors, names, calibration)
+    remarks += uneven(known, calibration)
     return Screening(
         table=_table(kit, mine, judged, calibration),
         mine=mine,
         calibration=calibration,
         familiar=familiar,
-        known=_known(held, errors, names, calibration),
+        known=known,
         remarks=tuple(remarks),
         facts=_facts(kit, source, calibration, familiar),
     )
@@ -303,6 +307,23 @@ def _known(
         for one, error, name in zip(held, errors, names, strict=True)
     ]
     return pd.concat(frames, ignore_index=True) if frames else pd.DataFrame()
+
+
+def uneven(known: pd.DataFrame, calibration: Calibration | None) -> list[str]:
+    """Say on which calibration splits the interval holds less than it should."""
+    if calibration is None:
+        return []
+    told = known.dropna(subset=["error", "expected"])
+    residual = np.log(told["error"].to_numpy() / told["expected"].to_numpy())
+    inside = (residual >= calibration.below) & (residual <= calibration.above)
+    held = told.assign(inside=inside).groupby("split")["inside"].mean()
+    short = [f"{name} ({one:.0%})" for name, one in held.items() if one < SHORT]
+    if not short:
+        return []
+    return [
+        f"the {COVERAGE:.0%} interval is one for all kinds of structures and holds less "
+        f"on some calibration splits: {', '.join(short)}"
+    ]
 
 
 def _facts(
