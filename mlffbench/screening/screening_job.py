@@ -251,8 +251,8 @@ def _table(
     table["furthest_atom"] = [one.atom for one in judged]
     table["refine"] = refinement_outlook(kit, mine)
     for name, values in mine.alarms.items():
-        # the structure has a charge of its own
-        table[f"{name}_distance" if name in table else name] = values
+        if name not in table:  # the structure has a charge of its own
+            table[name] = values
     return table
 
 

@@ -110,6 +110,11 @@ def test_the_files_hold_the_same(screened: tuple[Path, str]) -> None:
     assert np.isnan(frames[2].arrays["atom_distance"]).all()
     assert np.isfinite(frames[0].get_forces()).all()
     assert frames[2].calc is None
+    # what we write we read, and so does the calculator
+    again = mlffbench.load_structures(str(out / "screen.extxyz"))
+    assert again.charge.tolist() == [0, 0, 1, 0]
+    frames[0].calc = mlffbench.calculator("mini-schnet", device="cpu")
+    assert np.isfinite(frames[0].get_forces()).all()
     assert len(pd.read_csv(out / "screen.csv")) == 4
     page = (out / "screen.html").read_text()
     assert "Can mini-schnet be trusted here?" in page
