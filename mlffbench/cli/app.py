@@ -16,6 +16,9 @@ from mlffbench.cli.info import info
 from mlffbench.cli.label import label
 from mlffbench.cli.leakcheck import leakcheck
 from mlffbench.cli.list import list_rows
+from mlffbench.cli.molecules.predict import predict
+from mlffbench.cli.molecules.refine import refine
+from mlffbench.cli.molecules.screen import screen
 from mlffbench.cli.plan import plan
 from mlffbench.cli.report import report
 from mlffbench.cli.run import run
@@ -76,6 +79,9 @@ app.command()(worker)
 app.command()(score)
 app.command()(report)
 app.command()(diagnose)
+app.command()(screen)
+app.command()(predict)
+app.command()(refine)
 app.command()(label)
 app.command()(train)
 app.command()(simulate)

@@ -22,6 +22,7 @@ ARGUMENTS = {
     "matgl": "matgl:FOLDER",
     "checkpoint": "checkpoint:PATH",
     "attached": "attached:PATH",
+    "refined": "refined:FOLDER",
     "sgdml": "sgdml:PATH",
     "ase": "ase:package.module:Class[?key=value&key=value]",
 }
@@ -173,6 +174,12 @@ MODELS = Registry(
             "training.attached:load_attached",
             "a pretrained model with a prior head of its own: attached:PATH",
             cards.ATTACHED,
+        ),
+        "refined": _row(
+            "",
+            "deploy.refined_model:load_refined",
+            "a model with the weights that mlffbench refine kept: refined:FOLDER",
+            cards.CHECKPOINT,
         ),
         "ase": _row(
             "",

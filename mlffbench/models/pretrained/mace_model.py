@@ -165,6 +165,16 @@ class MaceForceField(OwnsTrunk):
         with _steady_bits():
             return self._labels(structures, self._trunk, training=True)
 
+    def network_with(self, trunk: Mapping[str, Tensor]) -> nn.Module:
+        """Return a copy of the network, in float64, in which some weights are others."""
+        network: Any = copy.deepcopy(self._network).double()
+        network.load_state_dict({**network.state_dict(), **trunk})
+        energies: Tensor = network.atomic_energies_fn.atomic_energies
+        # what the network keeps may have been rounded to float32
+        energies.view(-1, len(self.elements))[self._head] = self._atomic_energies
+        copied_network: nn.Module = network
+        return copied_network
+
     def _require(self, structures: Structures) -> None:
         require_supported(structures, self.card, self.name)
         for index, reason in spin_refusals(self._specs, structures).items():
