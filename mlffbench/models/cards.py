@@ -275,3 +275,16 @@ AIMNET2 = ModelCard(
     cutoff=5.0,
     source="storage.googleapis.com/aimnetcentral, aimnet2_wb97m_d3_0.pt",
 )
+
+NEQUIP = _yours(
+    "file",
+    "Tan et al., arXiv:2504.16068 (2025); Batzner et al., Nat. Commun. 13, 2453 (2022); "
+    "Musaelian et al., Nat. Commun. 14, 579 (2023)",
+)
+
+TORCHSIM = replace(
+    ASE,
+    level_of_theory="as the model",
+    citation="Cohen et al., arXiv:2508.06628 (2025)",
+    source="a Python package of yours, with TorchSim's ModelInterface",
+)

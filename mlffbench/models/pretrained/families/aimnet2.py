@@ -70,7 +70,7 @@ class AimnetNetwork(nn.Module):
         data = self.model(data)
         if self.coulomb is not None:
             data, _ = _with_terms(self.coulomb(data, training_derivatives=True))
-        energy = data["energy"].double()
+        energy: Tensor = data["energy"].double()
         if self.dispersion is not None:
             energy = energy + self.dispersion._compute_energy_torch(data).double()
         return Reading(energy, data["aim"][:-1])
@@ -92,7 +92,7 @@ def _matrix(graph: Graph, here: Structures) -> Tensor:
     starts = counts.cumsum(0) - counts
     column = torch.arange(graph.n_edges, device=centre.device) - starts[centre]
     widest = max(1, int(counts.max()))
-    matrix = centre.new_full((here.n_atoms + 1, widest), here.n_atoms)
+    matrix: Tensor = centre.new_full((here.n_atoms + 1, widest), here.n_atoms)
     matrix[centre, column] = neighbour
     return matrix.to(torch.int32)
 

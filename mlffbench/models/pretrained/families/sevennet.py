@@ -151,7 +151,7 @@ def _load(
 
 def _numbers_only() -> list[Any]:
     """Return what a checkpoint may name: numpy's arrays and scalars of numbers."""
-    makers = np.zeros(0).__reduce__()[0], np.float32(0).__reduce__()[0]
+    makers: list[Any] = [value.__reduce__()[0] for value in (np.zeros(0), np.float32(0))]
     named = [
         (maker, f"{home}.multiarray.{maker.__name__}")
         for maker in makers
