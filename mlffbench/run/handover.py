@@ -94,7 +94,9 @@ def hand_over(
     finally:
         if answer is None:
             child.terminate()
-        code = child.wait()
+        with child:  # closes what is open and waits
+            pass
+    code = child.returncode
     if answer is None:
         msg = (
             f"the environment {environment.name!r} ended without an answer (code {code})"

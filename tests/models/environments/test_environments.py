@@ -111,7 +111,7 @@ def test_states_and_removal(cache: Path) -> None:
 
 def test_a_command_runs_there_and_its_exit_code_comes_back(cache: Path) -> None:
     one = environment_named("sevenn")
-    executable(one.python, 'test "$5" = list && exit 7')
+    executable(one.python, 'test "$4" = list && exit 7')
     one.note("by hand")
     result = CliRunner().invoke(app, ["env", "run", "sevenn", "list", "models"])
     assert result.exit_code == 7
