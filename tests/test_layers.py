@@ -43,7 +43,7 @@ ROOMS = {
         "unlabelled": 4,
         "sets": 4,
     },
-    "models": {"physics": 1, "pretrained": 1, "twoheaded": 2},
+    "models": {"environments": 1, "physics": 1, "pretrained": 1, "twoheaded": 2},
     "refine": {"radius": 1},
     "metrics": {"intervals": 1},
     "diagnostics": {"distances": 1},

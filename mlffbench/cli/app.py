@@ -11,6 +11,7 @@ from mlffbench import __version__
 from mlffbench.cli.diagnose import diagnose
 from mlffbench.cli.doctor import doctor
 from mlffbench.cli.download import download
+from mlffbench.cli.env import env
 from mlffbench.cli.finetune_curve import finetune_curve
 from mlffbench.cli.info import info
 from mlffbench.cli.label import label
@@ -89,6 +90,7 @@ app.command("finetune-curve")(finetune_curve)
 app.command()(leakcheck)
 app.command()(validate)
 app.command()(doctor)
+app.add_typer(env, name="env")
 
 
 def main() -> None:

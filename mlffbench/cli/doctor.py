@@ -10,6 +10,7 @@ from typing import NamedTuple
 
 from rich.table import Table
 
+from mlffbench.cli.env import environments_in_words
 from mlffbench.cli.shared.console import make_console
 from mlffbench.core.errors import BenchError
 from mlffbench.core.guards.children import PYTHON
@@ -60,7 +61,7 @@ def doctor() -> None:
     table.add_row("disk", f"{free_gb:.0f} GB free", str(Path.cwd()))
     console.print(table)
     rows = [entry for table in all_rows().values() for entry in table.values()]
-    for sentence in extras_in_words(rows, extras()):
+    for sentence in (*extras_in_words(rows, extras()), *environments_in_words()):
         console.print(sentence, markup=False)
 
 

@@ -15,6 +15,7 @@ from mlffbench.models.load import load_model
 from mlffbench.run.evaluate.evaluation_job import Job
 from mlffbench.run.evaluate.execute import EvaluationWork
 from mlffbench.run.folder import RunFolder
+from mlffbench.run.handover import elsewhere, hand_over
 from mlffbench.run.manifest import begin, finish, is_finished, manifest_of
 from mlffbench.run.model_files import say_reused
 from mlffbench.run.request import AnyRequest, Campaign, Request
@@ -61,6 +62,14 @@ def run_campaign(campaign: Campaign[Any], progress: Progress | None = None) -> D
     with one_thread():
         for name, jobs in by_model.items():
             try:
+                own = elsewhere(name)
+                if own is not None:
+                    answer = hand_over(own, name, request, watcher)
+                    at = {campaign.folder(job).path: campaign.folder(job) for job in jobs}
+                    done.folders.extend(at[path] for path in answer.folders)
+                    done.faults.extend(answer.faults)
+                    done.notes.extend(answer.notes)
+                    continue
                 model = load_model(name, options)
             except BenchError as error:
                 _LOG.debug("%s", name, exc_info=True)
