@@ -24,11 +24,12 @@ version: 1
 summary: the mini set in every mode, briefly
 dataset: mini
 models: [mini-schnet]
-modes: [baseline, ttt, rr, rr-paper, rr+ttt]
+modes: [baseline, ttt, rr, rr-paper, rr+ttt, ttt-paper]
 settings:
   ttt: {steps: 3}
   rr: {n_radii: 4}
   rr-paper: {n_radii: 4, smallest: 1.5}
+  ttt-paper: {steps: 2}
   rr+ttt: {steps: 3, n_radii: 4}
 """
 
