@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Self
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
@@ -111,7 +112,7 @@ class DeviationRule:
             ).tolist(),
             "elements": [
                 not set(part.tolist()) <= self.elements
-                for part in structures.numbers.split(structures.sizes.tolist())
+                for part in torch.split(structures.numbers, structures.sizes.tolist())
             ],
         }
         return [
