@@ -43,7 +43,7 @@ ROOMS = {
     "refine": {"radius": 1},
     "metrics": {"intervals": 1},
     "diagnostics": {"distances": 1},
-    "report": {"tables": 1},
+    "report": {"tables": 1, "paper": 1},
     "run": {"evaluate": 1, "diagnose": 2, "simulate": 2, "curve": 2},
     "cli": {"shared": 1},
 }

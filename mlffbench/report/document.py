@@ -11,8 +11,8 @@ from mlffbench.core.errors import StoreError
 from mlffbench.core.files import make_folder, write_atomic
 from mlffbench.core.guards.plain import json_text, markdown_cell
 from mlffbench.core.record import Record
-from mlffbench.report.beside_paper import beside_paper
 from mlffbench.report.comparable import Group, separate
+from mlffbench.report.paper.beside_paper import beside_paper
 from mlffbench.report.run_inventory import ReadRun, take_inventory
 from mlffbench.report.schema import WARNING, Board, GainSpread, Report, ReportRun
 from mlffbench.report.simulations_part import Further, find_further
@@ -62,8 +62,8 @@ def compose(folders: Sequence[Path], form: Form, system: UnitSystem = "meV") -> 
             msg = f"{left_out[0].path}: {left_out[0].reason}"
             raise StoreError(msg)
         return Written(_tables(inventory.runs, further, form, system), (), left_out)
-    from mlffbench.report.gain_spread import gain_spreads
     from mlffbench.report.leaderboard import make_board
+    from mlffbench.report.paper.gain_spread import gain_spreads
     from mlffbench.report.summary import summarise
 
     usable, unusable, everything = [], list(left_out), []

@@ -49,7 +49,7 @@ class _Number(NamedTuple):
 
 def published() -> list[_Published]:
     """Return every published number; nothing of ours is beside it yet."""
-    text = files("mlffbench.report").joinpath("page", FILE).read_text(encoding="utf-8")
+    text = files("mlffbench.report.paper").joinpath(FILE).read_text(encoding="utf-8")
     return [_row(row) for row in csv.DictReader(io.StringIO(text))]
 
 

@@ -9,8 +9,8 @@ from mlffbench.metrics.published import (
     MEAN_NORM_EDGES,
     bin_labels,
 )
-from mlffbench.report.beside_paper import _FINDERS, WHOLE, beside_paper, published
-from mlffbench.report.gain_spread import _spread
+from mlffbench.report.paper.beside_paper import _FINDERS, WHOLE, beside_paper, published
+from mlffbench.report.paper.gain_spread import _spread
 from mlffbench.report.schema import BesidePaper
 from mlffbench.report.tables.paper_tables import gain_table, paper_tables
 
