@@ -47,7 +47,7 @@ ROOMS = {
     "refine": {"radius": 1},
     "metrics": {"intervals": 1},
     "diagnostics": {"distances": 1},
-    "report": {"tables": 1},
+    "report": {"tables": 1, "paper": 1},
     "run": {"shards": 1, "evaluate": 2, "diagnose": 3, "simulate": 3, "curve": 3},
     "cli": {"shared": 1, "molecules": 2},
 }

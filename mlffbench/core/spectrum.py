@@ -67,6 +67,16 @@ class Spectra:
         """Return neighbours per atom, shape (n_radii, n_systems); NaN without atoms."""
         return self.n_edges / torch.where(self.sizes > 0, self.sizes.double(), torch.nan)
 
+    def share_within(self, low: float, high: float) -> Tensor:
+        """Return the share of eigenvalues from one number to another, both included.
+
+        Returns:
+            Shape (n_radii, n_systems), float64, from 0 to 1; NaN without atoms.
+        """
+        near = (self.eigenvalues >= low) & (self.eigenvalues <= high)
+        atoms = torch.where(self.sizes > 0, self.sizes.double(), torch.nan)
+        return near.sum(-1) / atoms
+
     @property
     def _zero(self) -> float:
         return ZERO if self.eigenvalues.dtype == torch.float64 else ZERO_FLOAT32

@@ -9,6 +9,7 @@ from mlffbench.datasets.download.claims import NOT_STATED, Download
 from mlffbench.datasets.download.rows_molecules import MOLECULES
 
 _SPICE = "mlffbench.datasets.sets.spice"
+_PAPER = "mlffbench.datasets.sets.paper_dynamics"
 _SPICE_THEORY = "wB97M-D3(BJ)/def2-TZVPPD, Psi4"
 _SPICE_PAPERS = (
     "Eastman et al., Sci. Data 10, 11 (2023), https://doi.org/10.1038/s41597-022-01882-6;"
@@ -99,6 +100,43 @@ BENCHMARKS = {
             "three trajectories, 182,134 frames by the source page",
             *("md22/stachyose", "md22/dha", "md22/ac-ala3-nhme"),
         ),
+    ),
+    "paper-spice": Entry(
+        "mlffbench.datasets.sets.paper_spice:splits",
+        "SPICE 1.1.4 against 10,000 structures SPICE 2 added, by the paper's rules",
+        extra="rdkit",
+        requires=_RDKIT,
+        card=replace(
+            _SPICE_1,
+            elements=elements("H Li B C N O F Na Mg Si P S Cl K Ca Br I"),
+            source=f"{_SPICE_1.source}, https://doi.org/10.5281/zenodo.10975225",
+            size="3.1 million structures in the files, 54 GB",
+            charges="0 in train; ions among the OOD molecules",
+            notes=(
+                *_SPICE_1.notes,
+                "shifts: more than one standard deviation from the training mean; which "
+                "structures the paper drew is not published, so they are drawn anew",
+            ),
+            downloads=("spice-1", "spice-2"),
+        ),
+    ),
+    "paper-md17": Entry(
+        f"{_PAPER}:md17",
+        "MD17: the published frames of three molecules against two aromatic ones",
+        card=_published(
+            MOLECULES["md17"],
+            "five trajectories",
+            "md17/aspirin",
+            "md17/benzene",
+            "md17/uracil",
+            "md17/toluene",
+            "md17/naphthalene",
+        ),
+    ),
+    "paper-md22": Entry(
+        f"{_PAPER}:md22",
+        "MD22: calm frames of stachyose against hot ones, at the published cut",
+        card=_published(MOLECULES["md22"], "one trajectory", "md22/stachyose"),
     ),
     "acac": Entry(
         "mlffbench.datasets.sets.acac_3bpa:acac",

@@ -19,6 +19,7 @@ from mlffbench.report.distances import histograms, read_diagnosis, warnings_of
 from mlffbench.report.page_data import MOST_SUMS, make_cells
 from mlffbench.report.schema import Board, Report
 from mlffbench.report.structure_errors import Measured
+from mlffbench.report.tables.paper_tables import NOTES, gain_table, paper_tables
 from mlffbench.report.tables.record_tables import TextTable, heading
 from mlffbench.report.traces import prior_losses
 from mlffbench.report.worst_structures import N_WORST, Room, find_worst
@@ -63,6 +64,9 @@ def render(
         energy_columns=[one.label for one in energy_headlines()],
         force_columns=[heading(one) for one in force_headlines()[1:]],
         further=further,
+        gains=gain_table(report.gains) if report.gains else None,
+        paper=paper_tables(report.beside_paper) if _has_ours(report) else [],
+        paper_notes=NOTES,
         payload=as_script_json(payload),
         style=Markup(_read("report.css")),
         plotly=Markup(_plotly()),
@@ -109,6 +113,10 @@ def _board(
     shown["worst"] = _rounded(find_worst(group.runs, measured, room))
     shown["shifts"] = _rounded(_shifts(group, board))
     return shown
+
+
+def _has_ours(report: Report) -> bool:
+    return any(row.ours for row in report.beside_paper)
 
 
 def _row_of(prior: str, group: Group) -> int | None:

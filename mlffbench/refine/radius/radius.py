@@ -72,7 +72,7 @@ class RadiusRefinement:
     """Radius refinement of a model with a cutoff.
 
     The defaults were chosen on the val halves of ``mini-ood`` (docs/rr.md). The paper's
-    setting is `published`.
+    setting is mode ``rr-paper`` (`PublishedRadius`).
 
     Args:
         criterion: ``padded-l2`` (the paper's distance of spectra), ``quantile`` (one that
@@ -356,33 +356,6 @@ class RadiusRefinement:
 
     def _reference_for(self, model: ForceField) -> Reference | None:
         return self._reference or remembered(model)
-
-
-class PublishedRadiusRefinement(RadiusRefinement):
-    """The paper's setting: distance of zero-padded spectra, neighbours cut off.
-
-    Args:
-        smallest: Least radius of the grid, in Å.
-        n_radii: Radii of the grid from ``smallest`` to the trained cutoff.
-        radii: Radii in Å to try instead of the grid, in text: ``"3.0,3.5"``.
-    """
-
-    name = "rr-paper"
-
-    def __init__(
-        self,
-        *,
-        smallest: float = 3.0,
-        n_radii: int = 10,
-        radii: str | Sequence[float] = "",
-    ) -> None:
-        super().__init__(
-            criterion="padded-l2",
-            envelope="truncate",
-            smallest=smallest,
-            n_radii=n_radii,
-            radii=radii,
-        )
 
 
 def _places(candidates: Sequence[Candidate], spectral: Spectra) -> list[int]:

@@ -361,7 +361,7 @@ def test_building_is_seeded_and_leaves_the_random_state_alone(systems):
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"network": "painn"}, "'mace' or 'schnet'"),
+        ({"network": "painn"}, "'mace', 'schnet' or 'gemnet'"),
         ({"elements": ()}, "at least 1"),
         ({"elements": (1, 119)}, r"no atomic numbers: \[119\]"),
         ({"cutoff": -1.0}, "greater than 0"),

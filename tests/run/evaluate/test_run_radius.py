@@ -109,7 +109,9 @@ def test_only_the_trained_cutoff_is_the_baseline_byte_for_byte(
     for package in packages:
         if importlib.util.find_spec(package) is None:
             pytest.skip(f"needs {package}")
-    suite = write_suite(tmp_path, "{rr: {n_radii: 1}, rr-paper: {n_radii: 1}}")
+    # a published grid that starts above the trained cutoff is inert
+    inert = "{smallest: 8.5, n_radii: 2}"
+    suite = write_suite(tmp_path, f"{{rr: {{n_radii: 1}}, rr-paper: {inert}}}")
     # the paper truncates, which the envelope of ani-1x does not allow
     papers = () if model == "ani-1x" else ("rr-paper",)
     modes = ("baseline", "rr", *papers)
