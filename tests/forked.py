@@ -5,6 +5,7 @@ import resource
 import runpy
 import signal
 import sys
+import threading
 from pathlib import Path
 
 
@@ -27,14 +28,21 @@ def work(
     if file_limit is not None:
         signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
         resource.setrlimit(resource.RLIMIT_FSIZE, (file_limit, file_limit))
-    first, *rest = words
+    try:
+        _act(*words)
+    finally:
+        # as an interpreter that ends: pools are closed before their processes are awaited
+        threading._shutdown()
+
+
+def _act(first: str, *rest: str) -> None:
     if first == "-c":
         sys.argv = [first, *rest[1:]]
         exec(rest[0], {"__name__": "__main__"})
     elif first == "-m":
-        sys.argv = rest
+        sys.argv = list(rest)
         runpy.run_module(rest[0], run_name="__main__", alter_sys=True)
     else:
-        sys.argv = list(words)
+        sys.argv = [first, *rest]
         sys.path.insert(0, str(Path(first).parent.resolve()))
         runpy.run_path(first, run_name="__main__")

@@ -82,7 +82,9 @@ class Started:
         """Return how it ended and what it said, within a minute or two."""
         self._process.join(timeout=120)
         code = self._process.exitcode
-        assert code is not None, f"{self.words} hangs"
+        if code is None:
+            self.kill()
+            pytest.fail(f"{self.words} hangs")
         told, errors = (path.read_text("utf-8") for path in self._said)
         shutil.rmtree(self._folder)
         return subprocess.CompletedProcess(self.words, code, told, errors)
