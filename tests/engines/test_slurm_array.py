@@ -137,7 +137,6 @@ def test_a_profile_that_is_wrong_is_one_sentence(given: str, told: str) -> None:
     ("more", "told"),
     [
         (["--slurm", "time=1"], "--slurm is for --engine slurm"),
-        (["--engine", "slurm", "--address", "x"], "--address is for --engine ray"),
         (["--engine", "slurm", "--overwrite"], "--overwrite deletes nothing"),
     ],
 )

@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any, get_type_hints
 
 from mlffbench.cli.shared.options import (
-    AddressOption,
     BatchAtomsOption,
     Device,
     DeviceOption,
@@ -67,7 +66,6 @@ class Helped:
     engine: EngineOption = EngineKind.local
     slurm: SlurmOption = None
     profile: ProfileOption = None
-    address: AddressOption = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

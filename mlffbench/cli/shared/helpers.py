@@ -3,9 +3,8 @@
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from mlffbench.cli.shared.asked import Helped
 from mlffbench.cli.shared.options import EngineKind
@@ -14,9 +13,6 @@ from mlffbench.core.errors import SuiteError
 if TYPE_CHECKING:
     from mlffbench.run.evaluate.evaluation_job import Job
     from mlffbench.run.request import Campaign
-
-PATIENCE_S = 60.0
-"""Seconds without a sign of an actor before this process computes itself."""
 
 
 def check_helped(helped: Helped) -> None:
@@ -28,7 +24,6 @@ def check_helped(helped: Helped) -> None:
     for name, value, engine in (
         ("--slurm", helped.slurm, EngineKind.slurm),
         ("--profile", helped.profile, EngineKind.slurm),
-        ("--address", helped.address, EngineKind.ray),
     ):
         if value and helped.engine is not engine:
             msg = f"{name} is for --engine {engine.value}, not {helped.engine.value}; "
@@ -95,36 +90,17 @@ def _plainly() -> str:
 
 
 @contextmanager
-def helped_by(
-    helped: Helped, campaign: "Campaign[Job]"
-) -> "Iterator[tuple[Campaign[Job], list[str]]]":
+def helped_by(helped: Helped, campaign: "Campaign[Job]") -> Iterator[list[str]]:
     """Run the workers of a command for the length of a block.
 
     Yields:
-        The campaign as this process carries it out, and a list that holds, after the
-        block, a sentence for each worker that ended early.
-
-    Raises:
-        BenchError: The engine is not there.
+        A list that holds, after the block, a sentence for each worker that ended early.
     """
     folders, trust = folders_of(campaign), campaign.request.trust
-    if helped.engine is EngineKind.ray:
-        from mlffbench.engines.ray_actors import ray_workers
-
-        kind: Any = replace(campaign.kind, patience_s=PATIENCE_S)  # type: ignore[type-var]  # an Evaluation
-        with ray_workers(
-            folders,
-            helped.workers,
-            trust=trust,
-            gpus=int(campaign.request.device == "cuda"),
-            address=helped.address,
-        ) as told:
-            yield replace(campaign, kind=kind), told
-        return
     from mlffbench.engines.local_processes import local_workers
 
     with local_workers(folders, helped.workers - 1, trust=trust) as told:
-        yield campaign, told
+        yield told
 
 
 def folders_of(campaign: "Campaign[Job]") -> list[Path]:

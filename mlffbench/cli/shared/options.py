@@ -26,7 +26,6 @@ class EngineKind(StrEnum):
 
     local = "local"
     slurm = "slurm"
-    ray = "ray"
 
 
 class Half(StrEnum):
@@ -162,7 +161,7 @@ WorkersOption = Annotated[
     int,
     option(
         "--workers",
-        "Processes that compute, one thread each: here, or as tasks or actors of an "
+        "Processes that compute, one thread each: here, or as tasks of an "
         "engine. Any number gives the same bytes.",
         _WORKERS,
         least=1,
@@ -172,7 +171,7 @@ EngineOption = Annotated[
     EngineKind,
     option(
         "--engine",
-        "local: processes of this machine; slurm: an array job; ray: actors.",
+        "local: processes of this machine; slurm: an array job.",
         _WORKERS,
     ),
 ]
@@ -189,14 +188,6 @@ SlurmOption = Annotated[
 ProfileOption = Annotated[
     Path | None,
     option("--profile", "The same, and setup lines, from a YAML file.", _WORKERS),
-]
-AddressOption = Annotated[
-    str | None,
-    option(
-        "--address",
-        "A Ray cluster to use; left out: one is started here, and ended.",
-        _WORKERS,
-    ),
 ]
 OutOption = Annotated[Path, option("--out", "Folder of all runs.", _WHERE)]
 OverwriteOption = Annotated[

@@ -67,12 +67,10 @@ class EvaluationWork(RefinedWork):
     Attributes:
         job: The job.
         splits: The splits it touches, train among them.
-        patience_s: Seconds without a sign of a worker before it computes itself.
     """
 
     job: Job
     splits: Sequence[Split]
-    patience_s: float = 0.0
 
     def decides(self) -> dict[str, Any]:
         """Return everything that decides the predictions."""
@@ -137,7 +135,6 @@ class EvaluationWork(RefinedWork):
             inputs.plan.shards,
             partial(self._compute, inputs.reader),
             all_failed,
-            self.patience_s,
         )
 
     def _mend(self, pieces: Pieces, inputs: Inputs) -> None:
@@ -232,12 +229,10 @@ class Evaluation:
     Attributes:
         suite: The suite as resolved.
         splits: Its training splits and one half of the others.
-        patience_s: Seconds that jobs wait for workers before they compute themselves.
     """
 
     suite: Suite
     splits: tuple[Split, ...]
-    patience_s: float = 0.0
 
     def folder(self, out: Path, job: Job) -> RunFolder:
         """Return where a job's results belong; the val half and trials lie apart."""
@@ -252,7 +247,6 @@ class Evaluation:
         """
         return EvaluationWork(
             splits=self.splits,
-            patience_s=self.patience_s,
             **in_hand(job, model, self.suite, self.splits),
         )
 

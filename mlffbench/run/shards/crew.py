@@ -25,15 +25,12 @@ class Crew:
         shards: All of them.
         compute: Computes one.
         give_up: Returns one whose every owner has died, with the reason.
-        patience_s: Seconds to wait for others, where none has claimed anything, before
-            computing; 0 computes at once.
     """
 
     folder: RunFolder
     shards: Sequence[Shard]
     compute: Compute
     give_up: GiveUp
-    patience_s: float = 0.0
 
     def carry_out(self, progress: Progress) -> None:
         """Compute what nobody has, and wait for what others do.
@@ -46,16 +43,11 @@ class Crew:
             BenchError: The computation fails.
         """
         left = {shard.number: shard for shard in self.shards}
-        idle_since = time.monotonic()
         with Claims(self.folder.parts) as claims:
             while left and self.folder.parts.exists():  # else: finished by another
                 n_before = len(left)
                 self._count(left, progress)
-                waiting = self.patience_s > time.monotonic() - idle_since
-                if not waiting:
-                    self._take_some(left, claims, progress)
-                if len(left) < n_before or claims.alive():
-                    idle_since = time.monotonic()
+                self._take_some(left, claims, progress)
                 if left and len(left) == n_before:
                     time.sleep(PAUSE_S)
 
