@@ -154,7 +154,7 @@ def _calibration_figure(found: Screening) -> Markup:
         "</text>"
     )
     return Markup(
-        f'<svg viewBox="0 0 {width} {height}" role="img" aria-label="Errors of the '
+        f'<svg viewBox="0 0 {width + 16} {height}" role="img" aria-label="Errors of the '
         f'calibration structures against what was expected">{"".join(parts)}</svg>'
     )
 
