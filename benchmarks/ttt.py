@@ -244,7 +244,7 @@ def measure_labels(structures: Sequence[Structures], folder: Path) -> tuple[Cost
 
 def warm_up(model: TwoHeaded, structures: Structures) -> None:
     """Let the networks compile what they compile on their first calls."""
-    few = structures.select(range(BATCH))
+    few = structures.select(range(min(BATCH, structures.n_systems)))
     for _ in range(3):
         predict(model, [few])
         PriorTuning(gate="off", steps=2).refine(model, few)

@@ -1,22 +1,19 @@
 """Handing the jobs of one model to the interpreter of its own environment.
 
-The child gets the request on its input and carries it out as the parent would have: the
-same folders, the same files. What it has to say comes back as lines of JSON; whatever
-else its packages print goes to the error stream.
+The child (`mlffbench.run.child`) gets the request on its input and carries it out as the
+parent would have: the same folders, the same files.
 """
 
 import json
-import os
 import pickle
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, TextIO
+from typing import Any
 
-from mlffbench.core.errors import BenchError, ModelError
+from mlffbench.core.errors import ModelError
 from mlffbench.models.catalog import MODELS
 from mlffbench.models.environments.environment import (
     Environment,
@@ -70,7 +67,7 @@ def hand_over(
         ModelError: The interpreter cannot be started, or ends without an answer.
     """
     sent = pickle.dumps((sys.argv, replace(request, models=(model,))))
-    command = [str(environment.python), "-P", "-m", "mlffbench.run.handover"]
+    command = [str(environment.python), "-P", "-m", "mlffbench.run.child"]
     try:
         child = subprocess.Popen(
             command,
@@ -116,48 +113,3 @@ def _talk(child: "subprocess.Popen[bytes]", sent: bytes) -> Iterator[Mapping[str
         return
     for line in child.stdout:
         yield json.loads(line)
-
-
-class _Lines:
-    """Progress that is told to the parent."""
-
-    def __init__(self, out: TextIO) -> None:
-        self._out = out
-
-    def begin(self, title: str, n_structures: int) -> None:
-        self.tell(begin=[title, n_structures])
-
-    def advance(self, n_structures: int) -> None:
-        self.tell(advance=n_structures)
-
-    def tell(self, **values: object) -> None:
-        self._out.write(json.dumps(values) + "\n")
-        self._out.flush()
-
-
-@contextmanager
-def _own_channel() -> Iterator[_Lines]:
-    """Keep the output for our lines; what anybody prints goes to the error stream."""
-    with os.fdopen(os.dup(1), "w", encoding="utf-8") as out:
-        os.dup2(2, 1)
-        yield _Lines(out)
-
-
-def main() -> None:
-    """Carry out the request on the input, as a child."""
-    from mlffbench.run.loop import run_campaign
-    from mlffbench.run.request import resolve
-
-    sys.argv, request = pickle.load(sys.stdin.buffer)  # of our own parent
-    with _own_channel() as lines:
-        try:
-            done = run_campaign(resolve(request), lines)
-        except BenchError as error:
-            lines.tell(folders=[], faults=[str(error)], notes=[])
-            return
-        folders = [str(folder.path) for folder in done.folders]
-        lines.tell(folders=folders, faults=done.faults, notes=done.notes)
-
-
-if __name__ == "__main__":
-    main()
