@@ -29,6 +29,7 @@ SCALE = {"prior": 1.5, "ref": 0.7}
 SMALL = {
     "mace": {"channels": 4, "radial_widths": (8, 8)},
     "schnet": {"hidden": 8, "filters": 8, "gaussians": 12},
+    "gemnet": {"atom": 8, "edge": 8, "triplet": 4, "projected": 4},
 }
 DEPTHS = get_args(Depth)
 
