@@ -171,9 +171,9 @@ def workers(model: str, mode: str = "baseline") -> None:
 
 def kills(wanted: int) -> None:
     """Kill forked workers until so many were, and compare what they leave."""
+    from mlffbench.run.elsewhere.request_file import write_request
     from mlffbench.run.loop import run_campaign
     from mlffbench.run.request import Request, resolve
-    from mlffbench.run.request_file import write_request
 
     rng = random.Random(0)
     n_killed, n_runs, longest = 0, 0, 0.0
@@ -228,7 +228,7 @@ def _killed_until_done(folder: Path, rng: random.Random) -> int:
 
 
 def _forked(folder: Path) -> int:
-    from mlffbench.run.crew_member import CrewMember
+    from mlffbench.run.elsewhere.crew_member import CrewMember
 
     pid = os.fork()
     if pid == 0:

@@ -48,8 +48,15 @@ ROOMS = {
     "metrics": {"intervals": 1},
     "diagnostics": {"distances": 1},
     "report": {"tables": 1, "paper": 1},
-    "run": {"shards": 1, "evaluate": 2, "diagnose": 3, "simulate": 3, "curve": 3},
-    "cli": {"shared": 1, "molecules": 2},
+    "run": {
+        "shards": 1,
+        "evaluate": 2,
+        "diagnose": 3,
+        "simulate": 3,
+        "curve": 3,
+        "elsewhere": 4,
+    },
+    "cli": {"shared": 1, "machines": 2, "molecules": 2},
 }
 """Floors of the rooms inside a package; its own modules may be used by any of them."""
 CORE_MAY_IMPORT = {"torch", "numpy", "pydantic", "vesin"}
@@ -143,7 +150,7 @@ def commands() -> Iterator[str]:
 
 
 def test_the_file_of_a_command_bears_its_name() -> None:
-    rooms = (PACKAGE / "cli", PACKAGE / "cli" / "molecules")
+    rooms = [PACKAGE / "cli" / room for room in ("", "machines", "molecules")]
     files = {path.stem for room in rooms for path in room.glob("*.py")}
     assert files - {"__init__", "app"} == {name.replace("-", "_") for name in commands()}
 

@@ -9,14 +9,15 @@ from rich.console import Console
 
 from mlffbench import __version__
 from mlffbench.cli.diagnose import diagnose
-from mlffbench.cli.doctor import doctor
 from mlffbench.cli.download import download
-from mlffbench.cli.env import env
 from mlffbench.cli.finetune_curve import finetune_curve
 from mlffbench.cli.info import info
 from mlffbench.cli.label import label
 from mlffbench.cli.leakcheck import leakcheck
 from mlffbench.cli.list import list_rows
+from mlffbench.cli.machines.doctor import doctor
+from mlffbench.cli.machines.env import env
+from mlffbench.cli.machines.worker import worker
 from mlffbench.cli.molecules.predict import predict
 from mlffbench.cli.molecules.refine import refine
 from mlffbench.cli.molecules.screen import screen
@@ -29,7 +30,6 @@ from mlffbench.cli.shared.debugging import show_tracebacks
 from mlffbench.cli.simulate import simulate
 from mlffbench.cli.train import train
 from mlffbench.cli.validate import validate
-from mlffbench.cli.worker import worker
 from mlffbench.core.errors import BenchError
 from mlffbench.core.guards.children import VARIABLE
 from mlffbench.core.guards.output import guard_output, shortage

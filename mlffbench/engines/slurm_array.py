@@ -3,7 +3,6 @@
 import shlex
 import shutil
 import subprocess
-import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any
@@ -12,6 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from mlffbench.core.errors import StoreError, SuiteError, faults_in
 from mlffbench.core.files import make_folder, write_atomic
+from mlffbench.core.guards.children import PYTHON
 from mlffbench.datasets.statements.yaml_file import read_yaml
 
 NAME = "slurm-array.sh"
@@ -107,7 +107,7 @@ def script_of(
         "open-mode": "append",
     }
     head = [f"#SBATCH --{key}={value}" for key, value in asked.items() if value]
-    words = [sys.executable, "-P", "-m", "mlffbench", "worker", "--own"]
+    words = [*PYTHON, "-m", "mlffbench", "worker", "--own"]
     words += ["--trust"] * trust + ["--", *(str(path.absolute()) for path in folders)]
     lines = [
         "#!/bin/bash",

@@ -12,14 +12,14 @@ from mlffbench.core.errors import BenchError, CapabilityError
 from mlffbench.core.forcefield import ForceField
 from mlffbench.core.model_options import ModelOptions
 from mlffbench.models.load import load_model
+from mlffbench.run.elsewhere.handover import elsewhere, hand_over
+from mlffbench.run.elsewhere.request_file import write_request
 from mlffbench.run.evaluate.evaluation_job import Job
 from mlffbench.run.evaluate.execute import EvaluationWork
 from mlffbench.run.folder import RunFolder
-from mlffbench.run.handover import elsewhere, hand_over
 from mlffbench.run.manifest import begin, finish, is_finished, manifest_of
 from mlffbench.run.model_files import say_reused
 from mlffbench.run.request import AnyRequest, Campaign, Request
-from mlffbench.run.request_file import write_request
 from mlffbench.run.work import AnyJob, Progress, Silent, Work
 
 _LOG = logging.getLogger(__name__)

@@ -147,7 +147,7 @@ def test_validate_names_the_broken_promise(tmp_path: Path, springs: str) -> None
 
 def test_doctor_names_versions_and_exits_0(monkeypatch: pytest.MonkeyPatch) -> None:
     few = {name: extras()[name] for name in ("rdkit", "hub")}  # importing all takes long
-    monkeypatch.setattr("mlffbench.cli.doctor.extras", lambda: few)
+    monkeypatch.setattr("mlffbench.cli.machines.doctor.extras", lambda: few)
     done = mlffbench("doctor")
     assert done.returncode == 0, done.stderr
     assert "torch" in done.stdout

@@ -7,8 +7,8 @@ import pytest
 
 from mlffbench.core.errors import ModelError
 from mlffbench.models.environments.environment import INSIDE, environment_named
+from mlffbench.run.elsewhere.handover import elsewhere, hand_over
 from mlffbench.run.folder import RunFolder
-from mlffbench.run.handover import elsewhere, hand_over
 from mlffbench.run.request import Request
 
 

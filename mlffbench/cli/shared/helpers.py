@@ -60,8 +60,8 @@ def submit_campaign(helped: Helped, campaign: "Campaign[Job]") -> list[str]:
     """
     from mlffbench.core.files import make_folder
     from mlffbench.engines.slurm_array import submit
+    from mlffbench.run.elsewhere.request_file import write_request
     from mlffbench.run.request import Request
-    from mlffbench.run.request_file import write_request
 
     script = slurm_script(helped, campaign)
     request = campaign.request

@@ -11,6 +11,7 @@ from filelock import FileLock
 
 from mlffbench.core.errors import ModelError
 from mlffbench.core.files import make_folder
+from mlffbench.core.guards.children import PYTHON
 from mlffbench.models.environments.environment import Environment, variables_of
 
 PATIENCE_S = 300.0
@@ -90,16 +91,14 @@ def _install(environment: Environment, say: Callable[[str], None]) -> str:
     n_packages = sum(bool(line.strip()) for line in _pins(environment.lock))
     tool = "uv" if uv else "venv and pip"
     say(f"making {folder} with {tool}: Python {version}, {n_packages} packages")
-    venv = (
-        [uv, "venv", "--python", sys.executable] if uv else [sys.executable, "-m", "venv"]
-    )
+    venv = [uv, "venv", "--python", PYTHON[0]] if uv else [*PYTHON, "-m", "venv"]
     _carry_out(environment, [*venv, str(folder)])
     lock = folder / "lock.txt"
     lock.write_text(environment.lock, encoding="utf-8")
     pip = (
         [uv, "pip", "install", "--python", python]
         if uv
-        else [python, "-m", "pip", "install"]
+        else [python, "-P", "-m", "pip", "install"]
     )
     _carry_out(environment, [*pip, "--quiet", "--requirement", str(lock)])
     return tool

@@ -30,7 +30,7 @@ from mlffbench.metrics.pairs import blank
 from mlffbench.metrics.samples import Metric, Samples, checked
 from mlffbench.run.evaluate.beside import ZERO, Beside
 from mlffbench.run.evaluate.chosen_radii import radius_summary
-from mlffbench.run.evaluate.measured import measured
+from mlffbench.run.evaluate.pieces import measured
 from mlffbench.run.evaluate.stored import StoredRun, StoredSplit
 from mlffbench.run.folder import RunFolder
 

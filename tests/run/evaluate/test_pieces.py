@@ -5,7 +5,7 @@ import torch
 from mlffbench.core.labels import Labels
 from mlffbench.core.structures import Structures
 from mlffbench.metrics.catalog import METRICS
-from mlffbench.run.evaluate.measured import ONE_BY_ONE, measured
+from mlffbench.run.evaluate.pieces import ONE_BY_ONE, measured
 
 
 @pytest.mark.parametrize("name", METRICS.names())

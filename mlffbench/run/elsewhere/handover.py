@@ -1,7 +1,7 @@
 """Handing the jobs of one model to the interpreter of its own environment.
 
-The child (`mlffbench.run.child`) gets the request on its input and carries it out as the
-parent would have: the same folders, the same files.
+The child (`mlffbench.run.elsewhere.child`) gets the request on its input and carries it
+out as the parent would have: the same folders, the same files.
 """
 
 import json
@@ -67,7 +67,7 @@ def hand_over(
         ModelError: The interpreter cannot be started, or ends without an answer.
     """
     sent = pickle.dumps((sys.argv, replace(request, models=(model,))))
-    command = [str(environment.python), "-P", "-m", "mlffbench.run.child"]
+    command = [str(environment.python), "-P", "-m", "mlffbench.run.elsewhere.child"]
     try:
         child = subprocess.Popen(
             command,

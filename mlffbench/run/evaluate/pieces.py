@@ -8,7 +8,7 @@ import numpy as np
 from mlffbench.core.card import SYMBOLS
 from mlffbench.core.labels import Labels
 from mlffbench.core.structures import Structures
-from mlffbench.metrics import breakdown, forces
+from mlffbench.metrics import breakdown, forces, published
 from mlffbench.metrics.samples import Metric, Samples
 
 PIECE_ATOMS = 250_000
@@ -22,6 +22,11 @@ ONE_BY_ONE = frozenset(
         forces.forces_magnitude,
         breakdown.forces_mae_by_element,
         breakdown.forces_mae_by_norm,
+        published.forces_good_share,
+        published.forces_mae_by_connectivity,
+        published.forces_mae_by_mean_norm,
+        published.forces_mae_structure_by_connectivity,
+        published.forces_mae_structure_by_mean_norm,
     }
 )
 """Metrics whose samples of a structure depend on nothing but that structure."""

@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 from rich.table import Table
 
-from mlffbench.cli.env import environments_in_words
+from mlffbench.cli.machines.env import environments_in_words
 from mlffbench.cli.shared.console import make_console
 from mlffbench.core.errors import BenchError
 from mlffbench.core.guards.children import PYTHON

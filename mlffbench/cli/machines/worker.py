@@ -27,7 +27,7 @@ def worker(
 
     Any number of workers, on any machine that sees the folder, gives the same bytes.
     """
-    from mlffbench.run.crew_member import CrewMember
+    from mlffbench.run.elsewhere.crew_member import CrewMember
 
     console = make_console()
     paths = [path.absolute() for path in folders]

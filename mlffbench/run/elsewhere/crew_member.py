@@ -10,6 +10,7 @@ from mlffbench.core.errors import StoreError
 from mlffbench.core.forcefield import ForceField
 from mlffbench.core.model_options import ModelOptions
 from mlffbench.models.load import load_model
+from mlffbench.run.elsewhere.request_file import read_request
 from mlffbench.run.evaluate.execute import EvaluationWork
 from mlffbench.run.folder import HeldError, RunFolder
 from mlffbench.run.loop import one_thread
@@ -22,7 +23,6 @@ from mlffbench.run.manifest import (
     tidy,
 )
 from mlffbench.run.request import resolve
-from mlffbench.run.request_file import read_request
 from mlffbench.run.work import Progress, Silent
 
 PAUSE_S = 0.2
