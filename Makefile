@@ -38,6 +38,7 @@ demo: $(VENV)/.demo
 test: $(VENV)/.dev
 	PATH="$(CURDIR)/$(BIN):$$PATH" $(MAKE) check
 
+# three workers: tests wait for other processes much of the time
 check:
 	ruff format --check .
 	ruff check .

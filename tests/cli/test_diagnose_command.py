@@ -130,7 +130,7 @@ def test_a_finished_run_is_read_unless_a_folder_or_other_numbers_are_asked_for(
     assert not Path("diagnose").exists()
     app(["diagnose", *words, "--out", "there"], standalone_mode=False)
     assert Path("there", "diagnostics.json").exists()
-    for option in (("--seed", "0"), ("--seed", "3"), ("--dtype", "float32")):
+    for option in (("--seed", "3"), ("--dtype", "float32")):
         app(["diagnose", *words, *option], standalone_mode=False)
         Path("diagnose", "diagnostics.json").unlink()  # one was made
 

@@ -5,6 +5,7 @@ One rule orders everything: molecules by the sha256 of their name. Nothing is ra
 
 import hashlib
 from collections.abc import Sequence
+from functools import cache
 from importlib import resources
 from pathlib import Path
 from typing import NamedTuple
@@ -72,6 +73,7 @@ _SHIFTED = (
 )
 
 
+@cache  # the file ships with the package and does not change
 def splits() -> tuple[Split, ...]:
     """Return every split of the mini set with its DFT labels.
 
