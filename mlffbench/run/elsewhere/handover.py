@@ -115,7 +115,7 @@ def _answer(lines: Iterator[bytes], name: str, progress: Progress) -> Answer | N
             break  # it ended in the middle of a word
         try:
             told: dict[str, Any] = dict(json.loads(line))
-            if told.keys() not in _TOLD:
+            if set(told) not in _TOLD:
                 raise ValueError
         except (ValueError, TypeError) as error:
             said = repr(line[:80].decode(errors="replace").strip())
