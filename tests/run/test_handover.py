@@ -70,6 +70,24 @@ def test_an_interpreter_that_gives_no_answer(
         hand_over(environment_named("sevenn"), "zero", asked(tmp_path), Told())
 
 
+@pytest.mark.parametrize(
+    ("command", "words"),
+    [
+        ("echo hello; exit 0", "wrote 'hello' to its output"),
+        ("echo 5", "wrote '5' to its output"),
+        ("""echo '{"folders": []}'""", "where only answers belong"),
+        ("""printf '{"folders": []'; kill -9 $$""", r"without an answer \(code -9\)"),
+        ("echo rubbish; exec sleep 60", "wrote 'rubbish'"),  # is not waited for
+    ],
+)
+def test_an_interpreter_that_says_something_else(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, command: str, words: str
+) -> None:
+    pretend(tmp_path / "cache", monkeypatch, command)
+    with pytest.raises(ModelError, match=words):
+        hand_over(environment_named("sevenn"), "zero", asked(tmp_path), Told())
+
+
 def test_what_runs_here(tmp_path: Path) -> None:
     assert elsewhere("zero") is None
     assert elsewhere("some/file.py:factory") is None

@@ -66,7 +66,12 @@ def run_in(context: typer.Context, name: NameArgument) -> None:
         msg = f"the environment {name!r} is not made; run: mlffbench env create {name}"
         raise ModelError(msg)
     command = [str(environment.python), "-P", "-m", "mlffbench", *context.args]
-    done = subprocess.run(command, check=False, env=variables_of(environment))
+    try:
+        done = subprocess.run(command, check=False, env=variables_of(environment))
+    except OSError as error:
+        msg = f"{environment.python} cannot be started: {error.strerror}; run: mlffbench "
+        again = f"env remove {name}, then mlffbench env create {name}"
+        raise ModelError(msg + again) from error
     raise typer.Exit(done.returncode)
 
 

@@ -1,5 +1,6 @@
 """Making an environment: uv where it is installed, else venv and pip."""
 
+import os
 import shutil
 import subprocess
 import sys
@@ -34,27 +35,58 @@ def create(environment: Environment, say: Callable[[str], None]) -> bool:
     """
     folder = environment.folder
     make_folder(folder.parent)
-    with FileLock(folder.parent / f".{environment.name}.lock"):
-        if environment.is_current:
-            return False
-        shutil.rmtree(folder, ignore_errors=True)
-        try:
-            tool = _install(environment, say)
-            fault = import_fault(environment)
-            if fault:
-                _fail(environment, fault)
-            environment.note(tool)
-        except BaseException:
-            shutil.rmtree(folder, ignore_errors=True)
-            raise
+    lock = FileLock(folder.parent / f".{environment.name}.lock")
+    try:
+        lock.acquire()
+    except OSError as error:
+        _fail(environment, f"{lock.lock_file} cannot be written: {error.strerror}")
+    try:
+        return _make(environment, say)
+    finally:
+        lock.release()
+
+
+def _make(environment: Environment, say: Callable[[str], None]) -> bool:
+    """Make an environment, unless it is there; nobody else makes it meanwhile."""
+    if environment.is_current:
+        return False
+    remove(environment)
+    try:
+        tool = _install(environment, say)
+        fault = import_fault(environment)
+        if fault:
+            _fail(environment, fault)
+        environment.note(tool)
+    except OSError as error:
+        shutil.rmtree(environment.folder, ignore_errors=True)
+        _fail(environment, f"{error.filename}: {error.strerror}")
+    except BaseException:
+        shutil.rmtree(environment.folder, ignore_errors=True)
+        raise
     return True
 
 
 def remove(environment: Environment) -> bool:
-    """Delete an environment; return whether there was one."""
-    there = environment.folder.exists()
-    shutil.rmtree(environment.folder, ignore_errors=True)
-    return there
+    """Delete an environment; return whether there was one.
+
+    A file or a link in its place goes too; what a link leads to stays.
+
+    Raises:
+        ModelError: It cannot be deleted.
+    """
+    folder = environment.folder
+    is_folder = folder.is_dir() and not folder.is_symlink()
+    try:
+        if is_folder:
+            shutil.rmtree(folder)
+        else:
+            folder.unlink()
+    except FileNotFoundError:
+        return is_folder  # another deleted it at the same time
+    except OSError as error:
+        msg = f"{error.filename or folder} cannot be deleted: {error.strerror}; delete "
+        raise ModelError(msg + f"{folder} by hand") from error
+    return True
 
 
 def import_fault(environment: Environment) -> str:
@@ -104,6 +136,15 @@ def _install(environment: Environment, say: Callable[[str], None]) -> str:
     return tool
 
 
+def _own_variables() -> dict[str, str]:
+    """Return the variables of this process without other places to import from.
+
+    Else pip takes a package that lies there for installed, and leaves it out.
+    """
+    strange = {"PYTHONPATH", "PYTHONHOME"}
+    return {key: value for key, value in os.environ.items() if key not in strange}
+
+
 def _pins(lock: str) -> list[str]:
     return [line for line in lock.splitlines() if not line.startswith("#")]
 
@@ -117,7 +158,12 @@ def _carry_out(environment: Environment, command: Sequence[str]) -> None:
     name = Path(command[0]).name
     try:
         done = subprocess.run(
-            command, capture_output=True, text=True, errors="replace", check=False
+            command,
+            capture_output=True,
+            text=True,
+            errors="replace",
+            check=False,
+            env=_own_variables(),
         )
     except OSError as error:
         _fail(environment, f"{name} cannot be started: {error.strerror}")

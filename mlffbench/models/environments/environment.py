@@ -54,10 +54,11 @@ class Environment:
     def made(self) -> Mapping[str, str]:
         """What was noted when it was made; empty where it is not there or not whole."""
         try:
-            noted: dict[str, str] = json.loads((self.folder / _MADE).read_text())
+            noted: object = json.loads((self.folder / _MADE).read_text())
+            there = self.python.exists()
         except (OSError, ValueError):
             return {}
-        return noted if self.python.exists() else {}
+        return noted if there and isinstance(noted, dict) else {}
 
     @property
     def is_current(self) -> bool:

@@ -10,6 +10,7 @@ from typing import Any
 from zipfile import BadZipFile
 
 import numpy as np
+from ase.data import covalent_radii
 
 from mlffbench.core.errors import ModelError
 from mlffbench.models.weights import check_archive
@@ -41,10 +42,10 @@ def read_sgdml(path: Path) -> dict[str, Any]:
     if missing:
         msg = f"{path} is no sGDML model: it lacks {', '.join(missing)}"
         raise ModelError(msg)
-    fault = _fault(model)
+    fault = _fault_of_kind(model) or _fault(model)
     if fault:
-        msg = f"{path} is no sGDML model that can be used: {fault}; get the file again"
-        raise ModelError(msg)
+        msg = f"{path} is no sGDML model that can be used: {fault}; get the file again, "
+        raise ModelError(msg + "or another")
     return model
 
 
@@ -75,6 +76,30 @@ def _of_today(old: dict[str, Any]) -> dict[str, Any]:
         "r_unit": np.array("Ang"),
         "e_unit": np.array("kcal/mol"),
     }
+
+
+def _fault_of_kind(model: dict[str, Any]) -> str:
+    """Return which entry is not of the kind it must be, empty where all are.
+
+    The predictor takes most of them as they come, and gives other numbers for it.
+    """
+    whole, real = ("z", "perms", "tril_perms_lin"), ("R_desc", "R_d_desc_alpha")
+    single = ("sig", "std", "c")
+    kinds = {**dict.fromkeys(whole, "iu"), **dict.fromkeys((*real, *single), "iuf")}
+    for key, letters in kinds.items():
+        if model[key].dtype.kind not in letters or not model[key].size:
+            return f"{key} holds no {'whole' if key in whole else 'real'} numbers"
+    for key in single:
+        if model[key].ndim:
+            return f"{key} is of shape {model[key].shape}, not one number"
+    if not ((model["z"] > 0) & (model["z"] < len(covalent_radii))).all():
+        return "z holds numbers that are no elements"
+    n_train = model["R_desc"].shape[-1] if model["R_desc"].ndim else 0
+    if np.shape(model.get("alphas_E", np.zeros(n_train))) != (n_train,):
+        return f"alphas_E is not of {n_train} geometries"
+    if "lattice" in model:
+        return "it was trained in a periodic cell, which is not treated here"
+    return "" if model["std"] > 0 else "its scale is not above 0"
 
 
 def _fault(model: dict[str, Any]) -> str:

@@ -9,10 +9,12 @@ both.
 import csv
 import io
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import asdict
 from importlib.resources import files
 from typing import Literal, NamedTuple
 
 from mlffbench.core.record import MetricValue, Record
+from mlffbench.dynamics.presets import PRESETS
 from mlffbench.report.schema import BesidePaper, OursBeside
 
 FILE = "published.csv"
@@ -28,8 +30,8 @@ _SUITES = {"SPICE": "paper-spice", "MD17": "paper-md17", "MD22": "paper-md22"}
 _THOUSAND = 1000.0
 _GOOD_LABELS = 0.015
 """eV/Å: their bar for labels needed."""
-_LEAST = 1000
-"""Structures of a test split of ``paper-md17``; with fewer it is a stand-in."""
+_PROTOCOL = "paper-md17"
+"""Preset of their simulations; seeds beyond theirs change no trajectory."""
 
 
 class _Published(NamedTuple):
@@ -282,11 +284,16 @@ def _why_other_data(told: BesidePaper, records: Sequence[Record]) -> str:
         return "a trial of some structures"
     if suite != "paper-md17":
         return "carved by the published rule; which structures they drew is not published"
-    if "preset" in first.provenance:
-        full = first.provenance["preset"] == "paper-md17"
-        return "" if full else f"protocol {first.provenance['preset']}, not paper-md17"
-    n = sum(record.counts.total for record in records)
-    return "" if n >= _LEAST else f"{n} structures, a stand-in"
+    if "preset" not in first.provenance:
+        return "which molecule and which frames they labelled is not published"
+    if first.provenance["preset"] != _PROTOCOL:
+        return f"protocol {first.provenance['preset']}, not {_PROTOCOL}"
+    changed = [
+        name.replace("_", " ")
+        for name, value in asdict(PRESETS[_PROTOCOL]).items()
+        if name not in {"name", "seeds"} and first.provenance.get(name) != str(value)
+    ]
+    return f"protocol {_PROTOCOL} with another {', '.join(changed)}" if changed else ""
 
 
 def _within(

@@ -8,7 +8,7 @@ import json
 import pickle
 import subprocess
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -23,6 +23,11 @@ from mlffbench.models.environments.environment import (
 from mlffbench.models.model_spec import parse_spec
 from mlffbench.run.request import AnyRequest
 from mlffbench.run.work import Progress
+
+_TOLD = ({"begin"}, {"advance"}, {"folders", "faults", "notes"})
+"""What a line of a child tells."""
+_PATIENCE_S = 10.0
+"""How long a child that is told to end may take."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,20 +82,16 @@ def hand_over(
         )
     except OSError as error:
         msg = f"{environment.python} cannot be started: {error.strerror}; run: mlffbench "
-        raise ModelError(msg + f"env create {environment.name}") from error
+        name = environment.name
+        raise ModelError(
+            msg + f"env remove {name}, then mlffbench env create {name}"
+        ) from error
     answer: Answer | None = None
     try:
-        for line in _talk(child, sent):
-            if "begin" in line:
-                progress.begin(*line["begin"])
-            elif "advance" in line:
-                progress.advance(line["advance"])
-            else:
-                folders = tuple(map(Path, line["folders"]))
-                answer = Answer(folders, tuple(line["faults"]), tuple(line["notes"]))
+        answer = _answer(_talk(child, sent), environment.name, progress)
     finally:
         if answer is None:
-            child.terminate()
+            _end(child)
         with child:  # closes what is open and waits
             pass
     code = child.returncode
@@ -102,7 +103,46 @@ def hand_over(
     return answer
 
 
-def _talk(child: "subprocess.Popen[bytes]", sent: bytes) -> Iterator[Mapping[str, Any]]:
+def _answer(lines: Iterator[bytes], name: str, progress: Progress) -> Answer | None:
+    """Return what a child answers, telling its progress; None where it does not.
+
+    Raises:
+        ModelError: Something else writes to its output.
+    """
+    answer: Answer | None = None
+    for line in lines:
+        if not line.endswith(b"\n"):
+            break  # it ended in the middle of a word
+        try:
+            told: dict[str, Any] = dict(json.loads(line))
+            if set(told) not in _TOLD:
+                raise ValueError
+        except (ValueError, TypeError) as error:
+            said = repr(line[:80].decode(errors="replace").strip())
+            msg = f"the environment {name!r} wrote {said} to its output, where only "
+            msg += "answers belong; something in it prints when Python starts: run: "
+            again = f"mlffbench env remove {name}, then mlffbench env create {name}"
+            raise ModelError(msg + again) from error
+        if "begin" in told:
+            progress.begin(*told["begin"])
+        elif "advance" in told:
+            progress.advance(told["advance"])
+        else:
+            folders = tuple(map(Path, told["folders"]))
+            answer = Answer(folders, tuple(told["faults"]), tuple(told["notes"]))
+    return answer
+
+
+def _end(child: "subprocess.Popen[bytes]") -> None:
+    """End a child; one that does not listen is killed."""
+    child.terminate()
+    try:
+        child.wait(_PATIENCE_S)
+    except subprocess.TimeoutExpired:
+        child.kill()
+
+
+def _talk(child: "subprocess.Popen[bytes]", sent: bytes) -> Iterator[bytes]:
     """Send a request and yield the lines that come back."""
     if child.stdin is None or child.stdout is None:
         return
@@ -111,5 +151,4 @@ def _talk(child: "subprocess.Popen[bytes]", sent: bytes) -> Iterator[Mapping[str
         child.stdin.close()
     except BrokenPipeError:  # it ended before it listened; its exit code tells
         return
-    for line in child.stdout:
-        yield json.loads(line)
+    yield from child.stdout

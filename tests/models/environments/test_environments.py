@@ -109,6 +109,46 @@ def test_states_and_removal(cache: Path) -> None:
         environment_named("seven")
 
 
+def test_what_lies_where_an_environment_should(tmp_path: Path, cache: Path) -> None:
+    one = environment_named("sevenn")
+    one.folder.parent.mkdir(parents=True)
+    one.folder.write_text("a file")
+    assert remove(one) is True
+    assert not one.folder.exists()
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "thesis.txt").write_text("mine")
+    one.folder.symlink_to(tmp_path / "mine")
+    assert remove(one) is True
+    assert not one.folder.is_symlink()
+    assert (tmp_path / "mine" / "thesis.txt").exists()
+    pretend(cache)
+    (one.folder / "made.json").write_text("[1, 2]")
+    assert not one.is_current
+    (one.folder.parent / ".orb.lock").mkdir()
+    with pytest.raises(ModelError, match=r"\.orb\.lock cannot be written"):
+        create(environment_named("orb"), print)
+
+
+def test_an_interpreter_that_cannot_be_started(cache: Path) -> None:
+    pretend(cache)
+    one = environment_named("sevenn")
+    one.python.write_bytes(b"\x7fELF of another machine")
+    result = CliRunner().invoke(app, ["env", "run", "sevenn", "list"])
+    assert isinstance(result.exception, ModelError)
+    assert "cannot be started: " in str(result.exception)
+    assert "cannot be started: " in import_fault(one)
+
+
+def test_packages_of_pythonpath_are_not_taken_for_installed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    executable(tmp_path / "bin" / "uv", 'echo "error: <$PYTHONPATH>" >&2; exit 2')
+    monkeypatch.setenv("PATH", f"{tmp_path / 'bin'}:{os.environ['PATH']}")
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    with pytest.raises(ModelError, match="uv says: error: <>; nothing"):
+        create(environment_named("sevenn"), print)
+
+
 def test_a_command_runs_there_and_its_exit_code_comes_back(cache: Path) -> None:
     one = environment_named("sevenn")
     executable(one.python, 'test "$4" = list && exit 7')

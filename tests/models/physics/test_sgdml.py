@@ -189,6 +189,13 @@ def test_a_folder_serves_each_molecule_by_its_own_file(
         ({"z": np.array([8, 1])}, "2 atoms do not fit"),
         ({"Rt_desc": np.ones((3, 1))}, "3 atoms do not fit"),
         ({"c": np.array(np.nan)}, "not finite"),
+        ({"c": np.ones(3)}, r"c is of shape \(3,\), not one number"),
+        ({"sig": np.array([10.0])}, "sig is of shape"),  # other numbers without a word
+        ({"z": np.array([8, 1.5, 1])}, "z holds no whole numbers"),
+        ({"z": np.array([8, 0, 1])}, "z holds numbers that are no elements"),
+        ({"Rt_desc": np.ones((3, 40)) * 1j}, "R_desc holds no real numbers"),
+        ({"lattice": np.eye(3)}, "trained in a periodic cell"),
+        ({"alphas_E": np.ones(2)}, "alphas_E is not of 40 geometries"),
     ],
 )
 def test_a_file_that_contradicts_itself(

@@ -1,9 +1,12 @@
 """Published numbers, and which of ours stand beside them."""
 
+from dataclasses import asdict
+
 import numpy as np
 import pytest
 
 from mlffbench.core.record import Counts, MetricValue, Record
+from mlffbench.dynamics.presets import PRESETS
 from mlffbench.metrics.published import (
     CONNECTIVITY_EDGES,
     MEAN_NORM_EDGES,
@@ -118,13 +121,20 @@ def test_published_settings_come_before_our_defaults() -> None:
 
 
 def test_dynamics_of_the_same_molecule_and_protocol() -> None:
-    told = {"preset": "paper-md17", "limit": ""}
+    protocol = asdict(PRESETS["paper-md17"])
+    told = {"preset": protocol.pop("name"), "limit": ""}
+    told |= {name: str(value) for name, value in protocol.items()}
     time = {"stable_time": value(100.0, 1, "ps")}
     mine = record(suite="paper-md17", split="ood_toluene", metrics=time, provenance=told)
     rows = beside("stable_time", "baseline", further=(mine,))
     by_split = {row.split: row.ours for row in rows}
     assert by_split["naphthalene"] == ()
     assert by_split["toluene"][0].same_data
+    cut = mine.model_copy(update={"provenance": {**told, "duration": "1.0"}})
+    rows = beside("stable_time", "baseline", further=(cut,))
+    [ours] = next(row.ours for row in rows if row.ours)
+    assert ours.because == "protocol paper-md17 with another duration"
+    assert not ours.same_data
     short = mine.model_copy(update={"provenance": {**told, "preset": "quick"}})
     rows = beside("stable_time", "baseline", further=(short,))
     [ours] = next(row.ours for row in rows if row.ours)
@@ -144,6 +154,9 @@ def test_labels_needed_is_the_least_below_the_bar() -> None:
     [ours] = row.ours
     assert ours.pooled is not None
     assert (row.value, ours.pooled.value) == (20, 20)
+    theirs = [one.model_copy(update={"suite": "paper-md17"}) for one in curve]
+    [row] = beside("labels_needed", "ttt", further=tuple(theirs))
+    assert "not published" in row.ours[0].because
 
 
 def test_the_spread_of_gains_and_the_top_tenth() -> None:

@@ -13,6 +13,7 @@ from mlffbench.models import cards
 from mlffbench.models.load import load_model
 
 pytest.importorskip("orb_models")
+pytestmark = pytest.mark.filterwarnings("ignore")  # of torch.jit, inside orb-models
 DOUBLE = ModelOptions(dtype="float64")
 TURNS = {"rotation"}
 """ORB learns invariance from data; at random weights it has none."""
