@@ -128,7 +128,8 @@ class Architecture(_Frozen):
         if not isinstance(values, dict):
             return values
         network = values.get("network")
-        if network in SHAPES and values.get(network) is None:
+        known = isinstance(network, str) and network in SHAPES
+        if known and values.get(network) is None:
             return values | {network: {}}
         return values
 
