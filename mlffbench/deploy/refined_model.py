@@ -82,7 +82,8 @@ class RefinedModel:
         def compute(rest: Structures) -> Labels:
             mine = [one for one in chosen if one is not None]
             if not mine:
-                return self._base.predict(rest)  # of nothing
+                nothing = rest.positions.new_zeros((0, 3))
+                return Labels(energy=nothing.new_zeros(0), forces=nothing, source="none")
             # ids of a batch need not be unique; places are
             names = tuple(str(place) for place in range(rest.n_systems))
             routed = Routed(
