@@ -4,6 +4,7 @@ A refinement is made at the first geometry of a molecule and kept while the mole
 the same: another one at every step would be another energy surface at every step.
 """
 
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -17,7 +18,10 @@ from mlffbench.core.errors import BenchError, ModelError
 from mlffbench.core.forcefield import ForceField
 from mlffbench.core.model_options import ModelOptions
 from mlffbench.core.structures import Structures
-from mlffbench.datasets.statements.charge_spin import read_charge_spin
+from mlffbench.datasets.statements.charge_spin import (
+    read_charge_spin,
+    says_charge_or_spin,
+)
 from mlffbench.deploy.prediction_job import (
     PredictionRequest,
     Predictions,
@@ -35,6 +39,13 @@ from mlffbench.run.work import Silent
 
 _NAME = "atoms/0"
 """Id of the structure that a model is shown; a refined model knows it by this name."""
+
+_PER_ATOM = {"charge": "initial_charges", "multiplicity": "initial_magmoms"}
+_SAYS = {
+    "charge": re.compile("charge"),
+    "multiplicity": re.compile("spin|mult|mag|moment|unpaired|uhf"),
+}
+"""What of the atoms says the same as what is given, which goes before."""
 
 
 class BenchCalculator(Calculator):
@@ -76,6 +87,13 @@ class BenchCalculator(Calculator):
     def forget(self) -> None:
         """Refine anew at the next geometry."""
         self._of = self._refined = None
+
+    def check_state(self, atoms: Any, tol: float = 1e-15) -> list[str]:
+        """Return what has changed; charge and spin of ``atoms.info`` count, too."""
+        changes: list[str] = super().check_state(atoms, tol)  # type: ignore[no-untyped-call]
+        if not changes and self._stated(atoms) != self._stated(self.atoms):
+            changes.append("info")
+        return changes
 
     def calculate(
         self,
@@ -119,13 +137,17 @@ class BenchCalculator(Calculator):
             self.facts = dict(refined.facts[0]) if refined.facts else {}
         return self._refined
 
+    def _stated(self, atoms: Any) -> dict[str, str]:
+        """Return what atoms say of charge and spin, as it is written."""
+        return {
+            str(n): str(v) for n, v in atoms.info.items() if says_charge_or_spin(str(n))
+        }
+
     def _shown(self, atoms: Any) -> Structures:
         """Return atoms as a batch of one."""
         pbc = np.asarray(atoms.pbc, dtype=bool)
         periodic = bool(pbc.any())
-        charge, multiplicity = self._charge, self._multiplicity
-        if charge is None or multiplicity is None:
-            charge, multiplicity = self._state(atoms, charge, multiplicity, periodic)
+        charge, multiplicity = self._state(atoms, periodic)
         cell = np.asarray(atoms.cell[:]) * periodic
         return Structures.build(
             [torch.tensor(atoms.positions, dtype=torch.float64)],
@@ -138,18 +160,17 @@ class BenchCalculator(Calculator):
             pbc=torch.tensor(pbc[None]),
         )
 
-    def _state(
-        self, atoms: Any, charge: int | None, multiplicity: int | None, periodic: bool
-    ) -> tuple[int, int]:
+    def _state(self, atoms: Any, periodic: bool) -> tuple[int, int]:
         """Return charge and multiplicity, those not given read off the atoms."""
-        facts = dict(atoms.info)
-        if charge is not None:
-            facts = {n: v for n, v in facts.items() if "charge" not in str(n).lower()}
-            facts["charge"] = charge
-        per_atom = {}
-        for name in ("initial_charges", "initial_magmoms"):
-            if name in atoms.arrays and not (charge is not None and "charges" in name):
-                per_atom[name] = atoms.arrays[name]
+        facts = {str(name): value for name, value in atoms.info.items()}
+        per_atom = {n: atoms.arrays[n] for n in _PER_ATOM.values() if n in atoms.arrays}
+        given = {"charge": self._charge, "multiplicity": self._multiplicity}
+        for name, value in given.items():
+            if value is None:
+                continue
+            facts = {n: v for n, v in facts.items() if not _SAYS[name].search(n.lower())}
+            per_atom.pop(_PER_ATOM[name], None)
+            facts[name] = value
         found = read_charge_spin(
             facts,
             per_atom,
@@ -158,7 +179,7 @@ class BenchCalculator(Calculator):
             periodic=periodic,
             where="these atoms",
         )
-        return found.charge, multiplicity or found.multiplicity
+        return found.charge, found.multiplicity
 
 
 def make_calculator(

@@ -10,10 +10,16 @@
 
 import hashlib
 from pathlib import Path
-from typing import Literal
+from typing import Literal, Self
 
 import torch
-from pydantic import BaseModel, ConfigDict, JsonValue, ValidationError
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    JsonValue,
+    ValidationError,
+    model_validator,
+)
 from safetensors import SafetensorError
 from safetensors.torch import load as read_tensors
 from safetensors.torch import save as write_tensors
@@ -26,6 +32,8 @@ from mlffbench.models.weights import read_file
 
 MANIFEST = "refined.json"
 """File of a folder of refined weights that says everything else."""
+MIN_BYTES = 4
+"""Of a number of the weights: they are in float32 or float64."""
 
 
 class _Frozen(BaseModel):
@@ -43,7 +51,8 @@ class RefinedUnit(_Frozen):
         reason: Why not.
         weights: File of the weights; empty where none were moved.
         weights_sha256: Its checksum.
-        offset: Energy in eV that is added, so that the mean of the unit stays.
+        offsets: Energy in eV that is added, one per family, so that the mean of each
+            molecule stays.
         steps: Gradient steps.
         losses: Prior loss of the first and of the lowest step, in eV/Å.
         mace_file: The same weights as a MACE model file; empty without.
@@ -56,10 +65,21 @@ class RefinedUnit(_Frozen):
     reason: str = ""
     weights: str = ""
     weights_sha256: str = ""
-    offset: float = 0.0
+    offsets: tuple[float, ...] = ()
     steps: int = 0
     losses: tuple[float, ...] = ()
     mace_file: str = ""
+
+    @model_validator(mode="after")
+    def _is_whole(self) -> Self:
+        names = {self.weights, self.mace_file} - {""}
+        if any(Path(name).name != name or "\\" in name for name in names):
+            raise ValueError("weights lie in the folder itself, under a plain name")
+        if self.adapted and not (
+            self.weights and len(self.offsets) == len(self.families)
+        ):
+            raise ValueError("an adapted unit has weights and an offset for each family")
+        return self
 
 
 class RefinedManifest(_Frozen):
@@ -80,6 +100,7 @@ class RefinedManifest(_Frozen):
         left_out: Id of a structure -> why the model cannot treat it.
         fingerprint: Checksum of all that decides the weights.
         versions: Of every package that makes numbers.
+        sha256: Checksum of all else, so that no number is changed unseen.
     """
 
     format: Literal["mlffbench-refined"] = "mlffbench-refined"
@@ -96,6 +117,13 @@ class RefinedManifest(_Frozen):
     left_out: dict[str, str]
     fingerprint: str
     versions: dict[str, str]
+    sha256: str = ""
+
+    def signed(self) -> Self:
+        """Return it with the checksum of all else that it says."""
+        said = self.model_dump_json(exclude={"sha256"})
+        found = hashlib.sha256(said.encode()).hexdigest()
+        return self.model_copy(update={"sha256": found})
 
     def write(self, folder: Path) -> None:
         """Write it; the weights it names must be there before.
@@ -103,7 +131,7 @@ class RefinedManifest(_Frozen):
         Raises:
             StoreError: The folder cannot be written.
         """
-        text = self.model_dump_json(indent=1) + "\n"
+        text = self.signed().model_dump_json(indent=1) + "\n"
         write_atomic(folder / MANIFEST, text.encode())
 
 
@@ -116,10 +144,14 @@ def read_refined(folder: Path) -> RefinedManifest:
     path = folder if folder.name == MANIFEST else folder / MANIFEST
     text = read_file(path, "refined model")
     try:
-        return RefinedManifest.model_validate_json(text)
+        found = RefinedManifest.model_validate_json(text)
     except ValidationError as error:
         msg = f"{path} is no refined model: {faults_in(error)}; make one with: "
         raise ModelError(msg + "mlffbench refine FILE --model M --out DIR") from error
+    if found.sha256 != found.signed().sha256:
+        msg = f"{path} was changed after it was written; refine again"
+        raise ModelError(msg)
+    return found
 
 
 def write_weights(path: Path, parameters: list[Tensor]) -> str:
@@ -158,7 +190,10 @@ def read_weights(path: Path, sha256: str, like: list[Tensor]) -> list[Tensor]:
         msg = f"{path} is not a safetensors file: {error}"
         raise ModelError(msg) from error
     found = [tensors[name] for name in sorted(tensors)]
-    if [one.shape for one in found] != [one.shape for one in like]:
+    alike = [(one.shape, one.is_floating_point()) for one in found] == [
+        (one.shape, one.is_floating_point()) for one in like
+    ]
+    if not alike or any(one.element_size() < MIN_BYTES for one in found):
         msg = f"{path} holds weights of another network than that of the model it names"
         raise ModelError(msg)
     if not all(bool(torch.isfinite(one).all()) for one in found):

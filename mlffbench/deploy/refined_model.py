@@ -71,35 +71,47 @@ class RefinedModel:
 
         Structures of other molecules are in ``failures``.
         """
-        chosen: list[int] = []
+        chosen: list[tuple[int, float] | None] = []
         refused: dict[int, str] = {}
         for place in range(structures.n_systems):
             found = self.unit_of(structures, place)
             if isinstance(found, str):
                 refused[place] = found
-            chosen.append(-1 if isinstance(found, str) else found)
+            chosen.append(None if isinstance(found, str) else found)
 
         def compute(rest: Structures) -> Labels:
-            mine = [unit for unit in chosen if unit >= 0]
+            mine = [one for one in chosen if one is not None]
+            if not mine:
+                nothing = rest.positions.new_zeros((0, 3))
+                return Labels(energy=nothing.new_zeros(0), forces=nothing, source="none")
             # ids of a batch need not be unique; places are
             names = tuple(str(place) for place in range(rest.n_systems))
             routed = Routed(
                 self._base,
-                {n: self._models[u] for n, u in zip(names, mine, strict=True)},
-                {n: self._offset(u) for n, u in zip(names, mine, strict=True)},
+                {n: self._models[u] for n, (u, _) in zip(names, mine, strict=True)},
+                {n: offset for n, (_, offset) in zip(names, mine, strict=True)},
             )
             labels = routed.predict(replace(rest, ids=names))
             return replace(labels, source=f"model:{self.name}")
 
         return predict_rest(structures, refused, compute)
 
-    def unit_of(self, structures: Structures, place: int) -> int | str:
-        """Return which unit a structure belongs to, or why it belongs to none."""
+    def unit_of(self, structures: Structures, place: int) -> tuple[int, float] | str:
+        """Return which unit a structure belongs to, or why it belongs to none.
+
+        Of several units that fit, the one that saw a structure of its name, then one of
+        its molecule, then the first.
+
+        Returns:
+            The unit's number and the energy in eV that is added.
+        """
         plain = family_of(structures, place, bonds=False)
+        units = self.manifest.units
         alike = [
-            number
-            for number, unit in enumerate(self.manifest.units)
-            if any(one.composes(plain) for one in unit.families)
+            (number, unit.offsets[which] if unit.adapted else 0.0, one)
+            for number, unit in enumerate(units)
+            for which, one in enumerate(unit.families)
+            if one.composes(plain)
         ]
         if not alike:
             known = ", ".join(dict.fromkeys(map(str, self._families())))
@@ -109,27 +121,36 @@ class RefinedModel:
                 f"{self.manifest.model!r}"
             )
         mine = family_of(structures, place)
-        for number in alike:
-            if any(
-                one.composes(mine) and not one.is_isomer(mine)
-                for one in self.manifest.units[number].families
-            ):
-                return number
-        if mine not in self._warned:
-            self._warned.add(mine)
-            _LOG.warning(
-                "%s: a structure of %s is bonded otherwise than those the weights were "
-                "refined for: an isomer, or a bond that breaks",
-                self.name,
+        fitting = [one for one in alike if not one[2].is_isomer(mine)]
+        name, group = structures.ids[place], structures.group[place]
+        strange = [
+            (name not in units[n].structures, units[n].name != group)
+            for n, _, _ in fitting
+        ]
+        if not fitting:
+            self._warn(
                 mine,
+                "is bonded otherwise than those the weights were refined "
+                "for: an isomer, or a bond that breaks",
             )
-        return alike[0]
+            return alike[0][:2]
+        best = min(range(len(fitting)), key=lambda at: strange[at])
+        if all(strange[best]) and len({n for n, _, _ in fitting}) > 1:
+            self._warn(
+                mine,
+                "fits several units that were refined one by one; the "
+                f"weights of {units[fitting[best][0]].name!r} serve it",
+            )
+        return fitting[best][:2]
+
+    def _warn(self, family: Family, what: str) -> None:
+        """Tell once what is wrong with structures of a molecule."""
+        if family not in self._warned:
+            self._warned.add(family)
+            _LOG.warning("%s: a structure of %s %s", self.name, family, what)
 
     def _families(self) -> list[Family]:
         return [one for unit in self.manifest.units for one in unit.families]
-
-    def _offset(self, unit: int) -> float:
-        return self.manifest.units[unit].offset
 
 
 def load_refined(options: ModelOptions) -> RefinedModel:

@@ -1,6 +1,6 @@
 """A refinement that is kept: adapts a model to molecules and writes the weights."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, cast
 
@@ -13,7 +13,7 @@ from mlffbench.core.files import make_folder
 from mlffbench.core.forcefield import ForceField, HasPriorHead
 from mlffbench.core.model_options import ModelOptions
 from mlffbench.core.structures import Structures
-from mlffbench.deploy.family import families_of
+from mlffbench.deploy.family import Family, families_of, family_of
 from mlffbench.deploy.mace_export import export_mace
 from mlffbench.deploy.prediction_job import (
     PredictionRequest,
@@ -111,6 +111,9 @@ def _kept(request: PredictionRequest, fingerprint: str) -> RefinedManifest | Non
         msg += f"{kept.source}; choose another --out, or replace it with --overwrite"
         raise StoreError(msg)
     (request.out / MANIFEST).unlink()
+    for unit in kept.units:  # a smaller refinement would leave some of them
+        for name in filter(None, (unit.weights, unit.mace_file)):
+            (request.out / name).unlink(missing_ok=True)
     return None
 
 
@@ -167,7 +170,7 @@ def _unit(
         name=name,
         structures=mine.ids,
         families=families_of(mine, range(mine.n_systems)),
-        adapted=bool(adapted),
+        adapted=False,
         reason="" if adapted else str(facts[0]["not_adapted_because"]),
         steps=len(losses),
         losses=(losses[0], min(losses)) if adapted and losses else (),
@@ -180,11 +183,25 @@ def _unit(
     moved = list(cast("HasPriorHead", model).representation_parameters())
     return replace_unit(
         unit,
+        adapted=True,
         weights=weights.name,
         weights_sha256=write_weights(weights, [one.detach() for one in moved]),
-        offset=routed.offsets.get(first, 0.0),
+        offsets=_offsets(unit.families, routed.offsets, mine, adapted),
         mace_file=_mace_file(work.model, model, stem),
     )
+
+
+def _offsets(
+    families: Sequence[Family],
+    offsets: Mapping[str, float],
+    mine: Structures,
+    adapted: Sequence[int],
+) -> tuple[float, ...]:
+    """Return the offset of each family: that of its first adapted structure."""
+    found: dict[Family, float] = {}
+    for place in adapted:
+        found.setdefault(family_of(mine, place), offsets.get(mine.ids[place], 0.0))
+    return tuple(found.get(family, 0.0) for family in families)
 
 
 def replace_unit(unit: RefinedUnit, **changes: Any) -> RefinedUnit:

@@ -128,10 +128,11 @@ def judge(
         if expected is not None:
             middle, low = expected.middle[place], expected.low[place]
             verdict = _by_error(float(middle), float(low), familiar.error, rank)
-        if told.new and verdict is Verdict.known:
+        unseen = _unseen(mine, calibration, place, told)
+        if (told.new or unseen) and verdict is Verdict.known:
             verdict = Verdict.caution
         weighty = max(told.unusual, default=(0.0, ""))
-        reasons = list(told.new)
+        reasons = [*told.new, *unseen]
         if weighty[0] > 1 or (verdict is not Verdict.known and not reasons):
             reasons.append(weighty[1])
         judged.append(_judged(verdict, "; ".join(filter(None, reasons)), rank, atom))
@@ -221,6 +222,20 @@ def _told(
         text = f"{n} atoms, training up to {familiar.most_atoms}"
         unusual.append((min(n / familiar.most_atoms, FAR), text))
     return _Told(impossible, tuple(new), tuple(unusual))
+
+
+def _unseen(
+    mine: Alarmed, calibration: Calibration | None, place: int, told: _Told
+) -> list[str]:
+    """Say which alarm could not be measured, so that silence is not taken for trust."""
+    if calibration is None:
+        return [] if told.unusual else ["no alarm could be measured"]
+    missing = [n for n in calibration.names if np.isnan(_value(mine, n, place))]
+    return [
+        f"{name} could not be measured" + (f" ({why})" if why else "")
+        for name in missing
+        for why in [mine.reasons.get(name, {}).get(place, "")]
+    ]
 
 
 def _why_impossible(mine: Alarmed, place: int) -> str:

@@ -82,6 +82,8 @@ def with_alarms(
                 reasons[column.name] = column.tests[place].reasons
         if sample.prior is not None:
             alarms[PRIOR_FORCE] = _mean_force(sample.prior, sample.structures)
+        if others:  # of every sample, or the calibration asks for what is not there
+            alarms[SPREAD] = np.full(sample.structures.n_systems, np.nan)
         if others and sample.prediction is not None:
             forces = [sample.prediction, *(labels[place] for labels in others)]
             alarms[SPREAD] = _spread(forces, sample.structures)

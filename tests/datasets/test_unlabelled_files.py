@@ -120,3 +120,29 @@ def test_a_name_that_two_files_use_gets_a_number(tmp_path: Path) -> None:
     assert names(tmp_path) == ["same-1/0", "same-2/0"]
     (remark,) = open_unlabelled(tmp_path).remarks
     assert "structures share the name 'same'; each got a number" in remark
+
+
+def test_a_placeholder_an_empty_file_and_a_flat_water_are_refused(tmp_path: Path) -> None:
+    flat = SDF.format(name="w").replace("  test\n", f"{'  test':20}2D\n")
+    for name, text, sentence in (
+        ("a.smi", "CC* rest\n", "has a placeholder"),
+        ("b.smi", "CCO,ethanol\n", "expected a SMILES, a blank and a name per line"),
+        ("c.sdf", "", "is empty; expected an SDF file"),
+        ("d.sdf", flat, "is a drawing in two dimensions"),
+        ("e.txt", "CCO ethanol\n", "may also be .smi"),
+    ):
+        (tmp_path / name).write_text(text)
+        with pytest.raises(DataError, match=sentence):
+            open_unlabelled(tmp_path / name)
+
+
+def test_names_are_told_apart_to_the_end_and_files_not_read_are_told(
+    tmp_path: Path,
+) -> None:
+    (tmp_path / "mine.smi").write_text("C a\nN a\nO a-1\n")
+    (tmp_path / "mine.pdb").write_text("ATOM\n")
+    found = open_unlabelled(tmp_path)
+    assert len(set(names(tmp_path))) == 3
+    told = " ".join(found.remarks)
+    assert "share the name 'a'; each got a number" in told
+    assert "not read, being of another kind: mine.pdb" in told

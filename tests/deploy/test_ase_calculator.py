@@ -128,3 +128,19 @@ def test_a_charge_that_is_given_goes_before_and_elements_are_refused() -> None:
     strange.calc = mlffbench.calculator("mini-schnet", device="cpu")
     with pytest.raises(CalculationFailed, match="elements not supported: Xe"):
         strange.get_forces()
+
+
+def test_a_charge_that_changes_is_seen_and_a_wrong_spin_is_refused() -> None:
+    atoms = molecule("H2O")
+    atoms.calc = mlffbench.calculator("mini-schnet", device="cpu")
+    assert np.isfinite(atoms.get_potential_energy())
+    atoms.info["charge"] = 1
+    with pytest.raises(CalculationFailed, match=r"charge \+1 not supported"):
+        atoms.get_potential_energy()
+    for wrong in (0, 2):
+        neutral = molecule("H2O")
+        neutral.calc = mlffbench.calculator(
+            "mini-schnet", charge=0, multiplicity=wrong, device="cpu"
+        )
+        with pytest.raises(CalculationFailed, match="expected the multiplicity"):
+            neutral.get_potential_energy()

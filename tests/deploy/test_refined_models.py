@@ -16,6 +16,7 @@ from mlffbench.core.errors import BenchError
 from mlffbench.core.structures import Structures
 from mlffbench.datasets.unlabelled.unlabelled_file import open_unlabelled
 from mlffbench.deploy.mace_export import export_mace
+from mlffbench.deploy.refined_files import RefinedManifest
 from mlffbench.models.twoheaded.architecture import Architecture, MaceShape
 from mlffbench.models.twoheaded.model import TwoHeaded
 from mlffbench.refine.ttt import PriorTuning
@@ -81,6 +82,8 @@ def test_other_molecules_are_refused_and_isomers_are_told(
     assert "not for H4N (+1)" in found.failures[4]
     assert set(found.failures) == {0, 4}
     assert torch.isfinite(found.energy[1:4]).all()
+    alone = model.predict(all_of(other).select([0]))
+    assert list(alone.failures) == [0]  # nothing else is in the batch
     assert "a structure of C2H6O is bonded otherwise" in caplog.text
 
 
@@ -109,6 +112,8 @@ def as_atoms(structures: Structures) -> Any:
     [
         ("weights", "damaged or replaced; refine again"),
         ("json", "is no refined model: "),
+        ("number", "was changed after it was written; refine again"),
+        ("path", "weights lie in the folder itself, under a plain name"),
         ("base", "whose weights have changed since; refine again"),
         ("nothing", "cannot read the refined model"),
     ],
@@ -123,13 +128,33 @@ def test_a_damaged_folder_is_refused(
         (tmp_path / manifest["units"][0]["weights"]).write_bytes(b"0" * 100)
     elif change == "json":
         (tmp_path / "refined.json").write_text('{"format": "else"}')
+    elif change in {"number", "path"}:
+        if change == "path":
+            manifest["units"][0]["weights"] = "../unit-000.safetensors"
+        else:
+            manifest["units"][0]["offsets"] = [1.0]
+        (tmp_path / "refined.json").write_text(json.dumps(manifest))
     elif change == "base":
         manifest["model_weights"] = "0" * 64
-        (tmp_path / "refined.json").write_text(json.dumps(manifest))
+        RefinedManifest.model_validate(manifest).write(tmp_path)
     else:
         (tmp_path / "refined.json").unlink()
     with pytest.raises(BenchError, match=sentence):
         mlffbench.load_model(f"refined:{tmp_path}", device="cpu")
+
+
+def test_weights_of_a_whole_file_keep_the_energy_of_each_molecule(
+    molecules: Path, tmp_path: Path
+) -> None:
+    settings = {**QUICK, "unit": "split"}
+    mlffbench.refine_file(
+        molecules, model="mini-schnet", out=tmp_path, settings=settings, device="cpu"
+    )
+    mine = all_of(molecules).select([0, 1])
+    base = mlffbench.load_model("mini-schnet", device="cpu")
+    found = mlffbench.load_model(f"refined:{tmp_path}", device="cpu").predict(mine)
+    expected = base.predict(mine).energy.tolist()
+    assert found.energy.tolist() == pytest.approx(expected, abs=1e-3)
 
 
 @pytest.mark.parametrize(

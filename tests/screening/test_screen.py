@@ -7,6 +7,7 @@ import ase.io
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 from ase import Atoms
 from ase.build import molecule
 from typer.testing import CliRunner
@@ -14,6 +15,12 @@ from typer.testing import CliRunner
 import mlffbench
 from mlffbench.cli.app import app
 from mlffbench.core.errors import BenchError
+from mlffbench.core.labels import Labels
+from mlffbench.core.structures import Structures
+from mlffbench.diagnostics.diagnostic import Sample
+from mlffbench.screening.calibration import Calibration
+from mlffbench.screening.judgement import Familiar, judge
+from mlffbench.screening.measured import Alarmed
 from mlffbench.screening.molecule_svg import colour_of, draw_atoms
 
 KNOWN = (
@@ -179,3 +186,33 @@ def test_pictures_are_plain_and_colours_grow() -> None:
     )
     one = Atoms("He", [[0, 0, 0]])
     assert "circle" in draw_atoms(one.numbers, one.positions, np.ones(1), ["He"])
+
+
+def test_an_alarm_that_is_missing_is_no_sign_of_trust() -> None:
+    water = Structures.build([torch.eye(3)], [torch.tensor([8, 1, 1])], ids=["w/0"])
+    forces = torch.zeros((3, 3))
+    labels = Labels(energy=torch.zeros(1), forces=forces, source="model")
+    mine = Alarmed(
+        sample=Sample(name="mine", structures=water, prediction=labels),
+        alarms={"prior_gap": np.array([np.nan]), "embedding_knn": np.array([0.1])},
+        reasons={"prior_gap": {0: "the prior failed"}},
+        atom_distance=np.full(3, 0.1),
+        atom_gap=np.full(3, np.nan),
+    )
+    rng = np.random.default_rng(0)
+    alarms = {name: rng.uniform(0.1, 1, 30) for name in mine.alarms}
+    calibration = Calibration.of(
+        alarms, alarms["prior_gap"], [f"m{i}" for i in range(30)]
+    )
+    familiar = Familiar(
+        error=1.0,
+        alarms={"prior_gap": 1.0, "embedding_knn": 1.0},
+        atom_distance={1: 1.0, 8: 1.0},
+        elements=frozenset({1, 8}),
+        charges=frozenset({0}),
+        multiplicities=frozenset({1}),
+        most_atoms=3,
+    )
+    [judged] = judge(mine, familiar, calibration, "zero")
+    assert judged.verdict == "caution"
+    assert judged.reason == "prior_gap could not be measured (the prior failed)"

@@ -12,6 +12,7 @@ import torch
 from mlffbench.core.errors import DataError
 from mlffbench.core.files import require_file, sha256_of
 from mlffbench.core.guards.caps import LONGEST_SMILES
+from mlffbench.core.guards.plain import counted
 from mlffbench.core.guards.sizes import read_text, shown
 from mlffbench.core.structures import Structures
 from mlffbench.datasets.molecules.smiles import canonical_smiles, require_rdkit
@@ -19,6 +20,8 @@ from mlffbench.datasets.unlabelled.held_source import HeldSource
 
 MOST_TOLD = 3
 """Lines that a remark names."""
+_FLAT = "is a drawing in two dimensions: embed it first, or give its SMILES"
+_PLACEHOLDER = "has a placeholder (*) in place of an atom"
 SEED = 13
 """Of the embedding of conformers."""
 
@@ -63,10 +66,11 @@ def read_smiles_list(path: Path, *, conformers: int) -> HeldSource:
             faults.append(f"line {number} ({shown(words[0])}) {found}")
         else:
             made.append(Drawn(name, found))
-    remarks = [_told(path, faults)] * bool(faults)
+    remarks = [_told(path, faults)] * bool(faults) + _shared(path, made)
     if not made:
         msg = f"{path} holds no SMILES that can be used: "
-        raise DataError(msg + (faults[0] if faults else "it is empty"))
+        msg += faults[0] if faults else "it is empty"
+        raise DataError(msg + "; expected a SMILES, a blank and a name per line")
     held = _structures(made, path)
     text = f"{sha256_of(path)} {conformers} {_version()}"
     return HeldSource(held, hashlib.sha256(text.encode()).hexdigest(), remarks)
@@ -85,11 +89,14 @@ def read_sdf(path: Path) -> HeldSource:
     require_file(path)
     made: list[Drawn] = []
     faults: list[str] = []
+    if not path.stat().st_size:
+        msg = f"{path} is empty; expected an SDF file of molecules with coordinates"
+        raise DataError(msg)
     with rdBase.BlockLogs():
         supplier = Chem.SDMolSupplier(str(path), removeHs=False)
         for number in range(len(supplier)):
             molecule: Any = supplier[number]
-            fault = _unusable(molecule)
+            fault = _unusable(molecule) or _drawn_flat(supplier.GetItemText(number))
             if fault:
                 faults.append(f"molecule {number} {fault}")
                 continue
@@ -98,7 +105,7 @@ def read_sdf(path: Path) -> HeldSource:
     if not made:
         msg = f"{path} holds no molecule that can be used: "
         raise DataError(msg + (faults[0] if faults else "it is empty or no SDF file"))
-    remarks = [_told(path, faults)] * bool(faults)
+    remarks = [_told(path, faults)] * bool(faults) + _shared(path, made)
     return HeldSource(_structures(made, path), sha256_of(path), remarks)
 
 
@@ -108,14 +115,28 @@ def _unusable(molecule: Any) -> str:
         return "cannot be parsed"
     if molecule.GetNumAtoms() == 0 or molecule.GetNumConformers() == 0:
         return "has no coordinates"
+    return (_PLACEHOLDER if _has_placeholder(molecule) else "") or _misplaced(molecule)
+
+
+def _misplaced(molecule: Any) -> str:
+    """Return why coordinates of a molecule are no structure; empty where they are."""
     if any(atom.GetTotalNumHs() for atom in molecule.GetAtoms()):
         return "lacks hydrogens, which a force field needs: add them with coordinates"
     places = molecule.GetConformer().GetPositions()
     if len(places) > 1 and not np.ptp(places, axis=0).any():
         return "has all its atoms at one place"
     if len(places) > 3 and not molecule.GetConformer().Is3D():  # noqa: PLR2004
-        return "is a drawing in two dimensions: embed it first, or give its SMILES"
+        return _FLAT
     return ""
+
+
+def _drawn_flat(text: str) -> str:
+    """Return why the text of a molecule is a drawing: its second line says ``2D``."""
+    return _FLAT if [*text.splitlines(), "", ""][1][20:22] == "2D" else ""
+
+
+def _has_placeholder(molecule: Any) -> bool:
+    return any(atom.GetAtomicNum() == 0 for atom in molecule.GetAtoms())
 
 
 def _embedded(smiles: str, conformers: int) -> Any:
@@ -132,6 +153,8 @@ def _embedded(smiles: str, conformers: int) -> Any:
             return "is no SMILES that rdkit can read"
         if plain.GetNumAtoms() == 0:
             return "has no atom"
+        if _has_placeholder(plain):
+            return _PLACEHOLDER
         molecule = Chem.AddHs(plain)
         chosen: Any = DistGeom.ETKDGv3()
         chosen.randomSeed = SEED
@@ -200,6 +223,21 @@ def _told(path: Path, faults: Sequence[str]) -> str:
     """Say which lines of a file are left out."""
     more = f" and {len(faults) - MOST_TOLD} more" if len(faults) > MOST_TOLD else ""
     return f"{path}: left out: {'; '.join(faults[:MOST_TOLD])}{more}"
+
+
+def _shared(path: Path, made: Sequence[Drawn]) -> list[str]:
+    """Say which names molecules of a file share, if any."""
+    titles = Counter(one.name for one in made if one.name)
+    return told_shared(str(path), [name for name, n in titles.items() if n > 1])
+
+
+def told_shared(where: str, names: Sequence[str]) -> list[str]:
+    """Say that structures share some names, if they do."""
+    if not names:
+        return []
+    more = f" and {counted(len(names) - 1, 'other name')}" if len(names) > 1 else ""
+    told = f"{where}: structures share the name {shown(min(names))!r}{more}"
+    return [f"{told}; each got a number behind it"]
 
 
 def _version() -> str:

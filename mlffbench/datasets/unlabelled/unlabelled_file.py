@@ -10,14 +10,24 @@ import numpy as np
 import torch
 
 from mlffbench.core.errors import DataError
+from mlffbench.core.guards.plain import counted
 from mlffbench.core.labels import Labels
 from mlffbench.core.split import Index, Rows, Source
 from mlffbench.core.structures import Structures
 from mlffbench.datasets.files.described import read_description
-from mlffbench.datasets.files.open import DESCRIPTIONS, SUFFIXES, open_source
+from mlffbench.datasets.files.open import (
+    DESCRIPTIONS,
+    SUFFIXES,
+    UnknownKindError,
+    open_source,
+)
 from mlffbench.datasets.index.joined import JoinedSource
 from mlffbench.datasets.unlabelled.held_source import NO_LABELS, nothing_for
-from mlffbench.datasets.unlabelled.rdkit_molecules import read_sdf, read_smiles_list
+from mlffbench.datasets.unlabelled.rdkit_molecules import (
+    read_sdf,
+    read_smiles_list,
+    told_shared,
+)
 
 SMILES_SUFFIXES = (".smi", ".smiles")
 SDF_SUFFIXES = (".sdf", ".sd", ".mol")
@@ -33,12 +43,14 @@ class Unlabelled:
     Args:
         source: Any source.
         name: What messages call it.
+        remarks: What else whoever uses it should know.
     """
 
     level_of_theory = NO_LABELS
 
-    def __init__(self, source: Source, name: str) -> None:
+    def __init__(self, source: Source, name: str, remarks: Sequence[str] = ()) -> None:
         self._source, self.name = source, name
+        self._more = tuple(remarks)
 
     @cached_property
     def index(self) -> Index:
@@ -47,16 +59,9 @@ class Unlabelled:
         rows = np.arange(index.n_structures)
         if len(set(index.ids(rows))) == len(rows):
             return index
-        keys, seen = list(index.keys), Counter[str]()
-        twice = {key for key, n in Counter(keys).items() if n > 1}
-        for place, key in enumerate(keys):
-            if key in twice:
-                seen[key] += 1
-                keys[place] = f"{key}-{seen[key]}"
-        remark = f"{self.name}: structures share the name {min(twice)!r}"
-        remark += f" and {len(twice) - 1} other names" * (len(twice) > 1)
-        remark += "; each got a number behind it"
-        return replace(index, keys=keys, remarks=(*index.remarks, remark))
+        keys, twice = _told_apart(index)
+        remarks = (*index.remarks, *told_shared(self.name, twice))
+        return replace(index, keys=keys, remarks=remarks)
 
     @property
     def sha256(self) -> str:
@@ -78,7 +83,7 @@ class Unlabelled:
         told = (
             f"{self.name} holds labels; they are ignored (mlffbench run measures errors)"
         )
-        return (*self.index.remarks, *[told] * self.has_labels)
+        return (*self.index.remarks, *self._more, *[told] * self.has_labels)
 
     def structures(self, rows: Rows) -> Structures:
         """Return structures by row of the index, float64, in Å."""
@@ -103,14 +108,28 @@ def open_unlabelled(path: Path | str, *, conformers: int = 1) -> Unlabelled:
         MissingExtraError: SMILES or SDF are to be read, and rdkit is not installed.
     """
     path = Path(path)
-    source = (
-        _open_folder(path, conformers) if path.is_dir() else _open_file(path, conformers)
-    )
-    found = Unlabelled(source, str(path))
+    if path.is_dir():
+        found = _open_folder(path, conformers)
+    else:
+        found = Unlabelled(_open_file(path, conformers), str(path))
     if not found.index.n_structures:
         msg = f"{path} holds no structure; expected at least one"
         raise DataError(msg)
     return found
+
+
+def _told_apart(index: Index) -> tuple[list[str], list[str]]:
+    """Return keys with which every structure has its own name, and those that had not."""
+    rows = np.arange(index.n_structures)
+    often = {name for name, n in Counter(index.ids(rows)).items() if n > 1}
+    twice = {name.rpartition("/")[0] for name in often}
+    keys, seen, taken = list(index.keys), Counter[str](), {*index.keys}
+    for place, key in enumerate(keys):
+        while key in twice and keys[place] in taken:
+            seen[key] += 1
+            keys[place] = f"{key}-{seen[key]}"
+        taken.add(keys[place])
+    return keys, sorted(twice)
 
 
 def _open_file(path: Path, conformers: int) -> Source:
@@ -119,23 +138,27 @@ def _open_file(path: Path, conformers: int) -> Source:
         return read_smiles_list(path, conformers=conformers)
     if suffix in SDF_SUFFIXES:
         return read_sdf(path)
-    return open_source(path, forces_required=False)
+    try:
+        return open_source(path, forces_required=False)
+    except UnknownKindError as error:
+        msg = f"{error}; molecules without labels may also be .smi (a SMILES and a name "
+        raise UnknownKindError(msg + "per line) or .sdf") from error
 
 
-def _open_folder(folder: Path, conformers: int) -> Source:
-    files = [
-        path
-        for path in sorted(folder.iterdir())
-        if path.is_file() and path.suffix.lower() in _READ and path.name[0] != "."
-    ]
+def _open_folder(folder: Path, conformers: int) -> Unlabelled:
+    there = [p for p in sorted(folder.iterdir()) if p.is_file() and p.name[0] != "."]
+    files = [path for path in there if path.suffix.lower() in _READ]
     if not files:
         msg = f"the folder {folder} holds no file that is read; expected one of "
         raise DataError(msg + ", ".join(sorted(_READ)))
-    described = _described([path for path in files if path.suffix in DESCRIPTIONS])
+    described = _described([p for p in files if p.suffix.lower() in DESCRIPTIONS])
     opened = [
         _open_file(path, conformers) for path in files if path.name not in described
     ]
-    return JoinedSource(opened)
+    others = {path.name for path in there} - {path.name for path in files} - described
+    more = f" and {counted(len(others) - 1, 'other file')}" if len(others) > 1 else ""
+    told = f"{folder}: not read, being of another kind: {min(others, default='')}{more}"
+    return Unlabelled(JoinedSource(opened), str(folder), [told] * bool(others))
 
 
 def _described(descriptions: Sequence[Path]) -> set[str]:
