@@ -1,8 +1,10 @@
 """SLURM: one array script, whose tasks are workers that may be requeued at any moment."""
 
+import os
 import shlex
 import shutil
 import subprocess
+import unicodedata
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any
@@ -15,6 +17,7 @@ from mlffbench.core.guards.children import PYTHON
 from mlffbench.datasets.statements.yaml_file import read_yaml
 
 NAME = "slurm-array.sh"
+Features = Annotated[str, Field(pattern=r"^[A-Za-z0-9_.,:@/+=\[\]|&()*-]+$")]
 Word = Annotated[str, Field(pattern=r"^[A-Za-z0-9_.,:@/+=\[\]-]+$")]
 
 
@@ -42,7 +45,7 @@ class SlurmProfile(BaseModel):
     memory: Word | None = None
     gpus: int = Field(default=0, ge=0)
     cpus: int = Field(default=1, ge=1)
-    constraint: Word | None = None
+    constraint: Features | None = None
     setup: tuple[str, ...] = ()
 
 
@@ -91,6 +94,9 @@ def script_of(
         cwd: Where the run was typed.
         logs: Folder of what the tasks print.
         trust: Whether they load what runs code that was not typed.
+
+    Raises:
+        SuiteError: A folder has a name that no line of a script can hold.
     """
     asked: Mapping[str, object] = {
         "job-name": name,
@@ -103,7 +109,7 @@ def script_of(
         "mem": profile.memory,
         "cpus-per-task": profile.cpus,
         "gres": f"gpu:{profile.gpus}" if profile.gpus else None,
-        "output": f"{logs.absolute()}/slurm-%A_%a.out",
+        "output": _quoted(logs.absolute()),
         "open-mode": "append",
     }
     head = [f"#SBATCH --{key}={value}" for key, value in asked.items() if value]
@@ -114,13 +120,27 @@ def script_of(
         *head,
         "#SBATCH --requeue",
         "# A task that is killed or requeued leaves its shard to whoever comes next.",
-        "set -eu",
+        "set -e",
         *profile.setup,
         "export OMP_NUM_THREADS=1",
         f"cd {shlex.quote(str(cwd))}",
         f"exec {shlex.join(words)}",
     ]
     return "\n".join(lines) + "\n"
+
+
+def _quoted(logs: Path) -> str:
+    """Return what a task prints to, as SLURM reads a directive.
+
+    Raises:
+        SuiteError: The name of the folder would end the line.
+    """
+    name = str(logs)
+    if any(unicodedata.category(one) == "Cc" for one in name):
+        msg = f"the folder {name!r} has a line break or another control character in its "
+        raise SuiteError(msg + "name, which no script can hold; choose another --out")
+    escaped = name.replace("%", "%%").replace("\\", "\\\\").replace('"', '\\"')
+    return f'"{escaped}/slurm-%A_%a.out"'
 
 
 def submit(script: str, folder: Path) -> str:
@@ -135,12 +155,12 @@ def submit(script: str, folder: Path) -> str:
     """
     make_folder(folder)
     path = folder / NAME
-    write_atomic(path, script.encode())
+    write_atomic(path, os.fsencode(script))
     sbatch = shutil.which("sbatch")
     if sbatch is None:
         return f"wrote {path}; there is no sbatch here: submit it with sbatch {path}"
     done = subprocess.run(
-        [sbatch, str(path)], capture_output=True, text=True, check=False
+        [sbatch, str(path)], capture_output=True, text=True, errors="replace", check=False
     )
     if done.returncode:
         why = " ".join(done.stderr.split()) or f"exit code {done.returncode}"

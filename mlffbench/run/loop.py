@@ -134,9 +134,9 @@ def carry_out(
         if is_finished(folder, manifest, overwrite=request.overwrite):
             return True
         inputs = work.read()
-        begin(folder, manifest)
         if isinstance(work, EvaluationWork) and isinstance(request, Request):
-            write_request(folder, request, work.job)
+            write_request(folder, request, work.job)  # a worker needs both: the old goes
+        begin(folder, manifest)
         finish(folder, manifest, work.compute(inputs, folder, progress))
     return False
 

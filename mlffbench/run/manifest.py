@@ -24,16 +24,21 @@ def manifest_of(
         about: What else it tells.
         device: ``cpu`` or ``cuda``.
     """
-    whole = {**decides, "versions": versions()}
     return {
-        "fingerprint": fingerprint_of(whole),
-        **whole,
+        "fingerprint": run_fingerprint(decides),
+        **decides,
+        "versions": versions(),
         **about,
         "git": git_state(),
         "hardware": hardware(device),
         "command": command_line(),
         "started": now(),
     }
+
+
+def run_fingerprint(decides: Mapping[str, Any]) -> str:
+    """Return the fingerprint that the manifest of a run has here."""
+    return fingerprint_of({**decides, "versions": versions()})
 
 
 def fingerprint_of(decides: Mapping[str, Any]) -> str:

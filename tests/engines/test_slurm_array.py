@@ -12,7 +12,7 @@ import pytest
 from processes import environment, mlffbench
 
 from mlffbench.core.errors import BenchError
-from mlffbench.engines.slurm_array import SlurmProfile, read_profile, script_of
+from mlffbench.engines.slurm_array import SlurmProfile, read_profile, script_of, submit
 
 SBATCH = """#!/bin/sh
 cp "$1" {folder}/submitted.sh
@@ -117,6 +117,51 @@ def test_a_profile_is_a_file_and_what_was_typed_goes_before(tmp_path: Path) -> N
     assert lines.index("module load cuda") < lines.index("cd /home/me")
     assert lines[-1].endswith("worker --own -- '/runs/a b'")
     assert read_profile(None, []) == SlurmProfile()
+
+
+def script_in(folder: Path) -> str:
+    return script_of(
+        SlurmProfile(constraint="a100|h100"),
+        [folder / "zero"],
+        name="x",
+        n_tasks=1,
+        cwd=folder,
+        logs=folder,
+        trust=False,
+    )
+
+
+def test_no_name_of_a_folder_says_more_than_a_name(tmp_path: Path) -> None:
+    script = script_in(Path("/a b/100%/\"c\\d';touch x"))
+    line = next(one for one in script.splitlines() if "output" in one)
+    told = line.removeprefix("#SBATCH --output=")
+    assert shlex.split(told) == ["/a b/100%%/\"c\\d';touch x/slurm-%A_%a.out"]
+    with pytest.raises(BenchError, match="line break"):
+        script_in(Path("/a\ntouch x"))
+    odd = Path(os.fsdecode(b"/a\xff"))
+    submit(script_in(odd), tmp_path)
+    assert os.fsencode(odd) in (tmp_path / "slurm-array.sh").read_bytes()
+
+
+def test_nothing_is_submitted_where_another_run_is(
+    shared_suite_file: Path, tmp_path: Path, sbatch: Path
+) -> None:
+    assert mlffbench(*words(shared_suite_file, "zero", tmp_path)).returncode == 0
+    more = ["--seed", "1", "--engine", "slurm"]
+    done = mlffbench(*words(shared_suite_file, "zero", tmp_path, *more))
+    assert done.returncode == 1
+    assert "job, seed: 0 there, 1 now" in done.stderr
+    assert not sbatch.exists()
+    assert not list(tmp_path.rglob("request.json"))
+
+
+def test_no_machine_is_flooded_with_workers(
+    shared_suite_file: Path, tmp_path: Path
+) -> None:
+    done = mlffbench(*words(shared_suite_file, "zero", tmp_path, "--workers", "1000"))
+    assert done.returncode == 1
+    assert "--workers 1000 is too much for" in done.stderr
+    assert not list(tmp_path.rglob("run.json"))
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from mlffbench.cli.shared.console import make_console, resumable
+from mlffbench.cli.shared.console import make_console, print_error, resumable
 from mlffbench.cli.shared.options import TrustOption
 from mlffbench.cli.shared.progress import ProgressBar
 
@@ -34,4 +34,6 @@ def worker(
     with resumable(), ProgressBar(console) as progress:
         member = CrewMember(trust=trust, own=own, progress=progress)
         led = None if led_by is None else lambda: os.getppid() == led_by
-        member.join_all(paths, is_led=led)
+        n_faults = member.join_all(paths, is_led=led, tell=print_error)
+    if n_faults:
+        raise typer.Exit(1)

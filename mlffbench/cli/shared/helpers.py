@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 
 from mlffbench.cli.shared.asked import Helped
 from mlffbench.cli.shared.options import EngineKind
-from mlffbench.core.errors import SuiteError
+from mlffbench.core.errors import ModelError, StoreError, SuiteError
+from mlffbench.core.guards.plain import without_credentials
 
 if TYPE_CHECKING:
     from mlffbench.run.evaluate.evaluation_job import Job
@@ -67,6 +68,8 @@ def submit_campaign(helped: Helped, campaign: "Campaign[Job]") -> list[str]:
     request = campaign.request
     assert isinstance(request, Request)
     for job in campaign.jobs:
+        _check_free(campaign, job)
+    for job in campaign.jobs:
         folder = campaign.folder(job)
         make_folder(folder.path)
         write_request(folder, request, job)
@@ -86,7 +89,32 @@ def _plainly() -> str:
         if not skip and not ours:
             kept.append(word)
         skip = ours and not equals
-    return shlex.join(kept)
+    return without_credentials(shlex.join(kept))
+
+
+def _check_free(campaign: "Campaign[Job]", job: "Job") -> None:
+    """Check that the tasks of an array can compute a job.
+
+    Raises:
+        ModelError: Its model runs in an environment of its own.
+        StoreError: Its folder holds another run, or a broken one.
+    """
+    from mlffbench.run.elsewhere.handover import elsewhere
+    from mlffbench.run.manifest import difference
+
+    own = elsewhere(job.model)
+    if own is not None:
+        msg = f"{job.model!r} runs in the environment {own.name!r}, and a task in this; "
+        msg += f"submit it from there: mlffbench env run {own.name} run "
+        raise ModelError(msg + "--engine slurm, with the other options")
+    folder = campaign.folder(job)
+    if not folder.manifest_path.exists():
+        return
+    stored, asked = folder.read_manifest(), job.as_dict()
+    if stored.get("job") != asked:
+        told = difference({"job": stored.get("job")}, {"job": asked})
+        msg = f"{folder.path} holds a run with other settings ({told}); delete it, or "
+        raise StoreError(msg + "choose another --out")
 
 
 @contextmanager
@@ -94,11 +122,14 @@ def helped_by(helped: Helped, campaign: "Campaign[Job]") -> Iterator[list[str]]:
     """Run the workers of a command for the length of a block.
 
     Yields:
-        A list that holds, after the block, a sentence for each worker that ended early.
+        A list that holds, after the block, why workers could not help, if any.
     """
-    folders, trust = folders_of(campaign), campaign.request.trust
     from mlffbench.engines.local_processes import local_workers
+    from mlffbench.run.elsewhere.request_file import forget_request
 
+    folders, trust = folders_of(campaign), campaign.request.trust
+    for job in campaign.jobs:
+        forget_request(campaign.folder(job))
     with local_workers(folders, helped.workers - 1, trust=trust) as told:
         yield told
 

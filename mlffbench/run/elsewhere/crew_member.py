@@ -2,11 +2,12 @@
 
 import time
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from mlffbench.core.errors import StoreError
+from mlffbench.core.errors import BenchError, StoreError
 from mlffbench.core.forcefield import ForceField
 from mlffbench.core.model_options import ModelOptions
 from mlffbench.models.load import load_model
@@ -42,36 +43,53 @@ class CrewMember:
     trust: bool = False
     own: bool = False
     progress: Progress = field(default_factory=Silent)
-    _models: dict[tuple[str, ModelOptions], ForceField] = field(default_factory=dict)
+    _models: dict[tuple[Path, str, ModelOptions], ForceField] = field(
+        default_factory=dict
+    )
 
     def join_all(
-        self, paths: Sequence[Path], *, is_led: Callable[[], bool] | None = None
-    ) -> None:
+        self,
+        paths: Sequence[Path],
+        *,
+        is_led: Callable[[], bool] | None = None,
+        tell: Callable[[str], None] | None = None,
+    ) -> int:
         """Work on runs until all of them are done.
 
         Args:
             paths: Their folders.
             is_led: Whether somebody is still there who begins them, and is waited for.
                 None: each must be there, and is begun where it is not.
+            tell: Told why one cannot be worked on; the others are. None: it is raised.
+
+        Returns:
+            How many cannot be worked on.
 
         Raises:
             BenchError: One cannot be joined, or its computation fails.
         """
-        left = list(paths)
+        left, n_faults = list(paths), 0
         with one_thread():
             while left:
                 ready = [path for path in left if is_led is None or _has_begun(path)]
                 for path in ready:
-                    self._join(RunFolder(path), is_led=is_led is not None)
                     left.remove(path)
+                    try:
+                        self._join(RunFolder(path), is_led)
+                    except BenchError as error:
+                        if tell is None:
+                            raise
+                        tell(f"{path}: {error}")
+                        n_faults += 1
+                if is_led is not None and not is_led():
+                    break
                 if left and not ready:
-                    if is_led is None or not is_led():
-                        return
                     time.sleep(PAUSE_S)
+        return n_faults
 
-    def _join(self, folder: RunFolder, *, is_led: bool) -> None:
+    def _join(self, folder: RunFolder, is_led: Callable[[], bool] | None) -> None:
         if _is_complete(folder):
-            if not is_led:
+            if is_led is None:
                 _tidied(folder)
             return
         try:
@@ -83,11 +101,21 @@ class CrewMember:
         manifest = manifest_of(work.decides(), work.about(), device=work.job.device)
         inputs = work.inputs()
         if not _opened(folder, manifest):
-            self._join(folder, is_led=is_led)  # another has just ended it
+            self._join(folder, is_led)  # another has just ended it
             return
+
+        def is_wanted() -> bool:
+            own = _fingerprint(folder) == manifest["fingerprint"]
+            return own and (is_led is None or is_led())
+
         self.progress.begin(work.job.label, inputs.plan.n_structures)
-        work.crew(inputs, folder).carry_out(self.progress)
+        work.crew(inputs, folder, is_wanted).carry_out(self.progress)
+        if is_led is not None:
+            return  # its leader puts the run together
         while True:
+            if not folder.manifest_path.exists():
+                msg = f"{folder.path} was deleted while it was computed; start it again "
+                raise StoreError(msg + "with mlffbench run")
             try:
                 with folder.locked():
                     if not is_finished(folder, manifest, overwrite=False):
@@ -95,8 +123,6 @@ class CrewMember:
                         finish(folder, manifest, costs)
                 return
             except HeldError:
-                if is_led:
-                    return  # its leader puts the run together
                 time.sleep(PAUSE_S)
 
     def _work(self, folder: RunFolder) -> EvaluationWork:
@@ -107,8 +133,9 @@ class CrewMember:
         options = ModelOptions(
             device=request.device, dtype=request.dtype, trust=request.trust
         )
-        key = (job.model, options)
+        key = (Path.cwd(), job.model, options)  # a name of a file is relative
         if key not in self._models:
+            self._models.clear()  # never two in memory, as in a run
             self._models[key] = load_model(job.model, options)
         work = campaign.kind.work(job, self._models[key])
         assert isinstance(work, EvaluationWork)  # of a Request
@@ -116,26 +143,34 @@ class CrewMember:
 
 
 def _has_begun(path: Path) -> bool:
-    """Return whether a run can be joined, or is over."""
+    """Return whether a run can be joined; one that is over may yet be overwritten."""
     folder = RunFolder(path)
-    begun = folder.manifest_path.exists()
-    return begun and (folder.request_path.exists() or _is_complete(folder))
+    return folder.request_path.exists() and folder.manifest_path.exists()
 
 
 def _tidied(folder: RunFolder) -> None:
     """Drop what a process left that was killed as soon as it had ended a run."""
-    while folder.parts.exists() or folder.request_path.exists():
-        try:
-            with folder.locked():
-                tidy(folder)
-        except HeldError:
-            time.sleep(PAUSE_S)
+    if folder.parts.exists() or folder.request_path.exists():
+        with suppress(HeldError), folder.locked():  # else: its owner tidies
+            tidy(folder)
 
 
 def _is_complete(folder: RunFolder) -> bool:
-    if not folder.manifest_path.exists():
-        return False
+    try:
+        if not folder.manifest_path.exists():
+            return False
+    except OSError as error:
+        msg = f"cannot read {folder.path}: {error.strerror}; check the path"
+        raise StoreError(msg) from error
     return folder.read_manifest().get("status") == "complete"
+
+
+def _fingerprint(folder: RunFolder) -> object:
+    """Return whose numbers a folder is for; None where it is being replaced."""
+    try:
+        return folder.read_manifest().get("fingerprint")
+    except StoreError:
+        return None
 
 
 def _opened(folder: RunFolder, manifest: dict[str, Any]) -> bool:

@@ -2,6 +2,7 @@
 
 import json
 import os
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ from mlffbench.core.files import write_atomic
 from mlffbench.core.guards.sizes import read_text
 from mlffbench.models.model_spec import check_not_typed
 from mlffbench.run.evaluate.evaluation_job import Half, Job
-from mlffbench.run.folder import RunFolder
+from mlffbench.run.folder import HeldError, RunFolder
 from mlffbench.run.request import Request
 from mlffbench.run.suite import Setting
 
@@ -54,7 +55,22 @@ def write_request(folder: RunFolder, request: Request, job: Job) -> None:
         limit=job.limit,
         batch_atoms=job.batch_atoms,
     )
-    write_atomic(folder.request_path, (stored.model_dump_json(indent=2) + "\n").encode())
+    # json, not pydantic: a path that is no UTF-8 has lone surrogates
+    text = json.dumps(stored.model_dump(), indent=2) + "\n"
+    write_atomic(folder.request_path, text.encode())
+
+
+def forget_request(folder: RunFolder) -> None:
+    """Drop what an earlier run was asked for, before workers look for one's own.
+
+    They load the code that it names, and would compute what nobody wants any more.
+
+    Raises:
+        StoreError: The folder cannot be written.
+    """
+    if folder.request_path.is_symlink() or folder.request_path.exists():
+        with suppress(HeldError), folder.locked():  # else: it is of a run in progress
+            folder.request_path.unlink(missing_ok=True)
 
 
 def read_request(folder: RunFolder, *, trust: bool, own: bool) -> Request:

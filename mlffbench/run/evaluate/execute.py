@@ -1,7 +1,7 @@
 """Execute: a job -> a run folder with every prediction in it, whatever interrupts it."""
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property, partial
 from pathlib import Path
@@ -30,6 +30,7 @@ from mlffbench.run.evaluate.predict import predict_batch
 from mlffbench.run.evaluate.run_checks import Checked, RunChecks
 from mlffbench.run.evaluate.shard_results import all_failed, pack
 from mlffbench.run.folder import Arrays, RunFolder, run_folder, suite_folder
+from mlffbench.run.manifest import run_fingerprint
 from mlffbench.run.shards.batching import batch_positions
 from mlffbench.run.shards.crew import Crew
 from mlffbench.run.shards.region_reader import RegionReader
@@ -128,13 +129,19 @@ class EvaluationWork(RefinedWork):
         found = write_whole(pieces, survey, checks)
         return {**survey.costs(), "checks": found}
 
-    def crew(self, inputs: Inputs, folder: RunFolder) -> Crew:
+    def crew(
+        self,
+        inputs: Inputs,
+        folder: RunFolder,
+        is_wanted: Callable[[], bool] = lambda: True,
+    ) -> Crew:
         """Return this process as one of those that compute the shards."""
         return Crew(
             folder,
             inputs.plan.shards,
             partial(self._compute, inputs.reader),
             all_failed,
+            is_wanted,
         )
 
     def _mend(self, pieces: Pieces, inputs: Inputs) -> None:
@@ -190,6 +197,7 @@ class EvaluationWork(RefinedWork):
         """Return the regions and shards of the job."""
         total = sum(map(_n_atoms, self.splits, self.rows))
         most = shard_atoms(total, self.job.batch_atoms)
+        run = run_fingerprint(self.decides())
         regions: list[Region] = []
         shards: list[Shard] = []
         for number, split in enumerate(self.splits):
@@ -217,6 +225,7 @@ class EvaluationWork(RefinedWork):
                     batches,
                     most=most,
                     first=len(shards),
+                    run=run,
                 )
                 regions.append(region)
         return ShardPlan(tuple(regions), tuple(shards))

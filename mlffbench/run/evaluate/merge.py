@@ -14,6 +14,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from mlffbench.core.errors import StoreError
 from mlffbench.core.split import Split
 from mlffbench.run.evaluate.run_checks import RunChecks
 from mlffbench.run.evaluate.shard_results import Facts, RegionResults, read_shard
@@ -21,7 +22,7 @@ from mlffbench.run.folder import Arrays, RunFolder
 from mlffbench.run.provenance import peak_memory_mb
 from mlffbench.run.shards.npz_stream import npz_stream
 from mlffbench.run.shards.region_reader import RegionReader
-from mlffbench.run.shards.shard_plan import ShardPlan
+from mlffbench.run.shards.shard_plan import Shard, ShardPlan
 from mlffbench.run.shards.table_stream import table_stream
 
 _STRUCTURES = {
@@ -70,14 +71,28 @@ class Pieces:
         shards = iter(self.plan.by_region())
         for number, region in enumerate(self.plan.regions):
             own = next(shards)
-            parts = [read_shard(self.folder, shard) for shard in own]
+            parts = [self._part(shard) for shard in own]
             yield RegionResults.of(
                 self.splits[region.split],
                 self.reader.rows_of(number),
                 self.skipped[region.split][region.start : region.stop],
                 own,
-                [part for part in parts if part is not None],
+                parts,
             )
+
+    def _part(self, shard: Shard) -> Arrays:
+        """Return what came of a shard.
+
+        Raises:
+            StoreError: Its file broke since it was looked at.
+        """
+        found = read_shard(self.folder, shard)
+        if found is None:
+            msg = (
+                f"{self.folder.part(shard.number)} broke while it was merged; check the "
+            )
+            raise StoreError(msg + "disk, then repeat the command to continue")
+        return found
 
 
 @dataclass(slots=True, eq=False)

@@ -120,6 +120,9 @@ class Claims:
         """Return whether the owner of a claim is dead, or silent for too long."""
         try:
             status = path.stat()
+        except OSError:
+            return False  # given back meanwhile, or out of reach for now
+        try:
             owner = json.loads(path.read_text(encoding="utf-8"))
         except FileNotFoundError:
             return False  # given back meanwhile

@@ -5,6 +5,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from mlffbench.core.errors import StoreError
 from mlffbench.run.folder import Arrays, RunFolder, write_arrays
 from mlffbench.run.shards.claim import MOST_LOST, Claims
 from mlffbench.run.shards.shard_plan import Shard
@@ -25,12 +26,14 @@ class Crew:
         shards: All of them.
         compute: Computes one.
         give_up: Returns one whose every owner has died, with the reason.
+        is_wanted: Whether the run is still the one that was joined.
     """
 
     folder: RunFolder
     shards: Sequence[Shard]
     compute: Compute
     give_up: GiveUp
+    is_wanted: Callable[[], bool] = lambda: True
 
     def carry_out(self, progress: Progress) -> None:
         """Compute what nobody has, and wait for what others do.
@@ -44,12 +47,20 @@ class Crew:
         """
         left = {shard.number: shard for shard in self.shards}
         with Claims(self.folder.parts) as claims:
-            while left and self.folder.parts.exists():  # else: finished by another
+            while left and self._goes_on():
                 n_before = len(left)
                 self._count(left, progress)
-                self._take_some(left, claims, progress)
+                try:
+                    self._take_some(left, claims, progress)
+                except StoreError:
+                    if self._goes_on():
+                        raise  # else: its folder went while it was written to
                 if left and len(left) == n_before:
                     time.sleep(PAUSE_S)
+
+    def _goes_on(self) -> bool:
+        """Return whether nobody has finished, deleted or replaced the run."""
+        return self.folder.parts.exists() and self.is_wanted()
 
     def _count(self, left: dict[int, Shard], progress: Progress) -> None:
         """Take off what is there."""
@@ -68,6 +79,8 @@ class Crew:
             with claims.held(number) as ours:
                 if not ours or path.exists():
                     continue
+                if not self._goes_on():
+                    return
                 self._finish(shard, claims, path, progress)
                 del left[number]
 

@@ -50,7 +50,7 @@ class Shard:
         batches: Per batch, the positions of its structures in the region.
         rows: The rows of the source at all these positions, in order.
         n_atoms: Atoms in all of them.
-        source: Checksum of the file and name of the split they are of.
+        source: Fingerprint of the run, checksum of the file and name of the split.
     """
 
     number: int
@@ -69,7 +69,7 @@ class Shard:
 
     @cached_property
     def sha256(self) -> str:
-        """Checksum of what it holds: the file, the rows and their batches."""
+        """Checksum of what it holds: the run, the file, the rows and their batches."""
         digest = hashlib.sha256(self.source.encode())
         digest.update(self.rows.astype("<i8").tobytes())
         sizes = np.array([len(batch) for batch in self.batches], dtype="<i8")
@@ -162,6 +162,7 @@ def shards_of(
     *,
     most: int,
     first: int,
+    run: str,
 ) -> Iterator[Shard]:
     """Yield the shards of a region.
 
@@ -173,9 +174,10 @@ def shards_of(
         batches: Positions in it of each batch.
         most: Atoms of a shard at most; a larger batch is one of its own.
         first: Number of the first shard.
+        run: Fingerprint of the run; a shard of another is never taken for one of it.
     """
     index = split.source.index
-    source = f"{split.source.sha256}/{split.name}/{split.role}/"
+    source = f"{run}/{split.source.sha256}/{split.name}/{split.role}/"
     gathered: list[Rows] = []
     held = 0
 

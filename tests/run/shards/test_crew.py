@@ -1,4 +1,5 @@
 import json
+import shutil
 import threading
 from collections import Counter
 from pathlib import Path
@@ -83,6 +84,35 @@ def test_a_shard_whose_every_owner_dies_is_reported_as_failed(tmp_path: Path) ->
     assert watcher.n == 1
     with np.load(folder.part(0)) as part:
         assert str(part["why"]) == "its process was killed 10 times"
+
+
+def test_it_stops_when_the_run_is_no_longer_the_one_it_joined(tmp_path: Path) -> None:
+    folder = RunFolder(tmp_path)
+    folder.parts.mkdir()
+    computed: list[int] = []
+
+    def compute(one: Shard, progress: Progress) -> Arrays:
+        computed.append(one.number)
+        return {}
+
+    def is_wanted() -> bool:
+        return len(computed) < 3
+
+    Crew(folder, SHARDS, compute, nothing, is_wanted).carry_out(Silent())
+    assert computed == [0, 1, 2]
+    assert len(list(folder.parts.iterdir())) == 3
+
+
+def test_a_folder_that_goes_while_a_shard_is_computed_is_no_error(tmp_path: Path) -> None:
+    folder = RunFolder(tmp_path)
+    folder.parts.mkdir()
+
+    def compute(one: Shard, progress: Progress) -> Arrays:
+        shutil.rmtree(folder.parts)
+        return {}
+
+    Crew(folder, SHARDS, compute, nothing).carry_out(Silent())
+    assert not folder.parts.exists()
 
 
 def test_it_stops_when_another_has_finished_the_run(tmp_path: Path) -> None:

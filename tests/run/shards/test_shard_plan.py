@@ -85,7 +85,9 @@ def test_shards_hold_whole_batches_once_and_know_their_content() -> None:
     where = Region(0, 0, 40)
 
     def cut(most: int, one: Split = split) -> list[str]:
-        made = list(shards_of(0, one, where, one.rows, batches, most=most, first=5))
+        made = list(
+            shards_of(0, one, where, one.rows, batches, most=most, first=5, run="")
+        )
         assert [shard.number for shard in made] == list(range(5, 5 + len(made)))
         assert np.concatenate([shard.rows for shard in made]).tolist() == list(range(40))
         assert all(shard.n_atoms <= most for shard in made)
