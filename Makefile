@@ -38,12 +38,11 @@ demo: $(VENV)/.demo
 test: $(VENV)/.dev
 	PATH="$(CURDIR)/$(BIN):$$PATH" $(MAKE) check
 
-# three workers: tests wait for other processes much of the time
 check:
 	ruff format --check .
 	ruff check .
 	mypy
-	python -m pytest --numprocesses 3 --dist loadfile
+	python -m pytest --numprocesses 2 --dist loadfile
 
 MUTANTS ?= 20000
 SEED ?= 1

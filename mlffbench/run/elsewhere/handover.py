@@ -9,6 +9,7 @@ import pickle
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -146,9 +147,9 @@ def _talk(child: "subprocess.Popen[bytes]", sent: bytes) -> Iterator[bytes]:
     """Send a request and yield the lines that come back."""
     if child.stdin is None or child.stdout is None:
         return
-    try:
+    # one that ended before it listened is told by what it said, and its exit code
+    with suppress(BrokenPipeError):
         child.stdin.write(sent)
+    with suppress(BrokenPipeError):
         child.stdin.close()
-    except BrokenPipeError:  # it ended before it listened; its exit code tells
-        return
     yield from child.stdout
