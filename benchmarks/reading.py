@@ -28,6 +28,7 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import h5py
 import numpy as np
+from ase.data import chemical_symbols
 
 N_CONFORMERS = 10
 LIMIT_MB = 500
@@ -59,8 +60,12 @@ def write(path: Path, n_groups: int) -> None:
         for number in range(n_groups):
             n_atoms = int(rng.integers(10, 40))
             group = file.create_group(f"molecule {number}")
-            group["atomic_numbers"] = rng.choice([1, 6, 7, 8], n_atoms).astype("i2")
-            smiles = ".".join(f"[C:{atom + 1}]" for atom in range(n_atoms))
+            numbers = rng.choice([1, 6, 7, 8], n_atoms)
+            group["atomic_numbers"] = numbers.astype("i2")
+            smiles = ".".join(
+                f"[{chemical_symbols[number]}:{atom + 1}]"
+                for atom, number in enumerate(numbers)
+            )
             group.create_dataset("smiles", data=[smiles], dtype=text)
             group.create_dataset("subset", data=["synthetic"], dtype=text)
             per_atom = (N_CONFORMERS, n_atoms, 3)
