@@ -7,7 +7,6 @@ from functools import cached_property
 from pathlib import Path
 
 import numpy as np
-import torch
 
 from mlffbench.core.errors import DataError
 from mlffbench.core.guards.plain import counted
@@ -72,10 +71,7 @@ class Unlabelled:
     def has_labels(self) -> bool:
         """Whether the file holds labels, as far as its first structures tell."""
         rows = np.arange(min(_LOOKED_AT, self._source.index.n_structures))
-        found = self._source.labels(rows)
-        return bool(torch.isfinite(found.energy).any()) or bool(
-            torch.isfinite(found.forces).any()
-        )
+        return self._source.labels(rows).has_any
 
     @property
     def remarks(self) -> tuple[str, ...]:
