@@ -1,7 +1,5 @@
 """Family: the molecule that weights were refined for, and whether another is of it."""
 
-from collections.abc import Sequence
-
 import numpy as np
 from pydantic import BaseModel, ConfigDict
 
@@ -66,8 +64,3 @@ def family_of(structures: Structures, place: int, *, bonds: bool = True) -> Fami
         multiplicity=int(structures.multiplicity[place]),
         skeleton=skeleton_of_geometry(numbers, positions) if looked else "",
     )
-
-
-def families_of(structures: Structures, places: Sequence[int]) -> tuple[Family, ...]:
-    """Return the families of some structures, each once, in order."""
-    return tuple(dict.fromkeys(family_of(structures, place) for place in places))

@@ -40,19 +40,28 @@ def with_spread(predictions: Sequence[Predicted]) -> list[Predicted]:
     Its mean over the atoms of a structure is a column of the table. A mode that one model
     alone was run in stays as it is.
     """
-    made = []
+    forces: dict[str, list[NDArray[np.float64]]] = {}
     for one in predictions:
-        mode = one.provenance["mode"]
-        alike = [p for p in predictions if p.provenance["mode"] == mode]
-        if len(alike) < 2:  # noqa: PLR2004
-            made.append(one)
-            continue
-        atoms = spread_of_forces([p.forces for p in alike])
-        means = mean_over_atoms(atoms, one.table["n_atoms"].to_numpy())
-        table = one.table.assign(**{SPREAD: means})
-        per_atom = {**one.per_atom, SPREAD: atoms}
-        made.append(replace(one, table=table, per_atom=per_atom))
-    return made
+        forces.setdefault(one.provenance["mode"], []).append(one.forces)
+    spreads = {
+        mode: spread_of_forces(alike) for mode, alike in forces.items() if len(alike) > 1
+    }
+    return [
+        _annotated(one, spreads[one.provenance["mode"]])
+        if one.provenance["mode"] in spreads
+        else one
+        for one in predictions
+    ]
+
+
+def _annotated(one: Predicted, atoms: NDArray[np.float64]) -> Predicted:
+    """Return predictions with the spread on each atom, and its mean in the table."""
+    means = mean_over_atoms(atoms, one.table["n_atoms"].to_numpy())
+    return replace(
+        one,
+        table=one.table.assign(**{SPREAD: means}),
+        per_atom={**one.per_atom, SPREAD: atoms},
+    )
 
 
 def mean_over_atoms(

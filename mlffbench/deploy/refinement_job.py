@@ -1,6 +1,7 @@
 """A refinement that is kept: adapts a model to molecules and writes the weights."""
 
 from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any, cast
 
@@ -13,7 +14,7 @@ from mlffbench.core.files import make_folder
 from mlffbench.core.forcefield import ForceField, HasPriorHead
 from mlffbench.core.model_options import ModelOptions
 from mlffbench.core.structures import Structures
-from mlffbench.deploy.family import Family, families_of, family_of
+from mlffbench.deploy.family import Family, family_of
 from mlffbench.deploy.mace_export import export_mace
 from mlffbench.deploy.prediction_job import (
     PredictionRequest,
@@ -166,33 +167,32 @@ def _unit(
     facts: list[Mapping[str, Any]] = list(refined.facts)
     adapted = [place for place, one in enumerate(facts) if one["adapted"]]
     losses = next(iter(refined.trace.values()), ())
-    unit = RefinedUnit(
+    owners = [family_of(mine, place) for place in range(mine.n_systems)]
+    unit = partial(
+        RefinedUnit,
         name=name,
         structures=mine.ids,
-        families=families_of(mine, range(mine.n_systems)),
-        adapted=False,
-        reason="" if adapted else str(facts[0]["not_adapted_because"]),
+        families=tuple(dict.fromkeys(owners)),
         steps=len(losses),
-        losses=(losses[0], min(losses)) if adapted and losses else (),
     )
     if not adapted:
-        return unit
+        return unit(adapted=False, reason=str(facts[0]["not_adapted_because"]))
     first = mine.ids[adapted[0]]
     model = routed.model_of(first)
     weights = stem.with_suffix(".safetensors")
     moved = list(cast("HasPriorHead", model).representation_parameters())
-    return replace_unit(
-        unit,
+    return unit(
         adapted=True,
         weights=weights.name,
         weights_sha256=write_weights(weights, [one.detach() for one in moved]),
-        offsets=_offsets(unit.families, routed.offsets, mine, adapted),
+        offsets=_offsets(owners, routed.offsets, mine, adapted),
+        losses=(losses[0], min(losses)) if losses else (),
         mace_file=_mace_file(work.model, model, stem),
     )
 
 
 def _offsets(
-    families: Sequence[Family],
+    owners: Sequence[Family],
     offsets: Mapping[str, float],
     mine: Structures,
     adapted: Sequence[int],
@@ -200,13 +200,8 @@ def _offsets(
     """Return the offset of each family: that of its first adapted structure."""
     found: dict[Family, float] = {}
     for place in adapted:
-        found.setdefault(family_of(mine, place), offsets.get(mine.ids[place], 0.0))
-    return tuple(found.get(family, 0.0) for family in families)
-
-
-def replace_unit(unit: RefinedUnit, **changes: Any) -> RefinedUnit:
-    """Return a unit with other values."""
-    return RefinedUnit.model_validate({**unit.model_dump(), **changes})
+        found.setdefault(owners[place], offsets.get(mine.ids[place], 0.0))
+    return tuple(found.get(family, 0.0) for family in dict.fromkeys(owners))
 
 
 def _mace_file(base: ForceField, adapted: ForceField, stem: Path) -> str:
