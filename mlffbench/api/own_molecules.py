@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from mlffbench.api.inputs import device_named
+from mlffbench.api.inputs import device_named, names_given
 from mlffbench.core.errors import BenchError
 from mlffbench.deploy.ase_calculator import BenchCalculator, make_calculator
 from mlffbench.deploy.model_spread import with_spread
@@ -75,8 +75,8 @@ def predict_file(
         raise BenchError(msg)
     request = PredictionRequest(
         path=Path(path),
-        models=_names(models),
-        modes=_names(modes),
+        models=names_given(models),
+        modes=names_given(modes),
         suite=suite,
         settings=settings or {},
         device=device_named(device),
@@ -237,7 +237,3 @@ def calculator(
         seed=seed,
         trust=trust,
     )
-
-
-def _names(given: str | Sequence[str]) -> tuple[str, ...]:
-    return (given,) if isinstance(given, str) else tuple(given)

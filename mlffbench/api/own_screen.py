@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from mlffbench.api.inputs import device_named
+from mlffbench.api.inputs import device_named, names_given
 from mlffbench.models.catalog import DEFAULT_PRIOR
 from mlffbench.run.work import Progress
 from mlffbench.screening.screen_files import write_screen
@@ -59,7 +59,7 @@ def screen_file(
     """
     request = ScreenRequest(
         path=Path(path),
-        models=(models,) if isinstance(models, str) else tuple(models),
+        models=names_given(models),
         suite=suite,
         prior=prior,
         device=device_named(device),
