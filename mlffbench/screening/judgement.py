@@ -183,7 +183,7 @@ def _told(
     structures = mine.sample.structures
     atom, atom_ratio = furthest
     numbers = structures.numbers[structures.system == place]
-    impossible = _why_impossible(mine, place)
+    impossible = why_impossible(mine, place)
     new = []
     strange = frozenset(numbers.tolist()) - familiar.elements
     if strange:
@@ -238,8 +238,8 @@ def _unseen(
     ]
 
 
-def _why_impossible(mine: Alarmed, place: int) -> str:
-    """Return why the model has no forces of a structure."""
+def why_impossible(mine: Alarmed, place: int) -> str:
+    """Return why the model has no forces of a structure; empty where it has."""
     labels = mine.sample.prediction
     if labels is None:
         return mine.sample.why_absent("prediction")
@@ -248,15 +248,25 @@ def _why_impossible(mine: Alarmed, place: int) -> str:
 
 def _furthest(mine: Alarmed, familiar: Familiar, place: int) -> tuple[int, float]:
     """Return which atom is furthest from training, and how many times the usual."""
-    here = mine.sample.structures.system.numpy() == place
-    numbers = mine.sample.structures.numbers.numpy()[here]
-    everything = max(familiar.atom_distance.values(), default=np.nan)
-    usual = np.array([familiar.atom_distance.get(int(z), everything) for z in numbers])
-    ratios = mine.atom_distance[here] / np.where(usual > 0, usual, np.nan)
+    ratios = times_usual(mine, familiar, place)
     if not np.isfinite(ratios).any():
         return -1, np.nan
     atom = int(np.nanargmax(ratios))
     return atom, float(ratios[atom])
+
+
+def times_usual(mine: Alarmed, familiar: Familiar, place: int) -> Floats:
+    """Return how far each atom of a structure is from training.
+
+    Returns:
+        Shape (its n_atoms,), in times what is usual for its element; NaN where not known.
+    """
+    here = mine.sample.structures.system.numpy() == place
+    numbers = mine.sample.structures.numbers.numpy()[here]
+    everything = max(familiar.atom_distance.values(), default=np.nan)
+    usual = np.array([familiar.atom_distance.get(int(z), everything) for z in numbers])
+    ratios: Floats = mine.atom_distance[here] / np.where(usual > 0, usual, np.nan)
+    return ratios
 
 
 def _over(value: float, usual: float | None) -> float:

@@ -1,17 +1,15 @@
 """The page of a screen: one HTML file in the report's style that needs nothing else."""
 
-from importlib.resources import files
 from typing import Any
 
 import numpy as np
 import pandas as pd
-from jinja2 import Environment, StrictUndefined
 from markupsafe import Markup
 
 from mlffbench import __version__
 from mlffbench.core.card import SYMBOLS
-from mlffbench.report.page import plain
-from mlffbench.screening.judgement import Verdict
+from mlffbench.report.page import read_asset, template_of
+from mlffbench.screening.judgement import Verdict, times_usual
 from mlffbench.screening.molecule_svg import draw_atoms
 from mlffbench.screening.screening_job import EXCHANGEABLE, Screening
 
@@ -22,10 +20,7 @@ _SIZE, _MARGIN = (460, 320), 46
 
 def render_screen(found: Screening) -> str:
     """Return the page of a screen."""
-    environment = Environment(autoescape=True, undefined=StrictUndefined)
-    environment.filters["plain"] = plain
-    environment.trim_blocks = environment.lstrip_blocks = True
-    template = environment.from_string(_read("screening", "screen.html.j2"))
+    template = template_of(read_asset("screening", "screen.html.j2"))
     order = order_of(found.table)
     return template.render(
         facts=found.facts,
@@ -39,8 +34,8 @@ def render_screen(found: Screening) -> str:
         has_errors=found.calibration is not None,
         exchangeable=EXCHANGEABLE,
         figure=_calibration_figure(found),
-        style=Markup(_read("report", "report.css")),
-        own_style=Markup(_read("screening", "screen.css")),
+        style=Markup(read_asset("report", "report.css")),
+        own_style=Markup(read_asset("screening", "screen.css")),
     )
 
 
@@ -82,11 +77,8 @@ def _card(found: Screening, place: int) -> dict[str, Any]:
     structures = found.mine.sample.structures
     here = structures.system.numpy() == place
     numbers = structures.numbers.numpy()[here]
-    distance, gap = found.mine.atom_distance[here], found.mine.atom_gap[here]
-    usual = found.familiar.atom_distance
-    everything = max(usual.values(), default=np.nan)
-    times = np.array([usual.get(int(z), everything) for z in numbers])
-    scores = distance / np.where(times > 0, times, np.nan)
+    gap = found.mine.atom_gap[here]
+    scores = times_usual(found.mine, found.familiar, place)
     if not np.isfinite(scores).any():
         scores = gap / (3 * found.familiar.alarms.get("prior_gap", np.nan))
     about = [
@@ -157,7 +149,3 @@ def _calibration_figure(found: Screening) -> Markup:
         f'<svg viewBox="0 0 {width + 16} {height}" role="img" aria-label="Errors of the '
         f'calibration structures against what was expected">{"".join(parts)}</svg>'
     )
-
-
-def _read(package: str, name: str) -> str:
-    return (files(f"mlffbench.{package}") / "page" / name).read_text(encoding="utf-8")
