@@ -119,7 +119,8 @@ class Calibration:
     def expect(self, alarms: Mapping[str, Floats]) -> Expected:
         """Return the expected errors of structures with these alarms."""
         points = _logs(alarms, self.names)
-        middle = self.intercept + ((points - self.centre) / self.scale) @ self.slopes
+        line = _Line(self.centre, self.scale, self.slopes, self.intercept)
+        middle = line.at(points)
         ends = (self.below, self.above) if self.has_interval else (np.nan, np.nan)
         low, high = (np.exp(middle + end) for end in ends)
         return Expected(middle=np.exp(middle), low=low, high=high)

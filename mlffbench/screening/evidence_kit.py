@@ -1,10 +1,7 @@
 """EvidenceKit: a model, a prior and a suite, which all evidence of a screen is from."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-
-import numpy as np
-import torch
+from dataclasses import dataclass, replace
 
 from mlffbench.core.errors import BenchError, DataError
 from mlffbench.core.forcefield import ForceField
@@ -12,6 +9,7 @@ from mlffbench.core.labels import Labels
 from mlffbench.core.model_options import ModelOptions
 from mlffbench.core.split import Split
 from mlffbench.core.structures import Structures
+from mlffbench.datasets.unlabelled.held_source import nothing_for
 from mlffbench.diagnostics.diagnostic import Sample
 from mlffbench.diagnostics.measure import measure_all
 from mlffbench.models.catalog import DEFAULT_PRIOR
@@ -150,9 +148,5 @@ def _quietly(kit: Instruments, structures: Structures) -> Labels:
     try:
         return kit.predict(structures)
     except BenchError as error:
-        return Labels(
-            energy=torch.full((structures.n_systems,), np.nan, dtype=torch.float64),
-            forces=torch.full((structures.n_atoms, 3), np.nan, dtype=torch.float64),
-            source=str(error),
-            failures=dict.fromkeys(range(structures.n_systems), str(error)),
-        )
+        failures = dict.fromkeys(range(structures.n_systems), str(error))
+        return replace(nothing_for(structures), source=str(error), failures=failures)

@@ -13,13 +13,13 @@ from numpy.typing import NDArray
 from mlffbench import __version__
 from mlffbench.core.assembly import refusals
 from mlffbench.core.errors import BenchError, DataError
-from mlffbench.core.labels import Labels
-from mlffbench.core.structures import Structures
+from mlffbench.datasets.unlabelled.held_source import nothing_for
 from mlffbench.datasets.unlabelled.unlabelled_file import Unlabelled, open_unlabelled
 from mlffbench.deploy.prediction_files import Predicted
 from mlffbench.deploy.prediction_job import suite_of
 from mlffbench.diagnostics.diagnostic import Sample
 from mlffbench.diagnostics.study import errors_of
+from mlffbench.models.catalog import DEFAULT_PRIOR
 from mlffbench.models.load import card_of
 from mlffbench.refine.prior_head import has_prior_head
 from mlffbench.refine.prior_level import level_of
@@ -39,6 +39,7 @@ from mlffbench.screening.judgement import (
     atom_scores,
     calibrated_alarms,
     judge,
+    why_impossible,
 )
 from mlffbench.screening.measured import Alarmed
 
@@ -73,7 +74,7 @@ class ScreenRequest:
     path: Path
     models: tuple[str, ...]
     suite: str = ""
-    prior: str = "gfn2-xtb"
+    prior: str = DEFAULT_PRIOR
     device: str = "cpu"
     dtype: str | None = None
     seed: int = 0
@@ -108,7 +109,7 @@ class Screening:
         labels = self.mine.sample.prediction
         structures = self.mine.sample.structures
         if labels is None:
-            labels = _no_labels(structures)
+            labels = nothing_for(structures)
         failed = self.table["status"] != "ok"
         energy = labels.energy.double().numpy().copy()
         energy[failed.to_numpy()] = np.nan
@@ -120,14 +121,6 @@ class Screening:
             provenance={"model": self.facts["model"], "mode": "screen", **self.facts},
             per_atom=atom_scores(self.mine),
         )
-
-
-def _no_labels(structures: Structures) -> Labels:
-    return Labels(
-        energy=torch.full((structures.n_systems,), torch.nan, dtype=torch.float64),
-        forces=torch.full((structures.n_atoms, 3), torch.nan, dtype=torch.float64),
-        source="none",
-    )
 
 
 def screen(request: ScreenRequest, progress: Progress | None = None) -> Screening:
@@ -225,12 +218,7 @@ def _table(
     calibration: Calibration | None,
 ) -> pd.DataFrame:
     structures = mine.sample.structures
-    failures = mine.sample.prediction.failures if mine.sample.prediction else {}
-    missing = mine.sample.prediction is None
-    reasons = [
-        failures.get(i, mine.sample.why_absent("prediction") if missing else "")
-        for i in range(structures.n_systems)
-    ]
+    reasons = [why_impossible(mine, place) for place in range(structures.n_systems)]
     table = pd.DataFrame(
         {
             "id": list(structures.ids),
