@@ -2,7 +2,6 @@
 
 import importlib.util
 import re
-import subprocess
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from importlib import metadata
 from pathlib import Path
@@ -13,7 +12,7 @@ from rich.table import Table
 from mlffbench.cli.machines.env import environments_in_words
 from mlffbench.cli.shared.console import make_console
 from mlffbench.core.errors import BenchError
-from mlffbench.core.guards.children import PYTHON
+from mlffbench.core.guards.children import fault_of_import
 from mlffbench.core.plugins.install import again_line, extras, install_line
 from mlffbench.core.registry import Entry
 
@@ -137,29 +136,7 @@ def import_fault(names: str) -> str:
     Args:
         names: Import names, separated by commas.
     """
-    code = (
-        "import sys\n"
-        f"try: import {names}\n"
-        "except BaseException as error:\n"
-        "    text = str(error).strip().splitlines() or ['no reason given']\n"
-        "    sys.exit(f'{type(error).__name__}: {text[0]}')\n"
-    )
-    try:
-        done = subprocess.run(
-            [*PYTHON, "-c", code],
-            capture_output=True,
-            text=True,
-            errors="replace",
-            check=False,
-            timeout=PATIENCE_S,
-        )
-    except subprocess.TimeoutExpired:
-        return f"importing {names} takes more than {PATIENCE_S:.0f} s"
-    if done.returncode == 0:
-        return ""
-    if done.returncode < 0:
-        return f"importing {names} ends Python with signal {-done.returncode}"
-    return (done.stderr.strip().splitlines() or ["no reason given"])[-1]
+    return fault_of_import(names, patience_s=PATIENCE_S)
 
 
 def mini_set_in_words() -> tuple[str, str]:

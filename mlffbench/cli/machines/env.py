@@ -59,7 +59,11 @@ def remove(name: NameArgument) -> None:
 def run_in(context: typer.Context, name: NameArgument) -> None:
     """Carry out a command in an environment, e.g. env run sevenn validate 7net-0."""
     from mlffbench.core.errors import ModelError
-    from mlffbench.models.environments.environment import environment_named, variables_of
+    from mlffbench.models.environments.environment import (
+        environment_named,
+        not_started,
+        variables_of,
+    )
 
     environment = environment_named(name)
     if not environment.is_current:
@@ -69,9 +73,7 @@ def run_in(context: typer.Context, name: NameArgument) -> None:
     try:
         done = subprocess.run(command, check=False, env=variables_of(environment))
     except OSError as error:
-        msg = f"{environment.python} cannot be started: {error.strerror}; run: mlffbench "
-        again = f"env remove {name}, then mlffbench env create {name}"
-        raise ModelError(msg + again) from error
+        raise not_started(environment, error) from error
     raise typer.Exit(done.returncode)
 
 
@@ -88,10 +90,9 @@ def environments_in_words() -> list[str]:
         elif not one.is_current:
             sentences.append(f"environment {name!r} is an old one; {run}")
         elif fault := import_fault(one):
-            first = (
-                f"environment {name!r} is broken ({fault}); run: mlffbench env remove "
+            sentences.append(
+                f"environment {name!r} is broken ({fault}); run: {one.again}"
             )
-            sentences.append(f"{first}{name}, then mlffbench env create {name}")
         else:
             sentences.append(f"environment {name!r} works ({one.folder})")
     return sentences

@@ -12,7 +12,7 @@ from filelock import FileLock
 
 from mlffbench.core.errors import ModelError
 from mlffbench.core.files import make_folder
-from mlffbench.core.guards.children import PYTHON
+from mlffbench.core.guards.children import PYTHON, fault_of_import
 from mlffbench.models.environments.environment import Environment, variables_of
 
 PATIENCE_S = 300.0
@@ -92,23 +92,12 @@ def remove(environment: Environment) -> bool:
 def import_fault(environment: Environment) -> str:
     """Return why mlffbench or its packages cannot be imported; empty if they can."""
     names = ", ".join(("mlffbench.models.catalog", *environment.imports))
-    command = [str(environment.python), "-P", "-c", f"import {names}"]
-    try:
-        done = subprocess.run(
-            command,
-            capture_output=True,
-            text=True,
-            errors="replace",
-            check=False,
-            timeout=PATIENCE_S,
-            env=variables_of(environment),
-        )
-    except subprocess.TimeoutExpired:
-        return f"importing {names} takes more than {PATIENCE_S:.0f} s"
-    except OSError as error:
-        return f"{environment.python} cannot be started: {error.strerror}"
-    lines = done.stderr.strip().splitlines() or ["no reason given"]
-    return "" if done.returncode == 0 else lines[-1]
+    return fault_of_import(
+        names,
+        patience_s=PATIENCE_S,
+        python=(str(environment.python), "-P"),
+        variables=variables_of(environment),
+    )
 
 
 def _install(environment: Environment, say: Callable[[str], None]) -> str:

@@ -65,6 +65,11 @@ class Environment:
         """Whether it is there, made of the packages that the lock file names now."""
         return self.made.get("lock") == self.lock
 
+    @property
+    def again(self) -> str:
+        """The commands that make it anew."""
+        return f"mlffbench env remove {self.name}, then mlffbench env create {self.name}"
+
     def note(self, tool: str) -> None:
         """Note that it is whole."""
         content = {"lock": self.lock, "tool": tool}
@@ -130,6 +135,12 @@ def only_in(name: str, environment: Environment) -> ModelError:
     """Return the sentence for a model whose environment is there, for other commands."""
     msg = f"model {name!r} computes in the environment {environment.name!r}; type: "
     return ModelError(msg + f"mlffbench env run {environment.name} COMMAND …")
+
+
+def not_started(environment: Environment, error: OSError) -> ModelError:
+    """Return the sentence for an environment whose interpreter cannot be started."""
+    msg = f"{environment.python} cannot be started: {error.strerror}; run: "
+    return ModelError(msg + environment.again)
 
 
 def variables_of(environment: Environment) -> dict[str, str]:

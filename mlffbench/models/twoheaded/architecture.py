@@ -153,8 +153,7 @@ class Architecture(_Frozen):
     @property
     def shape(self) -> MaceShape | SchnetShape | GemnetShape:
         """The shape of the network in use."""
-        shapes = {"mace": self.mace, "schnet": self.schnet, "gemnet": self.gemnet}
-        shape = shapes[self.network]
+        shape: MaceShape | SchnetShape | GemnetShape | None = getattr(self, self.network)
         if shape is None:
             raise ValueError("an Architecture needs the shape of its network")
         return shape

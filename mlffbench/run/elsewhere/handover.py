@@ -19,6 +19,7 @@ from mlffbench.models.catalog import MODELS
 from mlffbench.models.environments.environment import (
     Environment,
     environment_for,
+    not_started,
     variables_of,
 )
 from mlffbench.models.model_spec import parse_spec
@@ -82,14 +83,10 @@ def hand_over(
             env=variables_of(environment),
         )
     except OSError as error:
-        msg = f"{environment.python} cannot be started: {error.strerror}; run: mlffbench "
-        name = environment.name
-        raise ModelError(
-            msg + f"env remove {name}, then mlffbench env create {name}"
-        ) from error
+        raise not_started(environment, error) from error
     answer: Answer | None = None
     try:
-        answer = _answer(_talk(child, sent), environment.name, progress)
+        answer = _answer(_talk(child, sent), environment, progress)
     finally:
         if answer is None:
             _end(child)
@@ -104,7 +101,9 @@ def hand_over(
     return answer
 
 
-def _answer(lines: Iterator[bytes], name: str, progress: Progress) -> Answer | None:
+def _answer(
+    lines: Iterator[bytes], environment: Environment, progress: Progress
+) -> Answer | None:
     """Return what a child answers, telling its progress; None where it does not.
 
     Raises:
@@ -120,10 +119,9 @@ def _answer(lines: Iterator[bytes], name: str, progress: Progress) -> Answer | N
                 raise ValueError
         except (ValueError, TypeError) as error:
             said = repr(line[:80].decode(errors="replace").strip())
-            msg = f"the environment {name!r} wrote {said} to its output, where only "
-            msg += "answers belong; something in it prints when Python starts: run: "
-            again = f"mlffbench env remove {name}, then mlffbench env create {name}"
-            raise ModelError(msg + again) from error
+            msg = f"the environment {environment.name!r} wrote {said} to its output, "
+            msg += "where only answers belong; something in it prints when Python starts"
+            raise ModelError(msg + f": run: {environment.again}") from error
         if "begin" in told:
             progress.begin(*told["begin"])
         elif "advance" in told:

@@ -58,7 +58,10 @@ def test_who_needs_one(monkeypatch: pytest.MonkeyPatch) -> None:
     assert environment_for(ABSENT) is None
 
 
-@pytest.mark.skipif(importlib.util.find_spec("sevenn") is not None, reason="it is here")
+@pytest.mark.skipif(
+    importlib.util.find_spec("sevenn") is not None,
+    reason="sevenn is installed beside mlffbench, so 7net-0 needs no environment",
+)
 def test_a_model_without_its_packages_names_the_command() -> None:
     with pytest.raises(ModelError, match="run: mlffbench env create sevenn"):
         load_model("7net-0", ModelOptions())

@@ -4,7 +4,6 @@ Energies are those of its calculator for molecules: the network's, the Coulomb e
 its charges between all pairs, and DFT-D3 where the network leaves it out.
 """
 
-import pickle
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -24,6 +23,7 @@ from mlffbench.models.pretrained.families.network_model import (
     NetworkForceField,
     Reading,
 )
+from mlffbench.models.pretrained.foreign import told_of_file
 from mlffbench.models.weights import Weights, check_archive, fetch
 
 WB97M = Weights(
@@ -150,22 +150,9 @@ def _open(path: Path) -> tuple[AimnetNetwork, dict[str, Any]]:
     if path.suffix.lower() == ".jpt":
         msg = f"{path} is TorchScript, which runs code of its own; convert it with "
         raise ModelError(msg + f"'aimnet convert' of its package; {_FORM}")
-    try:
-        with torch.random.fork_rng([]):  # building draws random weights
-            model, found = load_model(str(path))
-    except (
-        OSError,
-        EOFError,
-        pickle.UnpicklingError,
-        RuntimeError,
-        KeyError,
-        TypeError,
-        ValueError,
-        AttributeError,
-    ) as error:
-        lines = str(error).strip().splitlines() or [type(error).__name__]
-        msg = f"cannot read {path}: {lines[0][:200]}; {_FORM}"
-        raise ModelError(msg) from error
+    # building draws random weights
+    with told_of_file(path, _FORM), torch.random.fork_rng([]):
+        model, found = load_model(str(path))
     metadata: dict[str, Any] = dict(found)
     if metadata["has_embedded_lr"] and metadata["coulomb_mode"] != "sr_embedded":
         msg = f"{path} has long-range terms inside that cannot be differentiated twice; "

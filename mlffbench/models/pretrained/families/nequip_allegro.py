@@ -3,10 +3,6 @@
 Both kinds of file run code when they are opened, so they need the user's word.
 """
 
-import pickle
-import warnings
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -26,6 +22,11 @@ from mlffbench.models.pretrained.families.network_model import (
     NetworkForceField,
     Reading,
     summed,
+)
+from mlffbench.models.pretrained.foreign import (
+    OPENING_FAULTS,
+    told_of_file,
+    undisturbed,
 )
 
 _READOUTS = ("per_atom_energy_readout", "edge_readout", "edge_energy_readout")
@@ -154,37 +155,10 @@ def _open(path: Path) -> Any:
     Raises:
         ModelError: It cannot be read.
     """
-    try:
-        with _unchanged_torch():
-            from nequip.model.saved_models.load_utils import load_saved_model
-            from nequip.utils.global_state import set_global_state
+    faults = (*OPENING_FAULTS, AssertionError, ImportError)
+    with told_of_file(path, _FORM, faults), undisturbed():
+        from nequip.model.saved_models.load_utils import load_saved_model
+        from nequip.utils.global_state import set_global_state
 
-            set_global_state(allow_tf32=False)
-            return load_saved_model(str(path))
-    except (
-        OSError,
-        EOFError,
-        pickle.UnpicklingError,
-        RuntimeError,
-        AssertionError,
-        ImportError,
-        KeyError,
-        TypeError,
-        ValueError,
-        AttributeError,
-    ) as error:
-        lines = str(error).strip().splitlines() or [type(error).__name__]
-        msg = f"cannot read {path}: {lines[0][:200]}; {_FORM}"
-        raise ModelError(msg) from error
-
-
-@contextmanager
-def _unchanged_torch() -> Iterator[None]:
-    """Undo what nequip sets for the whole process when it loads."""
-    dtype = torch.get_default_dtype()
-    with torch.random.fork_rng([]), warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        try:
-            yield
-        finally:
-            torch.set_default_dtype(dtype)
+        set_global_state(allow_tf32=False)
+        return load_saved_model(str(path))

@@ -5,8 +5,7 @@ graph and returns a `Reading`; everything else is the same for all of them.
 """
 
 import copy
-from collections.abc import Callable, Mapping
-from contextlib import AbstractContextManager
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import NamedTuple, Self
 
@@ -14,15 +13,16 @@ import torch
 from torch import Tensor, nn
 from torch.func import functional_call
 
-from mlffbench.core.assembly import predict_rest, refusals
+from mlffbench.core.assembly import predict_rest, refusals, require_supported
 from mlffbench.core.card import ModelCard
 from mlffbench.core.errors import ModelError
 from mlffbench.core.forcefield import CutoffScope
 from mlffbench.core.graph import Graph, radius_graph
 from mlffbench.core.labels import Labels
 from mlffbench.core.structures import Structures
-from mlffbench.models.copies import OwnsTrunk
+from mlffbench.models.copies import OwnsTrunk, without_graph
 from mlffbench.models.cutoffs import check_within
+from mlffbench.models.pretrained.foreign import steady_bits
 
 
 class Reading(NamedTuple):
@@ -40,11 +40,6 @@ class Reading(NamedTuple):
     forces: Tensor | None = None
 
 
-def refuse_none(_structures: Structures) -> dict[int, str]:
-    """Return that nothing is refused beyond what a card says."""
-    return {}
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NetworkFacts:
     """What is read off a network.
@@ -54,14 +49,12 @@ class NetworkFacts:
         cutoff: Of its graphs, in Å.
         trunk: Beginnings of the names of parameters that its features depend on.
         scopes: What its envelope can do at a smaller cutoff, its default first.
-        refuses: Index of a structure -> why it is not computed, beyond the card.
     """
 
     elements: frozenset[int]
     cutoff: float
     trunk: tuple[str, ...]
     scopes: tuple[CutoffScope, ...] = ("graph",)
-    refuses: Callable[[Structures], dict[int, str]] = refuse_none
 
 
 class NetworkForceField(OwnsTrunk):
@@ -99,7 +92,6 @@ class NetworkForceField(OwnsTrunk):
         self.cutoff_scopes, self.cutoff_scope = facts.scopes, facts.scopes[0]
         self.elements = facts.elements
         self.card = replace(card, elements=facts.elements, cutoff=facts.cutoff)
-        self._refuses = facts.refuses
         self._network = network.to(device=device, dtype=dtype).eval()
         self._network.requires_grad_(False)
         self._trunk: dict[str, nn.Parameter] = {
@@ -132,8 +124,7 @@ class NetworkForceField(OwnsTrunk):
 
     def predict(self, structures: Structures) -> Labels:
         """Return float64 total energies in eV and forces in eV/Å."""
-        refused = {**self._refuses(structures), **refusals(structures, self.card)}
-        return predict_rest(structures, dict(sorted(refused.items())), self._compute)
+        return predict_rest(structures, refusals(structures, self.card), self._compute)
 
     def embed(self, structures: Structures) -> Tensor:
         """Return the features before the readout, shape (n_atoms, n_features).
@@ -167,20 +158,13 @@ class NetworkForceField(OwnsTrunk):
 
     def _required(self, structures: Structures) -> Structures:
         """Return structures where the network is, if it can treat all of them."""
-        refused = {**self._refuses(structures), **refusals(structures, self.card)}
-        for index, reason in sorted(refused.items()):
-            msg = f"{self.name!r} cannot treat {structures.ids[index]!r}: {reason}"
-            raise ModelError(msg)
+        require_supported(structures, self.card, self.name)
         return structures.to(device=self._device)
 
     def _compute(self, structures: Structures) -> Labels:
-        labels = self._labels(structures, self._frozen(), differentiable=False)
-        return replace(
-            labels, energy=labels.energy.detach(), forces=labels.forces.detach()
+        return without_graph(
+            self._labels(structures, self._frozen(), differentiable=False)
         )
-
-    def _frozen(self) -> dict[str, Tensor]:
-        return {name: value.detach() for name, value in self._trunk.items()}
 
     def _labels(
         self, structures: Structures, trunk: Mapping[str, Tensor], *, differentiable: bool
@@ -238,12 +222,3 @@ def summed(atomic: Tensor, structures: Structures) -> Tensor:
     """Return energies of structures, float64, from those of atoms, shape (n_atoms,)."""
     atomic = atomic.double()
     return atomic.new_zeros(structures.n_systems).index_add(0, structures.system, atomic)
-
-
-def steady_bits() -> AbstractContextManager[None]:
-    """Return a context in which TorchScript gives the same bits on every call.
-
-    What it optimises after its first calls changes the last bits.
-    """
-    context: AbstractContextManager[None] = torch.jit.optimized_execution(False)  # type: ignore[attr-defined]  # public
-    return context

@@ -1,7 +1,5 @@
 """ORB v3 and OrbMol: the networks of orb-models, from their published files."""
 
-import pickle
-import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -16,6 +14,7 @@ from mlffbench.core.card import ModelCard
 from mlffbench.core.errors import ModelError
 from mlffbench.core.files import sha256_of
 from mlffbench.core.graph import Graph
+from mlffbench.core.guards.plain import first_line
 from mlffbench.core.model_options import ModelOptions
 from mlffbench.core.structures import Structures
 from mlffbench.models import cards
@@ -24,6 +23,7 @@ from mlffbench.models.pretrained.families.network_model import (
     NetworkForceField,
     Reading,
 )
+from mlffbench.models.pretrained.foreign import OPENING_FAULTS, undisturbed
 
 _N_ELEMENTS = 118
 _FORM = "orb:NAME[?weights=PATH], e.g. orb:orb-v3-conservative-omol"
@@ -174,31 +174,19 @@ def _open(name: str, path: Path | None) -> Any:
         raise ModelError(msg)
     given = {} if path is None else {"weights_path": str(path)}
     try:
-        with _unchanged_torch(), torch.random.fork_rng([]), warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # of the default dtype it sets
+        with undisturbed(), _same_precision():
             return known[name](device="cpu", compile=False, **given)
-    except (
-        OSError,
-        EOFError,
-        pickle.UnpicklingError,
-        RuntimeError,
-        KeyError,
-        TypeError,
-        ValueError,
-        AttributeError,
-    ) as error:
-        lines = str(error).strip().splitlines() or [type(error).__name__]
+    except OPENING_FAULTS as error:
         where = path or "the file that orb-models names"
-        msg = f"cannot read {where} as {name}: {lines[0][:200]}; fetch it where there is "
-        raise ModelError(msg + f"a network, and name it: {_FORM}") from error
+        msg = f"cannot read {where} as {name}: {first_line(error)}; fetch it where "
+        raise ModelError(msg + f"there is a network, and name it: {_FORM}") from error
 
 
 @contextmanager
-def _unchanged_torch() -> Iterator[None]:
-    """Undo what orb-models sets for the whole process when it loads."""
-    dtype, precision = torch.get_default_dtype(), torch.get_float32_matmul_precision()
+def _same_precision() -> Iterator[None]:
+    """Undo what orb-models sets for products of the whole process when it loads."""
+    precision = torch.get_float32_matmul_precision()
     try:
         yield
     finally:
-        torch.set_default_dtype(dtype)
         torch.set_float32_matmul_precision(precision)

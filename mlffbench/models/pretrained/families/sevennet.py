@@ -1,7 +1,5 @@
 """SevenNet: 7net-0 inside the package sevenn, and any checkpoint of the user's."""
 
-import pickle
-import warnings
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -25,6 +23,7 @@ from mlffbench.models.pretrained.families.network_model import (
     Reading,
     summed,
 )
+from mlffbench.models.pretrained.foreign import told_of_file, undisturbed
 from mlffbench.models.weights import check_archive
 
 _FORM = "expected a checkpoint of SevenNet: sevennet:PATH[?modal=NAME]"
@@ -169,29 +168,14 @@ def _open(path: Path) -> tuple[Any, Mapping[str, Any]]:
     from sevenn import checkpoint
 
     check_archive(path)
-    try:
+    with told_of_file(path, _FORM):
         with torch.serialization.safe_globals(_numbers_only()):
             stored = torch.load(path, map_location="cpu", weights_only=True)
         opened = checkpoint.SevenNetCheckpoint(path)
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # of its own version, and of defaults
+        with undisturbed():  # it warns of its own version, and of defaults
             opened._config = checkpoint._config_cp_routine(stored["config"])
             opened._model_state_dict = stored["model_state_dict"]
             opened._loaded = True
-            with torch.random.fork_rng([]):  # building draws random weights
-                layers = opened.build_model()
-    except (
-        OSError,
-        EOFError,
-        pickle.UnpicklingError,
-        RuntimeError,
-        KeyError,
-        TypeError,
-        ValueError,
-        AttributeError,
-    ) as error:
-        lines = str(error).strip().splitlines() or [type(error).__name__]
-        msg = f"cannot read {path}: {lines[0][:200]}; {_FORM}"
-        raise ModelError(msg) from error
+            layers = opened.build_model()
     config: Mapping[str, Any] = opened.config
     return layers, config

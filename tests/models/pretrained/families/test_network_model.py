@@ -36,11 +36,6 @@ class Ten(nn.Module):
         return Reading(summed(self.readout(features.tanh())[:, 0], here), features)
 
 
-def odd_ones(structures: Structures) -> dict[int, str]:
-    found = (structures.multiplicity == 2).nonzero().flatten().tolist()
-    return dict.fromkeys(found, "doublets not supported")
-
-
 def made(**changes: Any) -> NetworkForceField:
     torch.manual_seed(0)
     facts: dict[str, Any] = {
@@ -70,12 +65,12 @@ def test_trunk_and_cutoff() -> None:
 
 
 def test_what_it_cannot_treat() -> None:
-    model = made(scopes=("graph",), refuses=odd_ones)
-    structures = of("NH3", "CH3", "H2O", multiplicity=[1, 2, 1])
+    model = made(scopes=("graph",))
+    structures = of("NH3", "CH3", "H2O", charge=[0, 1, 0])
     labels = model.predict(structures)
     assert labels.failures == {
         0: "elements not supported: N",
-        1: "doublets not supported",
+        1: "charge +1 not supported",
     }
     with pytest.raises(ModelError, match="'ten' cannot treat 'NH3': elements not"):
         model.embed(structures)
