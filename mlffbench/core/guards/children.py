@@ -6,6 +6,7 @@ processes are started too: a ``signal.py`` beside the data would be run by all o
 
 import multiprocessing
 import os
+import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ProcessPoolExecutor
@@ -15,6 +16,8 @@ from typing import Any, ParamSpec, TypeVar
 PYTHON = (sys.executable, "-P")
 """How a command line of a child begins."""
 VARIABLE = "PYTHONSAFEPATH"
+_PATIENCE_S = 10.0
+"""How long a child that is told to end may take."""
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -49,6 +52,15 @@ class FreshPool(ProcessPoolExecutor):
         """Have a call carried out; worker processes start here."""
         with _safe_path():
             return super().submit(fn, *args, **kwargs)
+
+
+def await_end(child: "subprocess.Popen[bytes]") -> None:
+    """Wait for a child that was told to end; one that does not listen is killed."""
+    try:
+        child.wait(_PATIENCE_S)
+    except subprocess.TimeoutExpired:
+        child.kill()
+        child.wait()
 
 
 @contextmanager
