@@ -51,8 +51,8 @@ def whole_file(path: Path) -> Iterator[BinaryIO]:
     Raises:
         StoreError: The disk is full, the folder read-only or missing; nothing is left.
     """
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.{secrets.token_hex(4)}")
-    try:
+    temporary = temporary_of(path)
+    with told_if_full(path):
         try:
             with temporary.open("xb") as file:
                 yield file
@@ -62,6 +62,25 @@ def whole_file(path: Path) -> Iterator[BinaryIO]:
         except BaseException:
             temporary.unlink(missing_ok=True)
             raise
+
+
+def temporary_of(path: Path) -> Path:
+    """Return a hidden name beside a file that nobody else writes to."""
+    return path.with_name(f".{path.name}.{os.getpid()}.{secrets.token_hex(4)}")
+
+
+@contextmanager
+def told_if_full(path: Path) -> Iterator[None]:
+    """Say in one sentence that a file cannot be written.
+
+    Args:
+        path: The file.
+
+    Raises:
+        StoreError: The disk is full, or the folder read-only or missing.
+    """
+    try:
+        yield
     except OSError as error:
         msg = f"cannot write {path}: {error.strerror}; free some space or choose another "
         raise StoreError(msg + "folder, then repeat the command") from error

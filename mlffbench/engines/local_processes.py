@@ -9,12 +9,11 @@ from pathlib import Path
 from typing import IO
 
 from mlffbench.core.errors import StoreError, SuiteError
-from mlffbench.core.guards.children import PYTHON
+from mlffbench.core.guards.children import PYTHON, await_end
 from mlffbench.core.guards.output import shortage
 
 MOST_PER_CORE = 4
 """Workers that a core can have; each loads all libraries and the model."""
-_GRACE_S = 10.0
 
 
 @contextmanager
@@ -54,7 +53,7 @@ def local_workers(
             for process, _ in started:
                 process.terminate()
             for process, _ in started:
-                _stop(process)
+                await_end(process)
 
 
 def _started(
@@ -79,15 +78,6 @@ def _started(
         msg = f"no worker can be started: {why}; then repeat the command with fewer "
         raise StoreError(msg + "--workers") from error
     return process, errors
-
-
-def _stop(process: "subprocess.Popen[bytes]") -> None:
-    """Wait for a worker, which has nothing left to do."""
-    try:
-        process.wait(_GRACE_S)
-    except subprocess.TimeoutExpired:
-        process.kill()
-        process.wait()
 
 
 def _why(process: "subprocess.Popen[bytes]", errors: IO[bytes]) -> str:

@@ -199,14 +199,6 @@ class RunFolder:
         except StoreError:
             return None
 
-    def write_predictions(
-        self, table: pd.DataFrame, arrays: Mapping[str, Arrays]
-    ) -> None:
-        """Write the whole files of a run: a row per structure, and named arrays."""
-        write_table(self.path / "predictions.parquet", table)
-        for name, content in arrays.items():
-            write_arrays(self.path / f"{name}.npz", content)
-
     def read_table(
         self,
         name: str = "predictions.parquet",

@@ -12,6 +12,7 @@ import pytest
 from interrupted import StopsAfter
 from processes import mlffbench
 
+from mlffbench.core.errors import StoreError
 from mlffbench.run.elsewhere.crew_member import CrewMember
 from mlffbench.run.elsewhere.request_file import (
     forget_request,
@@ -154,6 +155,13 @@ def test_a_run_is_asked_for_from_a_folder_with_any_name(
     write_request(RunFolder(here), request, resolve(request).jobs[0])
     read = read_request(RunFolder(here), trust=False, own=True)
     assert (read.models, read.modes) == ((shared_springs,), ("baseline",))
+
+
+def test_a_request_that_is_no_file_is_told_as_one_that_is_broken(tmp_path: Path) -> None:
+    folder = RunFolder(tmp_path)
+    folder.request_path.mkdir()
+    with pytest.raises(StoreError, match="is missing or broken; repeat the run"):
+        read_request(folder, trust=False, own=True)
 
 
 def test_a_run_cut_into_regions_has_the_same_rows(

@@ -22,13 +22,12 @@ def check_helped(helped: Helped) -> None:
     Raises:
         SuiteError: It is.
     """
-    for name, value, engine in (
-        ("--slurm", helped.slurm, EngineKind.slurm),
-        ("--profile", helped.profile, EngineKind.slurm),
-    ):
-        if value and helped.engine is not engine:
-            msg = f"{name} is for --engine {engine.value}, not {helped.engine.value}; "
-            raise SuiteError(msg + "leave one of them out")
+    if helped.engine is EngineKind.slurm:
+        return
+    for name, value in (("--slurm", helped.slurm), ("--profile", helped.profile)):
+        if value:
+            msg = f"{name} is for --engine slurm, not {helped.engine.value}; leave one "
+            raise SuiteError(msg + "of them out")
 
 
 def slurm_script(helped: Helped, campaign: "Campaign[Job]") -> str:

@@ -16,6 +16,8 @@ from typing import Any, ParamSpec, TypeVar
 PYTHON = (sys.executable, "-P")
 """How a command line of a child begins."""
 VARIABLE = "PYTHONSAFEPATH"
+_PATIENCE_S = 10.0
+"""How long a child that is told to end may take."""
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -93,6 +95,15 @@ def fault_of_import(
     if done.returncode < 0:
         return f"importing {names} ends Python with signal {-done.returncode}"
     return (done.stderr.strip().splitlines() or ["no reason given"])[-1]
+
+
+def await_end(child: "subprocess.Popen[bytes]") -> None:
+    """Wait for a child that was told to end; one that does not listen is killed."""
+    try:
+        child.wait(_PATIENCE_S)
+    except subprocess.TimeoutExpired:
+        child.kill()
+        child.wait()
 
 
 @contextmanager

@@ -24,10 +24,8 @@ from mlffbench.run.manifest import (
     tidy,
 )
 from mlffbench.run.request import resolve
+from mlffbench.run.shards.crew import PAUSE_S
 from mlffbench.run.work import Progress, Silent
-
-PAUSE_S = 0.2
-"""Between looks for something to do."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)

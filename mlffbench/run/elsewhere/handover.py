@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from mlffbench.core.errors import ModelError
+from mlffbench.core.guards.children import await_end
 from mlffbench.models.catalog import MODELS
 from mlffbench.models.environments.environment import (
     Environment,
@@ -28,8 +29,6 @@ from mlffbench.run.work import Progress
 
 _TOLD = ({"begin"}, {"advance"}, {"folders", "faults", "notes"})
 """What a line of a child tells."""
-_PATIENCE_S = 10.0
-"""How long a child that is told to end may take."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,7 +88,8 @@ def hand_over(
         answer = _answer(_talk(child, sent), environment, progress)
     finally:
         if answer is None:
-            _end(child)
+            child.terminate()
+            await_end(child)
         with child:  # closes what is open and waits
             pass
     code = child.returncode
@@ -130,15 +130,6 @@ def _answer(
             folders = tuple(map(Path, told["folders"]))
             answer = Answer(folders, tuple(told["faults"]), tuple(told["notes"]))
     return answer
-
-
-def _end(child: "subprocess.Popen[bytes]") -> None:
-    """End a child; one that does not listen is killed."""
-    child.terminate()
-    try:
-        child.wait(_PATIENCE_S)
-    except subprocess.TimeoutExpired:
-        child.kill()
 
 
 def _talk(child: "subprocess.Popen[bytes]", sent: bytes) -> Iterator[bytes]:

@@ -8,7 +8,7 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from mlffbench.core.errors import StoreError, faults_in
+from mlffbench.core.errors import DataError, StoreError, faults_in
 from mlffbench.core.files import write_atomic
 from mlffbench.core.guards.sizes import read_text
 from mlffbench.models.model_spec import check_not_typed
@@ -96,7 +96,7 @@ def read_request(folder: RunFolder, *, trust: bool, own: bool) -> Request:
     except ValidationError as error:
         msg = f"{path} is not a request: {faults_in(error)}; repeat the run"
         raise StoreError(msg) from error
-    except ValueError as error:
+    except (DataError, ValueError) as error:
         msg = f"{path} is missing or broken; repeat the run"
         raise StoreError(msg) from error
     for spec in (stored.model, stored.mode, *stored.settings.values()):

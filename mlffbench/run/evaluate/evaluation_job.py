@@ -1,7 +1,7 @@
-"""Plan: suite × model × mode -> jobs, and a job -> batches. Pure: nothing runs."""
+"""Plan: suite × model × mode -> jobs, and a job -> rows. Pure: nothing runs."""
 
 import zlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Literal
 
@@ -9,8 +9,7 @@ import numpy as np
 
 from mlffbench.core.card import SYMBOLS, ModelCard
 from mlffbench.core.split import Index, Rows, Split
-from mlffbench.refine.refiner import Unit
-from mlffbench.run.shards.batching import batch_positions, codes_of
+from mlffbench.run.shards.batching import codes_of
 
 Half = Literal["test", "val"]
 
@@ -57,14 +56,6 @@ class Job:
     def as_dict(self) -> dict[str, object]:
         """Return the values by name."""
         return {**asdict(self), "settings": dict(self.settings)}
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Batch:
-    """Rows of one split that are predicted together."""
-
-    split: int
-    rows: Rows
 
 
 def splits_of(splits: Sequence[Split], half: Half) -> list[Split]:
@@ -115,24 +106,3 @@ def why_skipped(index: Index, record: int, card: ModelCard) -> str | None:
     if bool(index.periodic[record]) and not card.periodic:
         return "periodic cell not supported"
     return None
-
-
-def plan_batches(
-    number: int, split: Split, rows: Rows, *, unit: Unit, batch_atoms: int
-) -> Iterator[Batch]:
-    """Yield the batches of one split: whole units, small before large.
-
-    The composition depends on the arguments alone, so that a resumed run computes the
-    same batches as an undisturbed one.
-
-    Args:
-        number: Position of the split in the job.
-        split: The split.
-        rows: Its rows that are to be computed.
-        unit: What must stay together.
-        batch_atoms: Atoms per batch; a larger unit makes a batch of its own.
-    """
-    for positions in batch_positions(
-        split.source.index, rows, unit=unit, batch_atoms=batch_atoms
-    ):
-        yield Batch(number, rows[positions])

@@ -75,6 +75,11 @@ class EvaluationWork(RefinedWork):
 
     def decides(self) -> dict[str, Any]:
         """Return everything that decides the predictions."""
+        return dict(self._decides)
+
+    @cached_property
+    def _decides(self) -> dict[str, Any]:
+        """What `decides` returns: files of the model are read for it, so only once."""
         pairs = zip(self.splits, self.rows, strict=True)
         return {
             "job": self.job.as_dict(),

@@ -1,6 +1,6 @@
 """Merge: the files of shards -> the whole files of a run, a region at a time.
 
-Two passes over the files: the first finds what must be known before a whole file can be
+Two passes over the results: the first finds what must be known before a whole file can be
 begun, the second writes. Never more than one region is held.
 """
 
@@ -68,9 +68,8 @@ class Pieces:
 
     def results(self) -> Iterator[RegionResults]:
         """Yield what came of each region."""
-        shards = iter(self.plan.by_region())
-        for number, region in enumerate(self.plan.regions):
-            own = next(shards)
+        pairs = zip(self.plan.regions, self.plan.by_region(), strict=True)
+        for number, (region, own) in enumerate(pairs):
             parts = [self._part(shard) for shard in own]
             yield RegionResults.of(
                 self.splits[region.split],
@@ -202,9 +201,8 @@ def write_whole(pieces: Pieces, survey: Survey, checks: RunChecks) -> dict[str, 
             )
         )
         for number, results in enumerate(pieces.results()):
-            rows = pieces.reader.rows_of(number)
             shown = pieces.reader.structures(number)
-            labels = _source(pieces, number).labels(rows)
+            labels = pieces.reader.labels(number)
             predicted = results.forces(survey.dtype)
             table.append(results.whole_table)
             forces.append(forces=predicted)
@@ -219,7 +217,3 @@ def write_whole(pieces: Pieces, survey: Survey, checks: RunChecks) -> dict[str, 
             )
             checks.see(shown, results.table, predicted, labels)
         return checks.conclude()
-
-
-def _source(pieces: Pieces, number: int) -> Any:
-    return pieces.splits[pieces.plan.regions[number].split].source

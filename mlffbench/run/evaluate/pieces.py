@@ -1,6 +1,5 @@
 """Measured: what a metric says of many structures, without the memory of all at once."""
 
-from collections.abc import Iterator
 from dataclasses import replace
 
 import numpy as np
@@ -10,6 +9,7 @@ from mlffbench.core.labels import Labels
 from mlffbench.core.structures import Structures
 from mlffbench.metrics import breakdown, forces, published
 from mlffbench.metrics.samples import Metric, Samples
+from mlffbench.run.shards.batching import stretches
 
 PIECE_ATOMS = 250_000
 """Atoms that a metric is shown at a time, where it looks at structures one by one."""
@@ -51,8 +51,10 @@ def measured(
     if metric not in ONE_BY_ONE or structures.n_atoms <= most:
         return metric(prediction, reference, structures)
     found = []
-    for first, last, atoms in _pieces(structures, most):
-        own = slice(first, last)
+    sizes = structures.sizes.numpy()
+    ends = np.concatenate([[0], np.cumsum(sizes)]).tolist()
+    for first, last in stretches(sizes, most):
+        own, atoms = slice(first, last), slice(ends[first], ends[last])
         piece = _slice(structures, own, atoms)
         said = metric(_part(prediction, own, atoms), _part(reference, own, atoms), piece)
         found.append((said, piece.n_systems))
@@ -63,18 +65,6 @@ def measured(
         name: _joined([parts.get(name) or _nothing(n) for parts, n in found])
         for name in names
     }
-
-
-def _pieces(structures: Structures, most: int) -> Iterator[tuple[int, int, slice]]:
-    """Yield first and last structure of each piece, and its atoms."""
-    reached = np.cumsum(structures.sizes.numpy())
-    first, before = 0, 0
-    while first < len(reached):
-        last = int(np.searchsorted(reached, before + most, side="right"))
-        last = max(last, first + 1)
-        after = int(reached[last - 1])
-        yield first, last, slice(before, after)
-        first, before = last, after
 
 
 def _part(labels: Labels, own: slice, atoms: slice) -> Labels:

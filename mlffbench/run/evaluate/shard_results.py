@@ -10,11 +10,10 @@ import pandas as pd
 import torch
 from numpy.typing import NDArray
 
-from mlffbench.core.errors import StoreError
 from mlffbench.core.split import Rows, Split
 from mlffbench.core.structures import Structures
 from mlffbench.run.evaluate.predict import Prediction
-from mlffbench.run.folder import Arrays, RunFolder, read_arrays
+from mlffbench.run.folder import Arrays, RunFolder
 from mlffbench.run.shards.shard_plan import Shard
 
 Facts = dict[str, Any]
@@ -70,12 +69,10 @@ def all_failed(shard: Shard, reason: str) -> Arrays:
 
 def read_shard(folder: RunFolder, shard: Shard) -> Arrays | None:
     """Return what came of a shard; None where its file is missing, broken or other."""
-    try:
-        arrays = read_arrays(folder.part(shard.number))
-    except StoreError:
+    arrays = folder.read_any_part(shard.number)
+    if arrays is None or "shard" not in arrays:
         return None
-    same = "shard" in arrays and str(arrays["shard"]) == shard.sha256
-    return arrays if same else None
+    return arrays if str(arrays["shard"]) == shard.sha256 else None
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -11,7 +11,10 @@ from mlffbench.refine.refiner import Unit
 def batch_positions(
     index: Index, rows: Rows, *, unit: Unit, batch_atoms: int
 ) -> Iterator[Rows]:
-    """Yield the batches of `plan_batches` as positions in ``rows``.
+    """Yield batches as positions in ``rows``: whole units, small before large.
+
+    The composition depends on the arguments alone, so that a resumed run computes the
+    same batches as an undisturbed one.
 
     Args:
         index: Of the source.
@@ -32,15 +35,29 @@ def batch_positions(
     else:
         code = codes_of(index.groups, index.record[rows])
         order, lengths, atoms = _by_unit(sizes, code)
-    ends, reached = np.cumsum(lengths), np.cumsum(atoms)
-    first = 0
-    while first < len(ends):
-        before = int(reached[first - 1]) if first else 0
-        last = int(np.searchsorted(reached, before + batch_atoms, side="right"))
+    starts = np.concatenate([[0], np.cumsum(lengths)])
+    for first, last in stretches(atoms, batch_atoms):
+        yield order[starts[first] : starts[last]]
+
+
+def stretches(sizes: Rows, most: int) -> Iterator[tuple[int, int]]:
+    """Yield first and behind the last of consecutive things that are held together.
+
+    Args:
+        sizes: Shape (n,), atoms of each.
+        most: Atoms of all that are held together; a larger one is alone.
+
+    Example:
+        >>> list(stretches(np.array([2, 2, 9, 1]), 4))
+        [(0, 2), (2, 3), (3, 4)]
+    """
+    reached = np.cumsum(sizes)
+    first, before = 0, 0
+    while first < len(reached):
+        last = int(np.searchsorted(reached, before + most, side="right"))
         last = max(last, first + 1)
-        start = int(ends[first - 1]) if first else 0
-        yield order[start : int(ends[last - 1])]
-        first = last
+        yield first, last
+        first, before = last, int(reached[last - 1])
 
 
 def codes_of(names: Sequence[str], records: Rows) -> Rows:

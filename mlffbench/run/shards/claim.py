@@ -22,6 +22,7 @@ from types import TracebackType
 from typing import Any, Self
 
 from mlffbench.core.errors import StoreError
+from mlffbench.core.files import temporary_of, told_if_full
 
 HEARTBEAT_S = 10.0
 EXPIRY_S = 60.0
@@ -151,8 +152,8 @@ def create_only(path: Path, content: bytes) -> bool:
     Raises:
         StoreError: The folder cannot be written.
     """
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.{secrets.token_hex(4)}")
-    try:
+    temporary = temporary_of(path)
+    with told_if_full(path):
         temporary.write_bytes(content)
         try:
             os.link(temporary, path)  # atomic on network file systems, too
@@ -164,11 +165,6 @@ def create_only(path: Path, content: bytes) -> bool:
             return _create_exclusively(path, content)
         finally:
             temporary.unlink(missing_ok=True)
-    except OSError as error:
-        msg = (
-            f"cannot write {path}: {error.strerror}; free some space, or choose another "
-        )
-        raise StoreError(msg + "folder, then repeat the command") from error
     return True
 
 

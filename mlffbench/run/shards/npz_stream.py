@@ -13,8 +13,7 @@ import numpy as np
 from numpy.lib import format as npy
 from numpy.typing import NDArray
 
-from mlffbench.core.errors import StoreError
-from mlffbench.core.files import whole_file
+from mlffbench.core.files import told_if_full, whole_file
 
 _BUFFER = 1 << 22
 
@@ -73,7 +72,7 @@ class NpzStream:
         Raises:
             StoreError: The disk is full.
         """
-        with _told(self.path):
+        with told_if_full(self.path):
             for name, values in pieces.items():
                 self.columns[name].append(values)
 
@@ -110,23 +109,13 @@ def npz_stream(
         columns: dict[str, _Column] = {}
         for name, dtype in dtypes.items():
             spool = scratch / f".{path.stem}-{name}.spool"
-            with _told(path):
+            with told_if_full(path):
                 file = spool.open("wb")
             stack.callback(_drop, spool, file)
             columns[name] = _Column(spool, file, np.dtype(dtype), ())
         stream = NpzStream(path, columns)
         yield stream
         stream.finish()
-
-
-@contextmanager
-def _told(path: Path) -> Iterator[None]:
-    """Say in one sentence that a disk is full."""
-    try:
-        yield
-    except OSError as error:
-        msg = f"cannot write {path}: {error.strerror}; free some space or choose another "
-        raise StoreError(msg + "folder, then repeat the command") from error
 
 
 def _drop(path: Path, file: BinaryIO) -> None:

@@ -1,11 +1,12 @@
-"""Geometries of a run, read a region at a time."""
+"""Geometries and labels of a run, read a region at a time."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
 
-from mlffbench.core.split import Rows, Split
+from mlffbench.core.labels import Labels
+from mlffbench.core.split import Rows, Source, Split
 from mlffbench.core.structures import Structures
 from mlffbench.run.shards.shard_plan import REGION_ATOMS, Region
 
@@ -29,6 +30,7 @@ class RegionReader:
     rows: Sequence[Rows]
     regions: Sequence[Region]
     _kept: dict[int, Structures] = field(default_factory=dict)
+    _labels: dict[int, Labels] = field(default_factory=dict)
 
     def rows_of(self, number: int) -> Rows:
         """Return the rows of a region."""
@@ -43,15 +45,29 @@ class RegionReader:
         """
         found = self._kept.pop(number, None)
         if found is None:
-            split = self.splits[self.regions[number].split]
-            found = split.source.structures(self.rows_of(number))
+            found = self._source(number).structures(self.rows_of(number))
         while (
             self._kept
             and found.n_atoms + sum(one.n_atoms for one in self._kept.values())
             > REGION_ATOMS
         ):
-            self._kept.pop(next(iter(self._kept)))
+            oldest = next(iter(self._kept))
+            del self._kept[oldest]
+            self._labels.pop(oldest, None)
         self._kept[number] = found
+        return found
+
+    def labels(self, number: int) -> Labels:
+        """Return the reference labels of a region, kept as long as its structures.
+
+        Raises:
+            DataError: One cannot be read.
+        """
+        found = self._labels.get(number)
+        if found is None:
+            found = self._source(number).labels(self.rows_of(number))
+        if number in self._kept:
+            self._labels[number] = found
         return found
 
     def check(self) -> None:
@@ -62,11 +78,14 @@ class RegionReader:
         """
         total = sum(len(rows) for rows in self.rows)
         if total <= ALL_CHECKED:
-            for number, region in enumerate(self.regions):
+            for number in range(len(self.regions)):
                 self.structures(number)
-                self.splits[region.split].source.labels(self.rows_of(number))
+                self.labels(number)
             return
         for split, rows in zip(self.splits, self.rows, strict=True):
             places = np.linspace(0, len(rows) - 1, min(SAMPLE, len(rows))).astype(int)
             split.source.structures(rows[places])
             split.source.labels(rows[places])
+
+    def _source(self, number: int) -> Source:
+        return self.splits[self.regions[number].split].source

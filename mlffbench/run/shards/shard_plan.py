@@ -16,7 +16,7 @@ import numpy as np
 
 from mlffbench.core.split import Rows, Split
 from mlffbench.refine.refiner import Unit
-from mlffbench.run.shards.batching import codes_of
+from mlffbench.run.shards.batching import codes_of, stretches
 
 REGION_ATOMS = 250_000
 """Atoms of a region, unless a unit of the refinement is larger."""
@@ -117,20 +117,14 @@ def regions_of(
         unit: What must stay together.
         atoms: Atoms of a region at most, where that can be.
     """
+    if len(rows) == 0:
+        return
     index = split.source.index
     records = index.record[rows]
-    reached = np.cumsum(index.n_atoms[records])
-    allowed = _ends_of_units(split, records, unit)
-    start, before = 0, 0
-    while start < len(rows):
-        wanted = int(np.searchsorted(reached, before + atoms, side="right"))
-        wanted = max(wanted, start + 1)
-        place = int(np.searchsorted(allowed, wanted, side="right")) - 1
-        if place < 0 or allowed[place] <= start:
-            place += 1  # a unit larger than a region
-        stop = int(allowed[place])
-        yield Region(number, start, stop)
-        start, before = stop, int(reached[stop - 1])
+    bounds = np.concatenate([[0], _ends_of_units(split, records, unit)])
+    sizes = np.add.reduceat(index.n_atoms[records], bounds[:-1])
+    for first, last in stretches(sizes, atoms):
+        yield Region(number, int(bounds[first]), int(bounds[last]))
 
 
 def _ends_of_units(split: Split, records: Rows, unit: Unit) -> Rows:
@@ -177,28 +171,15 @@ def shards_of(
         run: Fingerprint of the run; a shard of another is never taken for one of it.
     """
     index = split.source.index
-    source = f"{run}/{split.source.sha256}/{split.name}/{split.role}/"
-    gathered: list[Rows] = []
-    held = 0
-
-    def made(number: int) -> Shard:
-        chosen = rows[np.concatenate(gathered)]
-        return Shard(
+    atoms = [int(index.n_atoms[index.record[rows[batch]]].sum()) for batch in batches]
+    for number, (start, stop) in enumerate(stretches(np.array(atoms), most), first):
+        held = tuple(batches[start:stop])
+        yield Shard(
             number=number,
             region=region,
             split=where.split,
-            batches=tuple(gathered),
-            rows=chosen,
-            n_atoms=held,
-            source=source,
+            batches=held,
+            rows=rows[np.concatenate(held)],
+            n_atoms=sum(atoms[start:stop]),
+            source=f"{run}/{split.source.sha256}/{split.name}/{split.role}/",
         )
-
-    for batch in batches:
-        atoms = int(index.n_atoms[index.record[rows[batch]]].sum())
-        if gathered and held + atoms > most:
-            yield made(first)
-            first, gathered, held = first + 1, [], 0
-        gathered.append(batch)
-        held += atoms
-    if gathered:
-        yield made(first)
