@@ -29,6 +29,17 @@ _SPICE_1 = DataCard(
     ),
     downloads=("spice-1",),
 )
+_SPICE_BOTH = replace(
+    _SPICE_1,
+    elements=elements("H Li B C N O F Na Mg Si P S Cl K Ca Br I"),
+    source=f"{_SPICE_1.source}, https://doi.org/10.5281/zenodo.10975225",
+    size="3.1 million structures in the files, 54 GB",
+    charges="0 in train; ions among the OOD molecules",
+    downloads=("spice-1", "spice-2"),
+)
+_MD17 = tuple(
+    f"md17/{name}" for name in ("aspirin", "benzene", "uracil", "toluene", "naphthalene")
+)
 _OURS: dict[str, Any] = {
     "licence": "MIT, as the package",
     "citation": "this package (CITATION.cff)",
@@ -65,17 +76,12 @@ BENCHMARKS = {
         extra="rdkit",
         requires=_RDKIT,
         card=replace(
-            _SPICE_1,
-            elements=elements("H Li B C N O F Na Mg Si P S Cl K Ca Br I"),
-            source=f"{_SPICE_1.source}, https://doi.org/10.5281/zenodo.10975225",
-            size="3.1 million structures in the files, 54 GB",
-            charges="0 in train; ions among the OOD molecules",
+            _SPICE_BOTH,
             notes=(
                 *_SPICE_1.notes,
                 "OOD: molecules of 2.0.1 whose canonical SMILES and geometries are not "
                 "in 1.1.4",
             ),
-            downloads=("spice-1", "spice-2"),
         ),
     ),
     "md17-extreme": Entry(
@@ -84,11 +90,7 @@ BENCHMARKS = {
         card=_published(
             MOLECULES["md17"],
             "six trajectories",
-            "md17/aspirin",
-            "md17/benzene",
-            "md17/uracil",
-            "md17/toluene",
-            "md17/naphthalene",
+            *_MD17,
             "md17/salicylic-acid",
         ),
     ),
@@ -107,17 +109,12 @@ BENCHMARKS = {
         extra="rdkit",
         requires=_RDKIT,
         card=replace(
-            _SPICE_1,
-            elements=elements("H Li B C N O F Na Mg Si P S Cl K Ca Br I"),
-            source=f"{_SPICE_1.source}, https://doi.org/10.5281/zenodo.10975225",
-            size="3.1 million structures in the files, 54 GB",
-            charges="0 in train; ions among the OOD molecules",
+            _SPICE_BOTH,
             notes=(
                 *_SPICE_1.notes,
                 "shifts: more than one standard deviation from the training mean; which "
                 "structures the paper drew is not published, so they are drawn anew",
             ),
-            downloads=("spice-1", "spice-2"),
         ),
     ),
     "paper-md17": Entry(
@@ -126,11 +123,7 @@ BENCHMARKS = {
         card=_published(
             MOLECULES["md17"],
             "five trajectories",
-            "md17/aspirin",
-            "md17/benzene",
-            "md17/uracil",
-            "md17/toluene",
-            "md17/naphthalene",
+            *_MD17,
         ),
     ),
     "paper-md22": Entry(

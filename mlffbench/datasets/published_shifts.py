@@ -17,10 +17,10 @@ from torch import Tensor
 
 from mlffbench.core.errors import DataError
 from mlffbench.core.roles import ShiftKind
+from mlffbench.core.spectrum import share_near_one
 from mlffbench.core.structures import Structures
-from mlffbench.datasets.shifts import Scores, known_spectra, mean_force_norm
+from mlffbench.datasets.shifts import Scores, mean_force_norm
 
-NEAR_ONE = (0.9, 1.1)
 N_DEVIATIONS = 1.0
 """Standard deviations from the training mean that are still in distribution."""
 
@@ -119,19 +119,3 @@ class DeviationRule:
             frozenset(kind for kind, flags in found.items() if flags[place])
             for place in range(structures.n_systems)
         ]
-
-
-def share_near_one(structures: Structures, cutoff: float) -> Scores:
-    """Return the share of Laplacian eigenvalues in [0.9, 1.1].
-
-    Returns:
-        Shape (n_systems,), from 0 to 1; NaN for a structure without a graph.
-
-    Raises:
-        DataError: The cutoff is not positive and finite.
-    """
-    shares = np.full(structures.n_systems, np.nan)
-    known = known_spectra(structures, cutoff)
-    near = known.spectra.share_within(*NEAR_ONE)[0]
-    shares[list(known.rows)] = near.cpu().numpy()
-    return shares

@@ -15,6 +15,7 @@ from mlffbench.core.errors import BenchError
 from mlffbench.core.forcefield import ForceField, HasPriorHead
 from mlffbench.core.structures import Structures
 from mlffbench.models.catalog import DEFAULT_PRIOR
+from mlffbench.refine.descent import force_error
 from mlffbench.refine.per_structure import Routed
 from mlffbench.refine.prior_head import PriorLabels, Wish, origin_of, require_prior_head
 from mlffbench.refine.refined_units import rows_of
@@ -206,9 +207,7 @@ class PublishedTuning:
         """Return the summed loss of a batch, and its mean force error in eV/Å."""
         found = twin.forward(batch.structures, "prior")
         energy = found.energy - batch.energy.to(found.energy)
-        forces = torch.linalg.vector_norm(
-            found.forces - batch.forces.to(found.forces), dim=1
-        ).mean()
+        forces = force_error(found.forces, batch.forces)
         total = self.energy_weight * energy.abs().mean() + self.force_weight * forces
         return total, float(forces.detach())
 

@@ -5,8 +5,9 @@ import pytest
 import torch
 
 from mlffbench.core.errors import DataError
+from mlffbench.core.spectrum import share_near_one
 from mlffbench.core.structures import Structures
-from mlffbench.datasets.published_shifts import DeviationRule, Spread, share_near_one
+from mlffbench.datasets.published_shifts import DeviationRule, Spread
 
 
 def lines(*sizes: int, element: int = 6, space: float = 3.0) -> Structures:

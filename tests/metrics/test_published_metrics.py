@@ -6,10 +6,12 @@ import numpy as np
 import torch
 from metric_batches import random_batch
 
+from mlffbench.core.spectrum import share_near_one
 from mlffbench.core.structures import Structures
 from mlffbench.metrics import published
 from mlffbench.metrics.published import (
     CONNECTIVITY_EDGES,
+    CUTOFF,
     MEAN_NORM_EDGES,
     bin_labels,
     forces_good_share,
@@ -17,7 +19,6 @@ from mlffbench.metrics.published import (
     forces_mae_by_mean_norm,
     forces_mae_structure_by_connectivity,
     forces_mae_structure_by_mean_norm,
-    share_near_one,
 )
 
 
@@ -34,7 +35,7 @@ def share_by_hand(positions: np.ndarray) -> float:
 def test_the_share_near_one_and_the_bins_of_graphs() -> None:
     structures, prediction, reference = random_batch(7)
     pieces = torch.split(structures.positions, structures.sizes.tolist())
-    shares = share_near_one(structures)
+    shares = share_near_one(structures, CUTOFF)
     for piece, share in zip(pieces, shares, strict=True):
         assert share == share_by_hand(piece.numpy())
     parts = forces_mae_by_connectivity(prediction, reference, structures)
@@ -85,9 +86,9 @@ def test_a_cell_that_is_too_small_is_missing() -> None:
     )
     structures, prediction, reference = random_batch(3)
     both = Structures.concatenate([cell, structures])
-    shares = share_near_one(both)
+    shares = share_near_one(both, CUTOFF)
     assert np.isnan(shares[0])
-    np.testing.assert_array_equal(shares[1:], share_near_one(structures))
+    np.testing.assert_array_equal(shares[1:], share_near_one(structures, CUTOFF))
     parts = forces_mae_structure_by_connectivity(prediction, reference, structures)
     assert sum(part.evaluated.sum() for part in parts.values()) == structures.n_systems
 

@@ -6,33 +6,27 @@ The first 10,000 are test, the next 10,000 are permuted again into 500 for valid
 9,500 for training. At most the first 1,000 of a test set are evaluated.
 """
 
-from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
 
 from mlffbench.core.errors import DataError
 from mlffbench.core.split import Rows, Shift, Split
-from mlffbench.datasets.download.local import data_folder, files_of
-from mlffbench.datasets.files.npz import NpzFile
+from mlffbench.datasets.download.local import data_folder
 from mlffbench.datasets.index.index import Counter
 from mlffbench.datasets.index.indexed import IndexedFile
 from mlffbench.datasets.index.joined import JoinedSource
 from mlffbench.datasets.index.sampling import evenly
 from mlffbench.datasets.index.splitfiles import Cut, kept_splits
+from mlffbench.datasets.sets.md17 import TESTED, TRAINED, source_of
+from mlffbench.datasets.sets.md22 import CALM, HOT, trajectory_of
 
-TRAINED = ("aspirin", "benzene", "uracil")
-TESTED = ("toluene", "naphthalene")
 N_TRAIN, N_VAL, N_TEST = 9_500, 500, 10_000
 """Frames of each molecule."""
 N_EVALUATED = 1_000
 """Frames of each test set that are evaluated."""
 SEED = 123
-MD17_THEORY, MD22_THEORY = "PBE+vdW-TS", "PBE+MBD"
 MD22_MOLECULE = "stachyose"
-CALM, HOT = 1.7, 1.8
-"""eV/Å: mean atomic |F| of a training frame is below the first, of a test frame above
-the second."""
 RULES = 1
 _CALM_SHARE = 0.9
 
@@ -77,7 +71,7 @@ def md17() -> tuple[Split, ...]:
     Raises:
         DataError: A molecule is not downloaded, or its file holds too few frames.
     """
-    trained, tested = _md17_source(TRAINED), _md17_source(TESTED)
+    trained, tested = source_of(TRAINED), source_of(TESTED)
     parts = [_rows_of(trained, number) for number in range(len(TRAINED))]
     words = ", ".join(TRAINED)
     rule = f"{words}: as published, seed {SEED}"
@@ -123,14 +117,7 @@ def md22(counter: Counter | None = None) -> tuple[Split, ...]:
     Raises:
         DataError: Stachyose is not downloaded, or has no frame on one side of the cut.
     """
-    (path,) = files_of(f"md22/{MD22_MOLECULE}")
-    source = IndexedFile(
-        path,
-        counter=counter,
-        level_of_theory=MD22_THEORY,
-        energy_unit="kcal/mol",
-        length_unit="angstrom",
-    )
+    source = trajectory_of(MD22_MOLECULE, counter)
 
     def carve() -> list[Cut]:
         norms, usable = source.table.mean_force, source.table.usable
@@ -141,21 +128,6 @@ def md22(counter: Counter | None = None) -> tuple[Split, ...]:
     folder = data_folder() / "splits" / "paper-md22"
     made_from = {"rules": RULES, "sources": [source.made_from]}
     return kept_splits(folder, {"md22": source}, made_from, carve)
-
-
-def _md17_source(molecules: Sequence[str]) -> JoinedSource:
-    return JoinedSource(
-        [
-            NpzFile(
-                path,
-                level_of_theory=MD17_THEORY,
-                energy_unit="kcal/mol",
-                length_unit="angstrom",
-            )
-            for molecule in molecules
-            for path in files_of(f"md17/{molecule}")
-        ]
-    )
 
 
 def _rows_of(source: JoinedSource, number: int) -> PublishedRows:

@@ -12,12 +12,13 @@ from numpy.typing import NDArray
 
 from mlffbench.core.errors import DataError
 from mlffbench.core.roles import ShiftKind
+from mlffbench.core.spectrum import share_near_one
 from mlffbench.core.split import Rows, Shift, Split
 from mlffbench.datasets.index.index import Counter
 from mlffbench.datasets.index.indexed import IndexedFile
 from mlffbench.datasets.index.sampling import size_of, spread
 from mlffbench.datasets.index.splitfiles import Cut
-from mlffbench.datasets.published_shifts import DeviationRule, Spread, share_near_one
+from mlffbench.datasets.published_shifts import DeviationRule, Spread
 from mlffbench.datasets.sets.spice import (
     SPECTRAL_SAMPLE,
     kept,

@@ -13,7 +13,7 @@ import torch
 from mlffbench.core.errors import BenchError, CapabilityError
 from mlffbench.core.forcefield import ForceField, HasCutoff
 from mlffbench.core.structures import Structures
-from mlffbench.models.cutoffs import Candidate, candidates_of
+from mlffbench.models.cutoffs import Candidate, candidates_of, require_cutoff
 from mlffbench.refine.per_structure import Routed
 from mlffbench.refine.radius.published_spectrum import (
     Floats,
@@ -66,13 +66,7 @@ class PublishedRadius:
 
     def check(self, model: ForceField) -> None:
         """Raise CapabilityError when the model has no cutoff that can be truncated."""
-        if not isinstance(model, HasCutoff):
-            msg = (
-                f"model {model.name!r} has no graph cutoff that can be changed, which "
-                f"mode {self.name!r} needs: a model offers one by the attributes cutoff "
-                "and cutoff_scope and the method with_cutoff (CONTRIBUTING.md)"
-            )
-            raise CapabilityError(msg)
+        require_cutoff(model, f"mode {self.name!r}")
         self._candidates(model)
 
     def learn(self, model: ForceField, training: Training) -> None:
@@ -163,10 +157,15 @@ class PublishedRadius:
     def _graphs(
         self, distances: Floats, trained: float
     ) -> dict[float, PublishedSpectrum]:
-        return {
-            radius: published_spectrum(distances, radius, self.neighbours)
-            for radius in dict.fromkeys([*self.radii, trained])
-        }
+        """Return the graph at each radius; graphs are nested, equal ones solved once."""
+        solved: dict[int, PublishedSpectrum] = {}
+        found: dict[float, PublishedSpectrum] = {}
+        for radius in dict.fromkeys([*self.radii, trained]):
+            n_near = int((distances < radius).sum())
+            if n_near not in solved:
+                solved[n_near] = published_spectrum(distances, radius, self.neighbours)
+            found[radius] = solved[n_near]
+        return found
 
     def _candidates(self, model: ForceField) -> list[Candidate]:
         """Return the models to choose among, the untouched one first."""

@@ -26,6 +26,7 @@ from mlffbench.models.cutoffs import (
     candidates_of,
     policy_of,
     radii_of,
+    require_cutoff,
     scopes_of,
 )
 from mlffbench.refine.per_structure import Routed
@@ -160,13 +161,7 @@ class RadiusRefinement:
 
     def check(self, model: ForceField) -> None:
         """Raise CapabilityError when the model lacks what its refinement needs."""
-        if not isinstance(model, HasCutoff):
-            msg = (
-                f"model {model.name!r} has no graph cutoff that can be changed, which "
-                f"mode {self.name!r} needs: a model offers one by the attributes cutoff "
-                "and cutoff_scope and the method with_cutoff (CONTRIBUTING.md)"
-            )
-            raise CapabilityError(msg)
+        require_cutoff(model, f"mode {self.name!r}")
         if self.choice(model).criterion == "prior-guided":
             require_prior_head(model, f"mode {self.name!r} with the prior as its guide")
         self.candidates(model)

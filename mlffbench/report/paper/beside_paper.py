@@ -124,10 +124,8 @@ def _of_force_error(
 ) -> _Number | None:
     """Return the error of a bin over all OOD structures."""
     kind, _, part = key.partition("[")
-    wanted = [r for r in _run(records, mode) if r.role == "ood_test"]
-    whole = [r for r in wanted if r.split == WHOLE]
     structure = kind.replace("forces_mae_", "forces_mae_structure_")
-    return _joined(whole or wanted, f"{structure}[{part}", f"{kind}[{part}")
+    return _joined(_all_ood(records, mode), f"{structure}[{part}", f"{kind}[{part}")
 
 
 def _of_shift(
@@ -160,9 +158,7 @@ def _of_good_share(
     records: Sequence[Record],
 ) -> _Number | None:
     """Return the share of OOD structures below 25 meV/Å."""
-    wanted = [r for r in _run(records, mode) if r.role == "ood_test"]
-    whole = [r for r in wanted if r.split == WHOLE]
-    return _joined(whole or wanted, key, "")
+    return _joined(_all_ood(records, mode), key, "")
 
 
 def _of_dynamics(
@@ -233,6 +229,12 @@ def _run(records: Sequence[Record], mode: str) -> list[Record]:
         and "preset" not in record.provenance
         and "n_labels" not in record.provenance
     ]
+
+
+def _all_ood(records: Sequence[Record], mode: str) -> list[Record]:
+    """Return the records of all OOD structures under a mode, each structure once."""
+    wanted = [r for r in _run(records, mode) if r.role == "ood_test"]
+    return [r for r in wanted if r.split == WHOLE] or wanted
 
 
 def _joined(records: Sequence[Record], structure: str, pooled: str) -> _Number | None:

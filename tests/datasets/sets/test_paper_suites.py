@@ -13,7 +13,7 @@ from mlffbench.core.errors import DataError
 from mlffbench.core.record import Record
 from mlffbench.core.split import Split, check_splits
 from mlffbench.core.units import KCAL_PER_MOL
-from mlffbench.datasets.sets import paper_dynamics, paper_spice
+from mlffbench.datasets.sets import md17, md22, paper_dynamics, paper_spice
 from mlffbench.datasets.sets import spice as spice_sets
 from mlffbench.report.document import compose
 from mlffbench.run.evaluate.evaluation_score import score_run
@@ -51,7 +51,8 @@ def trajectories(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     }
     norms = np.linspace(1.6, 1.9, 40)
     files["md22/stachyose"] = write_frames(tmp_path / "stachyose.npz", "C2H4", norms)
-    monkeypatch.setattr(paper_dynamics, "files_of", lambda key: (files[key],))
+    for sets in (md17, md22):
+        monkeypatch.setattr(sets, "files_of", lambda key: (files[key],))
     monkeypatch.setenv("MLFFBENCH_DATA", str(tmp_path))
     for name, n in (("N_TRAIN", 19), ("N_VAL", 1), ("N_TEST", 20), ("N_EVALUATED", 4)):
         monkeypatch.setattr(paper_dynamics, name, n)
@@ -115,7 +116,7 @@ def test_a_trajectory_on_one_side_is_one_sentence(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path = write_frames(tmp_path / "stachyose.npz", "C2H4", np.full(9, 1.0))
-    monkeypatch.setattr(paper_dynamics, "files_of", lambda _: (path,))
+    monkeypatch.setattr(md22, "files_of", lambda _: (path,))
     monkeypatch.setenv("MLFFBENCH_DATA", str(tmp_path))
     with pytest.raises(DataError, match="9 frames below and 0 above the cut"):
         paper_dynamics.md22()
