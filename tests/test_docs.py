@@ -147,7 +147,7 @@ def test_the_distribution_of_a_gain(
     monkeypatch.chdir(tmp_path)
     mlffbench.run_suite(
         "mini-ood",
-        models="mini-mace",
+        models="mini-schnet",
         modes=["baseline", "ttt"],
         settings={"ttt": {"steps": 1}},
         limit=1,

@@ -151,7 +151,7 @@ def _diagnose(
     priors: Sequence[str],
 ) -> list[str]:
     """Diagnose the finished runs of one model; return what could not be computed."""
-    from mlffbench.run.diagnose.diagnosis_job import diagnose_runs  # loads matplotlib
+    from mlffbench.run.diagnose.diagnosis_job import diagnose_runs
 
     progress.begin(f"{name} diagnostics", len(folders))
     return diagnose_runs(

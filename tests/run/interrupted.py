@@ -3,9 +3,15 @@
 import time
 from pathlib import Path
 
-from processes import Started, mlffbench
+from processes import Started, environment, mlffbench
 
 from mlffbench.run.work import Silent
+
+
+def pause(seconds: float) -> str:
+    """Return a line of a model's code: it takes its time where it shall be killed."""
+    asked = "__import__('os').environ.get('PAUSED')"
+    return f"{asked} and __import__('time').sleep({seconds})"
 
 
 class StopsAfter(Silent):
@@ -21,10 +27,14 @@ class StopsAfter(Silent):
 
 
 def kill_again_and_again(words: list[str], out: Path, times: int) -> None:
-    """Start ``mlffbench`` so many times, and kill it as soon as it has stored a part."""
+    """Start ``mlffbench`` so many times, and kill it as soon as it has stored a part.
+
+    A model with a ``pause`` in its code leaves the time for that.
+    """
     parts: set[Path] = set()
+    env = {**environment(), "PAUSED": "yes"}
     for _ in range(times):
-        process = Started("-m", "mlffbench", *words, "--out", str(out))
+        process = Started("-m", "mlffbench", *words, "--out", str(out), env=env)
         deadline = time.monotonic() + 60
         while set(out.rglob("parts/*.npz")) <= parts and time.monotonic() < deadline:
             time.sleep(0.01)

@@ -7,7 +7,7 @@ import re
 from pathlib import Path
 
 import pytest
-from interrupted import StopsAfter, kill_again_and_again
+from interrupted import StopsAfter, kill_again_and_again, pause
 from mini_suites import write_mini_suite
 from processes import mlffbench
 
@@ -21,7 +21,7 @@ from mlffbench.run.request import Campaign, Request, resolve
 pytest.importorskip("torch_geometric")
 
 MODEL = '''
-import copy, time
+import copy
 import torch
 from mlffbench.core.graph import radius_graph
 from mlffbench.core.labels import Labels
@@ -39,7 +39,7 @@ class Pull:
         return twin
 
     def predict(self, structures):
-        time.sleep(SLEEP)
+        PAUSE
         graph = radius_graph(structures, self.cutoff)
         vectors = graph.vectors(structures)
         lengths = vectors.norm(dim=1, keepdim=True)
@@ -63,9 +63,9 @@ def write_suite(folder: Path, settings: str) -> str:
     return str(write_mini_suite(folder, "radii", modes=modes, settings=settings))
 
 
-def write_model(folder: Path, *, cutoff: float = 2.0, sleep: float = 0.0) -> str:
+def write_model(folder: Path, *, cutoff: float = 2.0) -> str:
     path = folder / "pull.py"
-    text = MODEL.replace("SLEEP", str(sleep)).replace("CUTOFF", str(cutoff))
+    text = MODEL.replace("PAUSE", pause(0.2)).replace("CUTOFF", str(cutoff))
     path.write_text(text)
     return f"{path}:Pull"
 
@@ -148,7 +148,7 @@ def test_killed_twice_is_byte_identical(suite_file: Path, tmp_path: Path) -> Non
         suite_file.read_text() + "settings: {rr: {radii: '1.85,1.6,1.2'}}\n"
     )
     words = ["run", "--suite", str(suite_file), "--mode", "rr", "--no-diagnose"]
-    model = write_model(tmp_path, sleep=0.2)
+    model = write_model(tmp_path)
     words += ["--model", model, "--batch-atoms", "12"]
     kill_again_and_again(words, tmp_path / "killed", times=2)
     options = {"models": (model,), "modes": ("rr",), "batch_atoms": 12}
