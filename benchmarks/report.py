@@ -24,7 +24,7 @@ import numpy as np
 import pandas as pd
 
 from mlffbench.run.evaluate.evaluation_score import score_run
-from mlffbench.run.folder import RunFolder
+from mlffbench.run.folder import RunFolder, write_arrays, write_table
 
 SPLITS = {
     "train": ("train", 0.1),
@@ -88,7 +88,9 @@ def make_runs(out: Path, n_runs: int, n: int) -> None:
             predicted = table.assign(energy=energy)
             manifest = manifest_of(f"model-{number}", mode, table)
             content = {**arrays, "forces": {"forces": forces.astype(np.float32)}}
-            folder.write_predictions(predicted, content)
+            write_table(folder.path / "predictions.parquet", predicted)
+            for name, values in content.items():
+                write_arrays(folder.path / f"{name}.npz", values)
             folder.complete(manifest)
             records, shifts = score_run(folder)
             folder.write_records(records)

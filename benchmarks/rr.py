@@ -30,7 +30,8 @@ if __name__ != "__mp_main__":
     from mlffbench.core.model_options import ModelOptions
     from mlffbench.core.structures import Structures
     from mlffbench.models.load import load_model
-    from mlffbench.refine.radius.radius import PublishedRadiusRefinement, RadiusRefinement
+    from mlffbench.refine.radius.published_radius import PublishedRadius
+    from mlffbench.refine.radius.radius import RadiusRefinement
     from mlffbench.run.evaluate.evaluation_job import BATCH_ATOMS
     from mlffbench.run.suite import load_suite
     from mlffbench.run.suite_splits import load_splits
@@ -61,7 +62,7 @@ def main() -> None:
     for name in sys.argv[1:] or ["mini-mace", "mini-schnet"]:
         model = load_model(name, ModelOptions())
         shown = [part.to(dtype=torch.float32) for part in parts]
-        paper = PublishedRadiusRefinement()
+        paper = PublishedRadius()
         guided = RadiusRefinement(gate="off")
         candidates = guided.candidates(model)
         work: dict[str, Callable[[], object]] = {

@@ -30,12 +30,9 @@ with warnings.catch_warnings():
     import torchani.ase
 from ase import Atoms
 
-from mlffbench.core.card import ModelCard
 from mlffbench.core.model_options import ModelOptions
 from mlffbench.core.structures import Structures
-from mlffbench.models.catalog import MODELS
 from mlffbench.models.load import load_model
-from mlffbench.run.evaluate.evaluation_job import choose_rows, plan_batches, why_skipped
 from mlffbench.run.loop import run_campaign
 from mlffbench.run.request import Request, resolve
 
@@ -47,17 +44,13 @@ def main() -> None:
     repeats = int(sys.argv[1]) if len(sys.argv) > 1 else 3
     torch.set_num_threads(1)
     campaign = resolve(Request(**ASKED))
-    card = MODELS.entry("ani-1x").card
-    assert isinstance(card, ModelCard)
-    batches: list[Structures] = []
-    for number, split in enumerate(campaign.splits):
-        rows = choose_rows(split, None, 0)
-        index = split.source.index
-        kept = [why_skipped(index, index.record[row], card) is None for row in rows]
-        for batch in plan_batches(
-            number, split, rows[kept], unit="structure", batch_atoms=2000
-        ):
-            batches.append(split.source.structures(batch.rows))
+    [job] = campaign.jobs
+    plan, reader = campaign.kind.work(job, load_model("ani-1x", ModelOptions())).read()
+    batches: list[Structures] = [
+        reader.structures(shard.region).select(batch.tolist())
+        for shard in plan.shards
+        for batch in shard.batches
+    ]
     n = sum(batch.n_systems for batch in batches)
 
     def bare() -> None:

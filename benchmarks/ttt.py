@@ -13,6 +13,11 @@ CPU (worker processes included) in brackets:
   ends with it, and read from the cache.
 
 Usage: python benchmarks/ttt.py [STEPS]
+
+``python benchmarks/ttt.py units [MODEL] [STEPS] [MOLECULES]`` asks what larger units cost
+and gain instead: the same steps for units of one molecule, of k molecules that are alike
+in the model's own features, and of a whole split. Gain is the fall of the force MAE, mean
+over structures; cost is CPU time over that of predicting the same structures.
 """
 
 from __future__ import annotations
@@ -23,6 +28,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
 
@@ -32,6 +38,7 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 if __name__ != "__mp_main__":
     import torch
 
+    from mlffbench.core.forcefield import ForceField
     from mlffbench.core.model_options import ModelOptions
     from mlffbench.core.structures import Structures
     from mlffbench.models.load import load_model
@@ -103,6 +110,85 @@ def main() -> None:
                 print(f"{name}, {title}: labels computed / cached {ratio}")
 
 
+def compare_units(name: str, steps: int, n_molecules: int) -> None:
+    """Print gain and cost by size of the unit, over the OOD validation splits."""
+    torch.set_num_threads(1)
+    model = load_model(name, ModelOptions())
+    assert isinstance(model, TwoHeaded)
+    parts = [
+        few_molecules(split.structures, split.reference.forces, n_molecules)
+        for split in load_splits(*load_suite("mini-ood"))
+        if split.role == "ood_val"
+    ]
+    warm_up(model, parts[0][0])
+    tuning = PriorTuning(gate="off", unit="group", steps=steps)
+    for structures, _ in parts:  # the prior's labels are not what is compared
+        tuning._labels.of(structures)
+    inference = measure(lambda: predict(model, [one for one, _ in parts]), 5)
+    before = [errors_of(model, *part) for part in parts]
+    gains: dict[int, float] = {}
+    for size in (*(few for few in (1, 2, 4) if few < n_molecules), n_molecules):
+        spent, after = 0.0, []
+        for structures, forces in parts:
+            united = replace(structures, group=alike(model, structures, size))
+            start = cpu_seconds()
+            adapted = tuning.refine(model, united).model
+            spent += cpu_seconds() - start
+            after.append(errors_of(adapted, structures, forces))
+        gains[size] = 1 - sum(after) / sum(before)
+        share = 100 * gains[size] / gains[1]
+        old, new = (sum(errors) / len(parts) for errors in (before, after))
+        print(
+            f"{name}, {steps} steps, units of {size}: {old:.1f} -> {new:.1f} meV/Å, ",
+            end="",
+        )
+        print(f"{share:.0f} % of the gain of single molecules, ", end="")
+        print(f"{spent / inference.cpu_s:.0f}× inference", flush=True)
+
+
+def few_molecules(
+    structures: Structures, forces: torch.Tensor, n_molecules: int
+) -> tuple[Structures, torch.Tensor]:
+    """Return two structures each of the first molecules of a split, with their labels."""
+    names = list(dict.fromkeys(structures.group))[:n_molecules]
+    kept = [
+        place
+        for name in names
+        for place in [i for i, group in enumerate(structures.group) if group == name][:2]
+    ]
+    pieces = torch.split(forces, structures.sizes.tolist())
+    return structures.select(kept), torch.cat([pieces[place] for place in kept])
+
+
+def errors_of(model: ForceField, structures: Structures, forces: torch.Tensor) -> float:
+    """Return the force MAE in meV/Å, mean over structures."""
+    found = (model.predict(structures).forces - forces).abs().mean(1)
+    pieces = torch.split(found, structures.sizes.tolist())
+    return 1000 * float(torch.stack([one.mean() for one in pieces]).mean())
+
+
+def alike(model: TwoHeaded, structures: Structures, size: int) -> tuple[str, ...]:
+    """Return the unit of each structure: a molecule and those with features nearest."""
+    features = model.embed(structures)
+    pieces = torch.split(features, structures.sizes.tolist())
+    names = list(dict.fromkeys(structures.group))
+    centres = torch.stack(
+        [
+            torch.cat(
+                [p for p, g in zip(pieces, structures.group, strict=True) if g == n]
+            ).mean(0)
+            for n in names
+        ]
+    )
+    apart, left, unit = torch.cdist(centres, centres), list(range(len(names))), {}
+    while left:
+        first = left[0]
+        mine = sorted(left, key=lambda other: float(apart[first, other]))[:size]
+        unit |= {names[one]: names[first] for one in mine}
+        left = [one for one in left if one not in mine]
+    return tuple(unit[name] for name in structures.group)
+
+
 def measure_model(
     name: str, structures: Sequence[Structures], forces: torch.Tensor, steps: int
 ) -> dict[str, Cost]:
@@ -158,7 +244,7 @@ def measure_labels(structures: Sequence[Structures], folder: Path) -> tuple[Cost
 
 def warm_up(model: TwoHeaded, structures: Structures) -> None:
     """Let the networks compile what they compile on their first calls."""
-    few = structures.select(range(BATCH))
+    few = structures.select(range(min(BATCH, structures.n_systems)))
     for _ in range(3):
         predict(model, [few])
         PriorTuning(gate="off", steps=2).refine(model, few)
@@ -236,4 +322,8 @@ def show(name: str, costs: dict[str, Cost], n: int) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    if sys.argv[1:2] == ["units"]:
+        given = [*sys.argv[2:], *("mini-schnet", "50", "8")[len(sys.argv) - 2 :]]
+        compare_units(given[0], int(given[1]), int(given[2]))
+    else:
+        main()

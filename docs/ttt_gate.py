@@ -7,8 +7,9 @@ val halves and training molecules that the head was not fitted to are looked at.
 
 Usage: python docs/ttt_gate.py [--weights FOLDER] [--spice FOLDER] [--heads FOLDER]
 
-``--weights`` holds MACE_SPICE.model and ani500k_small_CC.model, ``--spice`` the files of
-the SPICE sample; without them their rows are left out. Restarted, it goes on.
+``--weights`` holds MACE_SPICE.model, ani500k_small_CC.model, matgl/TensorNet and
+ani-2x_8x, ``--spice`` the files of the SPICE sample; without them their rows are left
+out. Restarted, it goes on.
 """
 
 import argparse
@@ -32,6 +33,7 @@ from torch import Tensor, nn
 from mlffbench.core.model_options import ModelOptions
 from mlffbench.core.structures import Structures
 from mlffbench.datasets.sets.mini.splits import splits as mini_splits
+from mlffbench.datasets.sets.spice_sample import splits as sample_splits
 from mlffbench.models.load import load_model
 from mlffbench.refine.prior_head import PriorLabels
 from mlffbench.training.attached import AttachedPriorHead
@@ -41,12 +43,15 @@ from mlffbench.training.trunk import as_trunk
 HERE = Path(__file__).parent
 CLIP = 10.0
 MOLECULES = int(os.environ.get("MOLECULES", "4"))
-SPENT = {"mace-spice": (15, 1)}
+SPENT = {"mace-spice": (15, 1), "mace-spice, spice-sample": (15, 1)}
 """Steps and conformers of a molecule, fewer where molecules are large."""
-FITS = {"mace-spice": HeadSettings(n_structures=120, epochs=15)}
+FITS = {
+    name: HeadSettings(n_structures=120, epochs=15)
+    for name in ("mace-spice", "mace-spice, spice-sample")
+}
 """A smaller fit where molecules are large."""
 KINDS = {"careful": 1.0}
-LOW = {"mace-spice": 1.0}
+LOW = {"mace-spice": 1.0, "mace-spice, spice-sample": 1.0}
 """A curve ends at this share of the median loss of training, 0.6 where not said."""
 LEVELS = 400
 PRIOR = "gfn2-xtb"
@@ -156,6 +161,12 @@ def cases(asked: argparse.Namespace) -> Iterator[Case]:
         bases["mace-ani-cc"] = lambda: load_model(
             f"mace:{asked.weights / 'ani500k_small_CC.model'}", OPTIONS
         )
+        bases["tensornet-ani-1x"] = lambda: load_model(
+            f"matgl:{asked.weights / 'matgl' / 'TensorNet'}", OPTIONS
+        )
+        bases["ani-2x"] = lambda: load_model(
+            f"ani:{asked.weights / 'ani-2x_8x'}", OPTIONS
+        )
     for name, opened in bases.items():
         if asked.only in ("", name):
             base = opened()
@@ -163,11 +174,29 @@ def cases(asked: argparse.Namespace) -> Iterator[Case]:
             mine = {k: fit(base, *v) for k, v in sets.items()}
             mine = {k: v for k, v in mine.items() if v}
             yield case(name, model, labelled, mine, parts)
+    if asked.only in ("", "mace-spice, spice-sample"):
+        yield sample_case(asked)
     if asked.weights and asked.spice and asked.only in ("", "mace-spice"):
         base = open_spice(asked.weights / "MACE_SPICE.model")
         known, forces, sets = spice(asked.spice, asked.half)
         model, parts = with_head("mace-spice", base, known, asked)
         yield case("mace-spice", model, (known, forces), sets, parts)
+
+
+def sample_case(asked: argparse.Namespace) -> Case:
+    """Return the model that ships in the package on the SPICE structures that do."""
+    parts_of = {(s.name, s.role): s for s in sample_splits()}
+    train = parts_of["train", "train"]
+    base = load_model("mace-spice", OPTIONS)
+    name = "mace-spice, spice-sample"
+    model, parts = with_head(name, base, train.structures, asked)
+    sets = {
+        split: (one.structures, one.reference.forces)
+        for (split, role), one in parts_of.items()
+        if role.endswith(asked.half)
+    }
+    known = train.structures, train.reference.forces
+    return case(name, model, known, sets, parts)
 
 
 def case(

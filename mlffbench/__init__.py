@@ -11,6 +11,8 @@ if TYPE_CHECKING:
     from mlffbench.api.benchmark import run_suite
     from mlffbench.api.catalogues import info, list_names
     from mlffbench.api.inputs import load_labels, load_model, load_structures
+    from mlffbench.api.own_molecules import calculator, predict_file, refine_file
+    from mlffbench.api.own_screen import screen_file
     from mlffbench.api.results import Results, compare, read_results
     from mlffbench.core.errors import BenchError
     from mlffbench.core.forcefield import ForceField
@@ -26,14 +28,18 @@ __all__ = [
     "Results",
     "Structures",
     "__version__",
+    "calculator",
     "compare",
     "info",
     "list_names",
     "load_labels",
     "load_model",
     "load_structures",
+    "predict_file",
     "read_results",
+    "refine_file",
     "run_suite",
+    "screen_file",
 ]
 
 _HOMES = {
@@ -42,14 +48,18 @@ _HOMES = {
     "Labels": "mlffbench.core.labels",
     "Results": "mlffbench.api.results",
     "Structures": "mlffbench.core.structures",
+    "calculator": "mlffbench.api.own_molecules",
     "compare": "mlffbench.api.results",
     "info": "mlffbench.api.catalogues",
     "list_names": "mlffbench.api.catalogues",
     "load_labels": "mlffbench.api.inputs",
     "load_model": "mlffbench.api.inputs",
     "load_structures": "mlffbench.api.inputs",
+    "predict_file": "mlffbench.api.own_molecules",
     "read_results": "mlffbench.api.results",
+    "refine_file": "mlffbench.api.own_molecules",
     "run_suite": "mlffbench.api.benchmark",
+    "screen_file": "mlffbench.api.own_screen",
 }
 """Public name -> the module it lives in. No name may be that of a sub-package."""
 

@@ -1,16 +1,15 @@
 """CONTRIBUTING tells the truth: its package installs and runs, its floors are ours."""
 
-import os
 import re
 import shutil
-import subprocess
 import tomllib
 from pathlib import Path
 
 import pytest
 from outside_packages import install
+from processes import mlffbench
 from test_layers import FLOORS
-from test_outside import LIMIT, OUTSIDE, call, mlffbench, records, run_and_tune
+from test_outside import LIMIT, OUTSIDE, call, commands, records, run_and_tune
 
 ROOT = Path(__file__).parent.parent
 TEXT = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
@@ -68,7 +67,7 @@ def test_a_list_names_all_and_the_models_keep_their_promises(
         "for name in ('bumps', 'bumps-prior'):\n"
         "    app(['validate', name], standalone_mode=False)\n"
     )
-    done = call(["-c", code], site, tmp_path)
+    done = call(code, site, tmp_path)
     assert done.returncode == 0, done.stdout + done.stderr
     for name in NAMES:
         assert f"\n{name} " in done.stdout, name
@@ -98,7 +97,7 @@ def test_a_mode_needs_no_package(site: Path, folder: Path) -> None:
     )
     words = "run --suite mini-ood --limit 1 --model zero --mode mine.py:Inversion"
     line = f"{words} --set mine.py:Inversion.share=1 --no-diagnose"
-    mlffbench([line], site, folder)
+    commands([line], site, folder)
     found = records(folder / "runs" / "mini-ood--limit-1" / "zero" / "mine")
     assert found[0]["provenance"]["setting_share"] == "1"
 
@@ -108,13 +107,7 @@ def test_the_commands_of_the_page_exist() -> None:
     assert len(lines) >= 4
     for line in lines:
         words = line.partition("#")[0].split()
-        done = subprocess.run(
-            [*words[:2], "--help"],
-            capture_output=True,
-            text=True,
-            check=False,
-            env={**os.environ, "COLUMNS": "300"},
-        )
+        done = mlffbench(words[1], "--help")
         assert done.returncode == 0
         for word in words[2:]:
             if word.startswith("--"):

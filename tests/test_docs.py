@@ -4,8 +4,6 @@ import functools
 import importlib.util
 import re
 import shlex
-import subprocess
-import sys
 from hashlib import sha256
 from pathlib import Path
 from types import ModuleType
@@ -13,6 +11,8 @@ from typing import Any
 
 import pytest
 import yaml
+from processes import mlffbench as command
+from processes import python
 from typer.testing import CliRunner
 
 import mlffbench
@@ -76,10 +76,7 @@ def test_every_command_and_option_exists(command: str) -> None:
 
 def test_the_model_of_own_model_keeps_every_promise(tmp_path: Path) -> None:
     (tmp_path / "springs.py").write_text(block("own-model.md", "# springs.py"))
-    words = [sys.executable, "-m", "mlffbench", "validate", "springs.py:Springs"]
-    done = subprocess.run(
-        words, cwd=tmp_path, capture_output=True, text=True, check=False
-    )
+    done = command("validate", "springs.py:Springs", cwd=tmp_path)
     assert done.returncode == 0, done.stdout + done.stderr
     assert "keeps every promise" in done.stdout
 
@@ -139,13 +136,7 @@ def test_the_page_of_the_api_holds_every_public_name() -> None:
 
 @pytest.mark.parametrize("start", ["# a benchmark", "# a model"])
 def test_the_examples_of_the_api_run(start: str, tmp_path: Path) -> None:
-    done = subprocess.run(
-        [sys.executable, "-c", block("api.md", start)],
-        cwd=tmp_path,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    done = python("-c", block("api.md", start), cwd=tmp_path)
     assert done.returncode == 0, done.stdout + done.stderr
     assert done.stdout
 
@@ -156,7 +147,7 @@ def test_the_distribution_of_a_gain(
     monkeypatch.chdir(tmp_path)
     mlffbench.run_suite(
         "mini-ood",
-        models="mini-mace",
+        models="mini-schnet",
         modes=["baseline", "ttt"],
         settings={"ttt": {"steps": 1}},
         limit=1,

@@ -1,17 +1,16 @@
 """The package in ``tests/outside`` adds one of each kind; all of them work."""
 
 import json
-import os
 import subprocess
-import sys
 import tomllib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 import pytest
 from outside_packages import install
+from processes import environment, new_python, python
 
 OUTSIDE = Path(__file__).parent / "outside"
 PROJECT = tomllib.loads((OUTSIDE / "pyproject.toml").read_text("utf-8"))["project"]
@@ -63,24 +62,27 @@ REASONS = {
 LIMIT = 4
 
 
-def call(words: list[str], site: Path, folder: Path) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, *words],
-        cwd=folder,
-        env={
-            **os.environ,
-            "PYTHONPATH": str(site),
-            "MLFFBENCH_CACHE": str(folder / "cache"),
-            "OMP_NUM_THREADS": "1",
-            "COLUMNS": "300",
-        },
-        capture_output=True,
-        text=True,
-        check=False,
+def call(
+    code: str, site: Path, folder: Path, run: Callable[..., Any] = python
+) -> subprocess.CompletedProcess[str]:
+    """Run code where a package is installed."""
+    env = {
+        **environment(),
+        "PYTHONPATH": str(site),
+        "MLFFBENCH_CACHE": str(folder / "cache"),
+        "COLUMNS": "300",
+    }
+    return run("-c", code, cwd=folder, env=env)
+
+
+def one_command(*words: str) -> str:
+    """Return the code that is ``mlffbench`` with these words."""
+    return (
+        f"import sys\nsys.argv[1:] = {words}\nfrom mlffbench.cli.app import main\nmain()"
     )
 
 
-def mlffbench(lines: Sequence[str], site: Path, folder: Path) -> str:
+def commands(lines: Sequence[str], site: Path, folder: Path) -> str:
     """Run commands one after another in one process; return what they printed."""
     code = (
         "import sys\nfrom mlffbench.cli.app import main\n"
@@ -89,7 +91,7 @@ def mlffbench(lines: Sequence[str], site: Path, folder: Path) -> str:
         "    try:\n        main()\n"
         "    except SystemExit as end:\n        assert not end.code, end.code\n"
     )
-    done = call(["-c", code], site, folder)
+    done = call(code, site, folder)
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout
 
@@ -101,7 +103,7 @@ def run_and_tune(suite: str, more: str, prior: str, site: Path, folder: Path) ->
         f"{trial} --model mini-schnet --mode ttt --no-diagnose "
         f"--set ttt.prior={prior} --set ttt.steps=2 --set ttt.gate=off"
     )
-    mlffbench([f"{trial} {more}", tune], site, folder)
+    commands([f"{trial} {more}", tune], site, folder)
     return folder / "runs" / f"{suite}--limit-{LIMIT}"
 
 
@@ -136,7 +138,7 @@ def test_a_list_shows_its_rows_and_imports_no_torch(site: Path, tmp_path: Path) 
         "app(['list'], standalone_mode=False)\n"
         "assert not {'torch', 'mlffbench_outside.springs'} & set(sys.modules)\n"
     )
-    done = call(["-c", code], site, tmp_path)
+    done = call(code, site, tmp_path, new_python)
     assert done.returncode == 0, done.stderr
     for name in NAMES:
         assert f"\n{name} " in done.stdout, name
@@ -155,7 +157,7 @@ def test_info_and_validate_treat_its_rows_as_any_other(
         "for name in ('outside-springs', 'outside-prior'):\n"
         "    app(['validate', name], standalone_mode=False)\n"
     )
-    done = call(["-c", code], site, tmp_path)
+    done = call(code, site, tmp_path)
     assert done.returncode == 0, done.stdout + done.stderr
     said = " ".join(done.stdout.split())
     assert said.count("the package mlffbench-outside 1.0") == len(NAMES) + 1  # two tables
@@ -184,7 +186,7 @@ def test_its_suite_runs_with_its_dataset_model_refiner_and_metric(runs: Path) ->
 
 def test_its_metric_is_a_column_of_the_tables(site: Path, runs: Path) -> None:
     lines = ["report --format md", "report --out page.html"]
-    text = mlffbench(lines, site, runs.parent.parent)
+    text = commands(lines, site, runs.parent.parent)
     head = next(line for line in text.splitlines() if "force MAE meV/Å" in line)
     columns = [cell.strip() for cell in head.strip("|").split("|")]
     assert columns[columns.index("cosine") + 1] == "worst atom meV/Å"
@@ -222,13 +224,13 @@ def test_a_broken_package_has_rows_that_say_so(tmp_path: Path) -> None:
     for name, code in MODULES.items():
         (project / "sadly_broken" / f"{name}.py").write_text(code)
     site = install(project, tmp_path / "site")
-    shown = mlffbench(["list"], site, tmp_path)
+    shown = commands(["list"], site, tmp_path)
     for name, reason in REASONS.items():
         line = next(line for line in shown.splitlines() if line.startswith(f"{name} "))
         assert reason in " ".join(line.split())
         assert "package sadly-broken 0.1" in line
         assert line.rstrip().endswith("broken")
-    done = call(["-m", "mlffbench", "validate", "raises"], site, tmp_path)
+    done = call(one_command("validate", "raises"), site, tmp_path)
     assert done.returncode == 1
     assert done.stderr.strip() == (
         "error: model 'raises' of the package sadly-broken 0.1 cannot be used: importing "
@@ -246,7 +248,7 @@ def test_a_name_that_is_taken_is_one_sentence(site: Path, tmp_path: Path) -> Non
         '[project.entry-points."mlffbench.suites"]\nmini-ood = "rival"\n'
     )
     place = install(project, tmp_path / "site")
-    done = call(["-m", "mlffbench", "list"], place, tmp_path)
+    done = call(one_command("list"), place, tmp_path)
     assert done.returncode == 1
     assert done.stderr.strip() == (
         "error: rival 2 registers suite 'mini-ood', a name that is taken; rename its "

@@ -13,7 +13,7 @@ from pydantic import (
     ValidationError,
 )
 
-from mlffbench.api.inputs import device_named
+from mlffbench.api.inputs import device_named, names_given
 from mlffbench.api.results import Results
 from mlffbench.core.errors import BenchError
 from mlffbench.report.run_inventory import take_inventory
@@ -104,8 +104,8 @@ def run_suite(
     """
     asked = _checked(
         suite=str(suite),
-        models=_names(models),
-        modes=_names(modes),
+        models=names_given(models),
+        modes=names_given(modes),
         settings=settings or {},
         half=half,
         dtype=dtype,
@@ -166,7 +166,3 @@ def _checked(**values: object) -> _Asked:
         where = ".".join(str(part) for part in first["loc"])
         msg = f"run_suite: {where}={first['input']!r}: {first['msg']}"
         raise BenchError(msg) from error
-
-
-def _names(given: str | Sequence[str] | None) -> tuple[str, ...]:
-    return (given,) if isinstance(given, str) else tuple(given or ())

@@ -1,5 +1,7 @@
 """What goes in: models and structures by the names that are typed everywhere else."""
 
+from collections.abc import Sequence
+
 import torch
 
 from mlffbench.api.named_sets import sample_of, structures_of_set
@@ -27,6 +29,11 @@ def device_named(name: str) -> str:
         msg = "device 'cuda': torch finds no CUDA device here; use 'cpu', or see "
         raise BenchError(msg + "mlffbench doctor")
     return "cuda" if available and name != "cpu" else "cpu"
+
+
+def names_given(given: str | Sequence[str] | None) -> tuple[str, ...]:
+    """Return names that were given as one, several or none."""
+    return (given,) if isinstance(given, str) else tuple(given or ())
 
 
 def load_model(

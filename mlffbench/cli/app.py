@@ -9,13 +9,18 @@ from rich.console import Console
 
 from mlffbench import __version__
 from mlffbench.cli.diagnose import diagnose
-from mlffbench.cli.doctor import doctor
 from mlffbench.cli.download import download
 from mlffbench.cli.finetune_curve import finetune_curve
 from mlffbench.cli.info import info
 from mlffbench.cli.label import label
 from mlffbench.cli.leakcheck import leakcheck
 from mlffbench.cli.list import list_rows
+from mlffbench.cli.machines.doctor import doctor
+from mlffbench.cli.machines.env import env
+from mlffbench.cli.machines.worker import worker
+from mlffbench.cli.molecules.predict import predict
+from mlffbench.cli.molecules.refine import refine
+from mlffbench.cli.molecules.screen import screen
 from mlffbench.cli.plan import plan
 from mlffbench.cli.report import report
 from mlffbench.cli.run import run
@@ -71,9 +76,13 @@ app.command()(info)
 app.command()(download)
 app.command()(plan)
 app.command()(run)
+app.command()(worker)
 app.command()(score)
 app.command()(report)
 app.command()(diagnose)
+app.command()(screen)
+app.command()(predict)
+app.command()(refine)
 app.command()(label)
 app.command()(train)
 app.command()(simulate)
@@ -81,6 +90,7 @@ app.command("finetune-curve")(finetune_curve)
 app.command()(leakcheck)
 app.command()(validate)
 app.command()(doctor)
+app.add_typer(env, name="env")
 
 
 def main() -> None:

@@ -137,7 +137,9 @@ def diagnose(
     if suite and model and not _is_any_given(context, COMPUTED_WITH):
         stored = _stored(console, suite, model, runs)
         if stored is not None:
-            _print_suite(console, stored)
+            diagnosis, folder = stored
+            _print_suite(console, diagnosis)
+            _draw(console, diagnosis, folder)
             return
     with resumable():
         instruments = _instruments(
@@ -258,14 +260,36 @@ def _suite(
 
 
 def _write(found: "Study", out: Path, *, model: str, seed: int) -> "Diagnosis":
-    """Return the diagnosis of what was measured, written to a folder."""
-    from mlffbench.run.diagnose.diagnosis_job import write_diagnosis
+    """Return the diagnosis of what was measured, written to a folder and drawn there."""
+    from mlffbench.diagnostics.figures import draw_all
+    from mlffbench.run.diagnose.diagnosis_job import FIGURES, write_diagnosis
 
     predictions = [probe.sample.prediction for probe in found.tests]
-    return write_diagnosis(out, found, predictions, model=model, seed=seed)
+    diagnosis = write_diagnosis(out, found, predictions, model=model, seed=seed)
+    draw_all(diagnosis, out / FIGURES)
+    return diagnosis
 
 
-def _stored(console: "Console", suite: str, model: str, runs: Path) -> "Diagnosis | None":
+def _draw(console: "Console", diagnosis: "Diagnosis", run: Path) -> None:
+    """Draw the diagnosis of a run beside it, unless that was done; `run` draws none."""
+    from mlffbench.core.errors import StoreError
+    from mlffbench.diagnostics.figures import draw_all
+    from mlffbench.run.diagnose.diagnosis_job import FIGURES
+
+    figures = run / FIGURES
+    if any((figures / f"{one.name}.png").exists() for one in diagnosis.diagnostics):
+        return
+    try:
+        draw_all(diagnosis, figures)
+    except StoreError as error:  # somebody else's folder: the tables were printed
+        print_warnings([str(error)])
+        return
+    console.print(f"wrote {figures}", markup=False, soft_wrap=True)
+
+
+def _stored(
+    console: "Console", suite: str, model: str, runs: Path
+) -> "tuple[Diagnosis, Path] | None":
     """Return the diagnosis beside a finished baseline run and say so, if there is one."""
     from mlffbench.core.errors import StoreError
     from mlffbench.diagnostics.diagnosis import Diagnosis
@@ -285,7 +309,7 @@ def _stored(console: "Console", suite: str, model: str, runs: Path) -> "Diagnosi
         return None
     print_warnings(remarks_of([folder]))
     console.print(f"read {folder.path}", markup=False, soft_wrap=True)
-    return Diagnosis.read(folder.path / DIAGNOSIS)
+    return Diagnosis.read(folder.path / DIAGNOSIS), folder.path
 
 
 def _ask_oracle(

@@ -18,7 +18,10 @@ if TYPE_CHECKING:
     from mlffbench.datasets.molecules.comparison import Comparison, Molecule, Part
     from mlffbench.datasets.molecules.leaks import Near
 
-_WHAT = "A file, a dataset, a suite, or some of its splits, e.g. mini-ood:train."
+_WHAT = (
+    "A file, a dataset, a suite, or a split of it, e.g. mini-ood:train or "
+    "mini-ood:ood_dimers/val."
+)
 
 
 def leakcheck(
@@ -91,6 +94,8 @@ def _leave(comparison: "Comparison", near: "list[Near]") -> NoReturn:
 def parts_of(target: str) -> "list[Part]":
     """Return the structures that a name or a path means; no label is read.
 
+    The name of a split means both its halves, ``NAME/val`` and ``NAME/test`` one.
+
     Raises:
         DataError: A file cannot be read or holds nothing.
         UnknownNameError: There is no such split.
@@ -99,13 +104,14 @@ def parts_of(target: str) -> "list[Part]":
 
     from mlffbench.datasets.files.open import open_source
     from mlffbench.datasets.molecules.comparison import Part
+    from mlffbench.run.suite_splits import pick_split
 
     name, _, chosen = target.partition(":")
     splits = None if _is_data(target) else _splits(name)
     if splits is not None:
-        names = {split.name for split in splits}
-        if chosen and chosen not in names:
-            raise UnknownNameError("split", chosen, names)
+        if chosen not in {"", *(split.name for split in splits)}:
+            splits = (pick_split(splits, chosen, name),)  # one half, or no such split
+            chosen = ""
         return [
             Part(split.source, split.rows)
             for split in splits
@@ -138,15 +144,13 @@ def _is_data(target: str) -> bool:
 def _splits(name: str) -> "tuple[Split, ...] | None":
     """Return the splits of a suite or dataset; None if the name is neither."""
     from mlffbench.datasets.catalog import DATASETS
-    from mlffbench.datasets.registered import registered_splits
     from mlffbench.run.catalog import suite_rows
     from mlffbench.run.suite import is_file, load_suite
-    from mlffbench.run.suite_splits import load_splits
+    from mlffbench.run.suite_splits import load_splits, splits_named
 
-    if name in suite_rows() or is_file(name):
-        return load_splits(*load_suite(name))
-    if name in DATASETS.names():
-        return registered_splits(name)
+    splits = load_splits(*load_suite(name)) if is_file(name) else splits_named(name)
+    if splits is not None:
+        return splits
     if not Path(name).suffix:
         raise UnknownNameError(
             "dataset, suite or file", name, {*DATASETS.names(), *suite_rows()}

@@ -7,10 +7,16 @@ import typer
 from mlffbench.cli.plan import print_plan, request_of, tell_trial
 from mlffbench.cli.report import leave_report
 from mlffbench.cli.score import score_and_print
-from mlffbench.cli.shared.asked import Asked, Kept, Share, spread
-from mlffbench.cli.shared.console import make_console, print_warnings, resumable
+from mlffbench.cli.shared.asked import Asked, Helped, Kept, Share, spread
+from mlffbench.cli.shared.console import echo, make_console, print_warnings, resumable
 from mlffbench.cli.shared.endings import end, tell_left_out, tell_where
-from mlffbench.cli.shared.options import WideOption
+from mlffbench.cli.shared.helpers import (
+    check_helped,
+    helped_by,
+    slurm_script,
+    submit_campaign,
+)
+from mlffbench.cli.shared.options import EngineKind, WideOption
 from mlffbench.cli.shared.progress import ProgressBar
 
 CORRECT = (
@@ -26,8 +32,13 @@ def run(
     asked: Asked,
     share: Share,
     kept: Kept,
+    helped: Helped,
     dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="The same as mlffbench plan.")
+        bool,
+        typer.Option(
+            "--dry-run",
+            help="The same as mlffbench plan; with --engine slurm its script.",
+        ),
     ] = False,
     diagnose: Annotated[
         bool,
@@ -39,6 +50,7 @@ def run(
 
     Stopped or killed, the same command goes on where it was.
     """
+    check_helped(helped)
     request = request_of(asked, share, kept, diagnose=diagnose)
     from mlffbench.run.evaluate.data_check import check_data
     from mlffbench.run.loop import run_campaign
@@ -48,15 +60,27 @@ def run(
     campaign = resolve(request)
     print_warnings(campaign.warnings)
     if dry_run:
-        print_plan(console, campaign)
+        if helped.engine is EngineKind.slurm:
+            echo(slurm_script(helped, campaign))
+        else:
+            print_plan(console, campaign)
         return
     tell_trial(console, campaign)
     suspicions = check_data(campaign.splits)
     if any("look like" in suspicion for suspicion in suspicions):
         suspicions = (*suspicions, CORRECT)
     print_warnings(suspicions)
-    with resumable(), ProgressBar(console) as progress:
+    if helped.engine is EngineKind.slurm:
+        for sentence in submit_campaign(helped, campaign):
+            echo(sentence)
+        return
+    with (
+        resumable(),
+        helped_by(helped, campaign) as ended,
+        ProgressBar(console) as progress,
+    ):
         done = run_campaign(campaign, progress)
+    print_warnings(ended)
     tell_left_out(console, done.notes)
     printed = score_and_print(console, done.folders, kept.units, wide=wide)
     faults = [*done.faults, *printed]

@@ -42,8 +42,8 @@ PresetOption = Annotated[
     str,
     option(
         "--preset",
-        "quick, mdsim-molecule, mlipaudit or nve-drift; the options below change "
-        "single values of it.",
+        "quick, mdsim-molecule, paper-md17, mlipaudit or nve-drift; the "
+        "options below change single values of it.",
         _HOW,
     ),
 ]

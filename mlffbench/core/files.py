@@ -4,8 +4,10 @@ import hashlib
 import os
 import secrets
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import BinaryIO
 
 from mlffbench.core.errors import BenchError, DataError, StoreError
 from mlffbench.core.guards.sizes import size_of
@@ -35,17 +37,50 @@ def write_atomic(path: Path, content: bytes) -> None:
         reason = getattr(error, "strerror", None) or "it is a link to itself"
         msg = f"cannot write {path}: {reason}; choose another file"
         raise StoreError(msg) from error
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.{secrets.token_hex(4)}")
-    try:
+    with whole_file(path) as file:
+        file.write(content)
+
+
+@contextmanager
+def whole_file(path: Path) -> Iterator[BinaryIO]:
+    """Open a file to be written piece by piece; it gets its name when it is whole.
+
+    Args:
+        path: Where to; its folder must exist.
+
+    Raises:
+        StoreError: The disk is full, the folder read-only or missing; nothing is left.
+    """
+    temporary = temporary_of(path)
+    with told_if_full(path):
         try:
             with temporary.open("xb") as file:
-                file.write(content)
+                yield file
                 file.flush()
                 os.fsync(file.fileno())
             temporary.replace(path)
         except BaseException:
             temporary.unlink(missing_ok=True)
             raise
+
+
+def temporary_of(path: Path) -> Path:
+    """Return a hidden name beside a file that nobody else writes to."""
+    return path.with_name(f".{path.name}.{os.getpid()}.{secrets.token_hex(4)}")
+
+
+@contextmanager
+def told_if_full(path: Path) -> Iterator[None]:
+    """Say in one sentence that a file cannot be written.
+
+    Args:
+        path: The file.
+
+    Raises:
+        StoreError: The disk is full, or the folder read-only or missing.
+    """
+    try:
+        yield
     except OSError as error:
         msg = f"cannot write {path}: {error.strerror}; free some space or choose another "
         raise StoreError(msg + "folder, then repeat the command") from error

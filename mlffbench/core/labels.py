@@ -39,6 +39,11 @@ class Labels:
             msg = f"Labels.forces has shape {tuple(self.forces.shape)}, not (n_atoms, 3)"
             raise DataError(msg)
 
+    @property
+    def has_any(self) -> bool:
+        """Whether there is an energy or a force at all."""
+        return any(bool(torch.isfinite(one).any()) for one in (self.energy, self.forces))
+
     @classmethod
     def concatenate(cls, batches: Sequence[Self]) -> Self:
         """Return the labels of several batches, in order, as one.

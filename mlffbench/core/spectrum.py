@@ -8,11 +8,13 @@ Theory, 1997), so the zeros count the components of any graph, a lone atom's inc
 
 import math
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Self
+from typing import NamedTuple, Self
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from mlffbench.core.errors import DataError
@@ -29,6 +31,8 @@ ZERO = 1e-8
 """An eigenvalue at or below it counts as 0."""
 ZERO_FLOAT32 = 1e-5
 """The same for spectra computed in float32, whose error is about 2e-6."""
+NEAR_ONE = (0.9, 1.1)
+"""Eigenvalues whose share is the connectivity of the paper's figures."""
 
 
 @dataclass(frozen=True, slots=True, eq=False, kw_only=True)
@@ -66,6 +70,16 @@ class Spectra:
     def mean_degree(self) -> Tensor:
         """Return neighbours per atom, shape (n_radii, n_systems); NaN without atoms."""
         return self.n_edges / torch.where(self.sizes > 0, self.sizes.double(), torch.nan)
+
+    def share_within(self, low: float, high: float) -> Tensor:
+        """Return the share of eigenvalues from one number to another, both included.
+
+        Returns:
+            Shape (n_radii, n_systems), float64, from 0 to 1; NaN without atoms.
+        """
+        near = (self.eigenvalues >= low) & (self.eigenvalues <= high)
+        atoms = torch.where(self.sizes > 0, self.sizes.double(), torch.nan)
+        return near.sum(-1) / atoms
 
     @property
     def _zero(self) -> float:
@@ -200,6 +214,66 @@ def _by_graph(structure: Structures, reach: float) -> Tensor:
     dense: Tensor = lengths.new_full((n_atoms * n_atoms,), math.inf)
     dense.scatter_reduce_(0, centre * n_atoms + neighbour, lengths, "amin")
     return dense.view(1, n_atoms, n_atoms)
+
+
+class KnownSpectra(NamedTuple):
+    """The spectra of those structures that have a graph, at one radius.
+
+    Attributes:
+        spectra: Theirs, in order.
+        rows: Which structures they are.
+        reasons: Index of a structure -> why it has none.
+    """
+
+    spectra: Spectra
+    rows: tuple[int, ...]
+    reasons: Mapping[int, str]
+
+
+def known_spectra(structures: Structures, cutoff: float) -> KnownSpectra:
+    """Return the spectra of structures, and why some have none, e.g. in a small cell.
+
+    Raises:
+        DataError: The cutoff is not positive and finite.
+    """
+    check_cutoff(cutoff)
+    every = tuple(range(structures.n_systems))
+    try:
+        return KnownSpectra(spectra(structures, [cutoff]), every, {})
+    except DataError:
+        reasons = _why_without(structures, cutoff)
+    rows = tuple(row for row in every if row not in reasons)
+    return KnownSpectra(spectra(structures.select(rows), [cutoff]), rows, reasons)
+
+
+def _why_without(structures: Structures, cutoff: float) -> dict[int, str]:
+    """Return why structures have no graph, asked one by one."""
+    reasons: dict[int, str] = {}
+    for row in range(structures.n_systems):
+        try:
+            spectra(structures.select([row]), [cutoff])
+        except DataError as error:
+            reasons[row] = str(error)
+    return reasons
+
+
+def share_near_one(structures: Structures, cutoff: float) -> NDArray[np.float64]:
+    """Return the share of eigenvalues in [0.9, 1.1], the paper's connectivity.
+
+    Args:
+        structures: Any batch.
+        cutoff: Radius of the graphs in Å.
+
+    Returns:
+        Shape (n_systems,), from 0 to 1; NaN without atoms, or without a graph.
+
+    Raises:
+        DataError: The cutoff is not positive and finite.
+    """
+    shares = np.full(structures.n_systems, np.nan)
+    known = known_spectra(structures, cutoff)
+    shares[list(known.rows)] = known.spectra.share_within(*NEAR_ONE)[0].cpu().numpy()
+    return shares
 
 
 N_QUANTILES = 128

@@ -9,6 +9,7 @@ from mlffbench.datasets.download.claims import NOT_STATED, Download
 from mlffbench.datasets.download.rows_molecules import MOLECULES
 
 _SPICE = "mlffbench.datasets.sets.spice"
+_PAPER = "mlffbench.datasets.sets.paper_dynamics"
 _SPICE_THEORY = "wB97M-D3(BJ)/def2-TZVPPD, Psi4"
 _SPICE_PAPERS = (
     "Eastman et al., Sci. Data 10, 11 (2023), https://doi.org/10.1038/s41597-022-01882-6;"
@@ -27,6 +28,17 @@ _SPICE_1 = DataCard(
         "labels that are not finite or beyond 1 hartree/bohr are left out, as SPICE does",
     ),
     downloads=("spice-1",),
+)
+_SPICE_BOTH = replace(
+    _SPICE_1,
+    elements=elements("H Li B C N O F Na Mg Si P S Cl K Ca Br I"),
+    source=f"{_SPICE_1.source}, https://doi.org/10.5281/zenodo.10975225",
+    size="3.1 million structures in the files, 54 GB",
+    charges="0 in train; ions among the OOD molecules",
+    downloads=("spice-1", "spice-2"),
+)
+_MD17 = tuple(
+    f"md17/{name}" for name in ("aspirin", "benzene", "uracil", "toluene", "naphthalene")
 )
 _OURS: dict[str, Any] = {
     "licence": "MIT, as the package",
@@ -64,17 +76,12 @@ BENCHMARKS = {
         extra="rdkit",
         requires=_RDKIT,
         card=replace(
-            _SPICE_1,
-            elements=elements("H Li B C N O F Na Mg Si P S Cl K Ca Br I"),
-            source=f"{_SPICE_1.source}, https://doi.org/10.5281/zenodo.10975225",
-            size="3.1 million structures in the files, 54 GB",
-            charges="0 in train; ions among the OOD molecules",
+            _SPICE_BOTH,
             notes=(
                 *_SPICE_1.notes,
                 "OOD: molecules of 2.0.1 whose canonical SMILES and geometries are not "
                 "in 1.1.4",
             ),
-            downloads=("spice-1", "spice-2"),
         ),
     ),
     "md17-extreme": Entry(
@@ -83,11 +90,7 @@ BENCHMARKS = {
         card=_published(
             MOLECULES["md17"],
             "six trajectories",
-            "md17/aspirin",
-            "md17/benzene",
-            "md17/uracil",
-            "md17/toluene",
-            "md17/naphthalene",
+            *_MD17,
             "md17/salicylic-acid",
         ),
     ),
@@ -99,6 +102,34 @@ BENCHMARKS = {
             "three trajectories, 182,134 frames by the source page",
             *("md22/stachyose", "md22/dha", "md22/ac-ala3-nhme"),
         ),
+    ),
+    "paper-spice": Entry(
+        "mlffbench.datasets.sets.paper_spice:splits",
+        "SPICE 1.1.4 against 10,000 structures SPICE 2 added, by the paper's rules",
+        extra="rdkit",
+        requires=_RDKIT,
+        card=replace(
+            _SPICE_BOTH,
+            notes=(
+                *_SPICE_1.notes,
+                "shifts: more than one standard deviation from the training mean; which "
+                "structures the paper drew is not published, so they are drawn anew",
+            ),
+        ),
+    ),
+    "paper-md17": Entry(
+        f"{_PAPER}:md17",
+        "MD17: the published frames of three molecules against two aromatic ones",
+        card=_published(
+            MOLECULES["md17"],
+            "five trajectories",
+            *_MD17,
+        ),
+    ),
+    "paper-md22": Entry(
+        f"{_PAPER}:md22",
+        "MD22: calm frames of stachyose against hot ones, at the published cut",
+        card=_published(MOLECULES["md22"], "one trajectory", "md22/stachyose"),
     ),
     "acac": Entry(
         "mlffbench.datasets.sets.acac_3bpa:acac",

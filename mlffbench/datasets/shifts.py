@@ -17,7 +17,7 @@ connectivity of a cell smaller than the cutoff, is no shift and is named.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple, Self
+from typing import Any, Self
 
 import numpy as np
 import torch
@@ -25,9 +25,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from mlffbench.core.errors import DataError
-from mlffbench.core.graph import check_cutoff
 from mlffbench.core.roles import ShiftKind
-from mlffbench.core.spectrum import Spectra, SpectralReference, spectra
+from mlffbench.core.spectrum import SpectralReference, known_spectra, spectra
 from mlffbench.core.structures import Structures
 
 DEFAULT_CUTOFF = 5.0
@@ -38,47 +37,6 @@ ROUNDING = 1e-9
 """A value must exceed its limit by more than this share of it to count as above."""
 
 Scores = NDArray[np.float64]
-
-
-class KnownSpectra(NamedTuple):
-    """The spectra of those structures that have a graph, at one radius.
-
-    Attributes:
-        spectra: Theirs, in order.
-        rows: Which structures they are.
-        reasons: Index of a structure -> why it has none.
-    """
-
-    spectra: Spectra
-    rows: tuple[int, ...]
-    reasons: Mapping[int, str]
-
-
-def known_spectra(structures: Structures, cutoff: float) -> KnownSpectra:
-    """Return the spectra of structures, and why some have none, e.g. in a small cell.
-
-    Raises:
-        DataError: The cutoff is not positive and finite.
-    """
-    check_cutoff(cutoff)
-    every = tuple(range(structures.n_systems))
-    try:
-        return KnownSpectra(spectra(structures, [cutoff]), every, {})
-    except DataError:
-        reasons = _why_without(structures, cutoff)
-    rows = tuple(row for row in every if row not in reasons)
-    return KnownSpectra(spectra(structures.select(rows), [cutoff]), rows, reasons)
-
-
-def _why_without(structures: Structures, cutoff: float) -> dict[int, str]:
-    """Return why structures have no graph, asked one by one."""
-    reasons: dict[int, str] = {}
-    for row in range(structures.n_systems):
-        try:
-            spectra(structures.select([row]), [cutoff])
-        except DataError as error:
-            reasons[row] = str(error)
-    return reasons
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

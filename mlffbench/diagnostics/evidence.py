@@ -14,8 +14,8 @@ from mlffbench.core.forcefield import ForceField, HasEmbedding
 from mlffbench.core.labels import Labels
 from mlffbench.core.plugins.user_file import in_words
 from mlffbench.core.single import Outcome
+from mlffbench.core.spectrum import known_spectra
 from mlffbench.core.structures import Structures
-from mlffbench.datasets.shifts import known_spectra
 from mlffbench.diagnostics.diagnostic import AtomFeatures, Graphs, Sample
 from mlffbench.diagnostics.diagnostic_card import Evidence
 from mlffbench.diagnostics.distances.descriptor import describe

@@ -4,12 +4,14 @@ Drawn on canvases of their own: no window, no global state, the same bytes every
 """
 
 import io
+from pathlib import Path
 
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
+from mlffbench.core.files import make_folder, write_atomic
 from mlffbench.diagnostics.diagnosis import Diagnosis, DiagnosticResult
 
 COLOURS = ("#0072B2", "#E69F00", "#009E73", "#D55E00", "#CC79A7", "#56B4E9", "#000000")
@@ -18,6 +20,22 @@ STYLES = ("-", "--", ":")
 _GREY = "#BBBBBB"
 _DOTS_PER_INCH = 90
 _MEV = 1000.0
+
+
+def draw_all(diagnosis: Diagnosis, folder: Path) -> None:
+    """Write a PNG of every diagnostic that has something to see, named as it is.
+
+    Args:
+        diagnosis: What is drawn.
+        folder: It is made where there is none; figures of the same names are replaced.
+
+    Raises:
+        StoreError: The folder cannot be written.
+    """
+    make_folder(folder)
+    for one in diagnosis.diagnostics:
+        if len(one.edges) > 2:  # noqa: PLR2004 - in one bin there is nothing to see
+            write_atomic(folder / f"{one.name}.png", draw(diagnosis, one))
 
 
 def draw(diagnosis: Diagnosis, result: DiagnosticResult) -> bytes:

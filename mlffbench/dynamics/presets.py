@@ -106,6 +106,14 @@ PRESETS: Mapping[str, Preset] = {
         _MDSIM,
         replace(
             _MDSIM,
+            name="paper-md17",
+            duration=500.0,
+            friction=9.822694788e-4,  # 0.01 in ASE's unit of time, 10.18 fs
+            record_every=10,
+            seeds=1,
+        ),
+        replace(
+            _MDSIM,
             name="mlipaudit",
             temperature=300.0,
             time_step=1.0,
@@ -124,7 +132,7 @@ PRESETS: Mapping[str, Preset] = {
         ),
     )
 }
-"""By name: a demo, MDsim's molecules, MLIPAudit's stability, and energy conservation."""
+"""By name: a demo, MDsim's molecules, the paper's, MLIPAudit's, and conservation."""
 
 
 def preset_of(name: str) -> Preset:

@@ -6,6 +6,7 @@ from mlffbench.metrics.metric_card import MetricCard
 _FORCES = "mlffbench.metrics.forces"
 _PARTS = "mlffbench.metrics.breakdown"
 _ENERGY = "mlffbench.metrics.energy"
+_PAPER = "mlffbench.metrics.published"
 
 METRICS = Registry(
     "metric",
@@ -50,6 +51,31 @@ METRICS = Registry(
             f"{_PARTS}:forces_mae_by_norm",
             "force MAE over atoms of like reference force norm",
             card=MetricCard(unit="eV/Å"),
+        ),
+        "forces_mae_by_connectivity": Entry(
+            f"{_PAPER}:forces_mae_by_connectivity",
+            "force MAE over structures of like graph, in the bins of the paper",
+            card=MetricCard(unit="eV/Å"),
+        ),
+        "forces_mae_structure_by_connectivity": Entry(
+            f"{_PAPER}:forces_mae_structure_by_connectivity",
+            "the same, every structure counting alike",
+            card=MetricCard(unit="eV/Å"),
+        ),
+        "forces_mae_by_mean_norm": Entry(
+            f"{_PAPER}:forces_mae_by_mean_norm",
+            "force MAE over structures of like mean force norm, in the bins of the paper",
+            card=MetricCard(unit="eV/Å"),
+        ),
+        "forces_mae_structure_by_mean_norm": Entry(
+            f"{_PAPER}:forces_mae_structure_by_mean_norm",
+            "the same, every structure counting alike",
+            card=MetricCard(unit="eV/Å"),
+        ),
+        "forces_good_share": Entry(
+            f"{_PAPER}:forces_good_share",
+            "share of structures with a force MAE below 25 meV/Å",
+            card=MetricCard(unit="1", better="higher", bounds=(0.0, 1.0)),
         ),
         "energy_mae_raw": Entry(
             f"{_ENERGY}:energy_mae_raw",

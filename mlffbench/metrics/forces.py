@@ -5,8 +5,6 @@ F is the reference, F̂ the prediction. A structure with a force that is not fin
 either is missing; energies play no part.
 """
 
-from dataclasses import replace
-
 import numpy as np
 from numpy.typing import NDArray
 
@@ -38,8 +36,7 @@ def forces_mae_structure(
 
     Every structure counts the same whatever its size, in eV/Å.
     """
-    pooled = forces_mae(prediction, reference, structures)[""]
-    return {"": replace(pooled, weight=pooled.evaluated.astype(np.float64))}
+    return {"": forces_mae(prediction, reference, structures)[""].alike()}
 
 
 def forces_rmse(

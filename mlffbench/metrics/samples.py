@@ -1,6 +1,6 @@
 """Samples: what a metric measured on each structure, before it becomes one number."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Protocol, Self
 
 import numpy as np
@@ -75,6 +75,10 @@ class Samples:
     def evaluated(self) -> NDArray[np.bool_]:
         """Shape (n_systems,), bool: the structures that count."""
         return self.weight > 0
+
+    def alike(self) -> "Samples":
+        """Return the samples, every structure counting the same."""
+        return replace(self, weight=self.evaluated.astype(np.float64))
 
     def where(self, keep: NDArray[np.bool_]) -> "Samples":
         """Return the samples with every structure outside ``keep`` missing.

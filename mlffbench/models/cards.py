@@ -224,3 +224,67 @@ MINI_MACE_SCRATCH = _mini("mini-mace-scratch", _MACE_CITATION, prior=False)
 MINI_SCHNET = _mini(
     "mini-schnet", "Schütt et al., J. Chem. Phys. 148, 241722 (2018)", prior=True
 )
+
+_NEAR_ALL = frozenset({*range(1, 84), *range(89, 95)})
+_SEVENNET_CITATION = "Park et al., J. Chem. Theory Comput. 20, 4857 (2024)"
+SEVENNET = _yours("checkpoint", _SEVENNET_CITATION)
+SEVENNET_0 = ModelCard(
+    elements=_NEAR_ALL,
+    cutoff=5.0,
+    periodic=True,
+    level_of_theory="PBE+U (Materials Project)",
+    training_sets=("MPtrj",),
+    licence="GPL-3.0 (sevenn), weights as the package",
+    citation=_SEVENNET_CITATION,
+    source="inside sevenn 0.13.0 (checkpoint of 11 July 2024)",
+)
+
+_ORB_CITATION = "Rhodes et al., arXiv:2504.06231 (2025)"
+ORB_V3 = ModelCard(
+    elements=frozenset(range(1, 104)),
+    cutoff=6.0,
+    periodic=True,
+    level_of_theory="PBE+U (OMat24, or MPtrj and Alexandria, as the name says)",
+    training_sets=("OMat24, or MPtrj and Alexandria",),
+    licence="Apache-2.0 (orb-models)",
+    citation=_ORB_CITATION,
+    source="downloaded by orb-models, or a file of yours",
+)
+ORB_OMOL = replace(
+    ORB_V3,
+    charges=None,
+    periodic=False,
+    level_of_theory="wB97M-V/def2-TZVPD",
+    training_sets=("OMol25",),
+)
+"""OrbMol; it is told charge and spin."""
+
+_AIMNET_CITATION = "Anstine, Zubatyuk, Isayev, Chem. Sci. 16, 10228 (2025)"
+AIMNET = replace(
+    _yours("file", _AIMNET_CITATION),
+    charges=None,
+    periodic=False,
+)
+AIMNET2 = ModelCard(
+    elements=elements("H B C N O F Si P S Cl As Se Br I"),
+    charges=None,
+    level_of_theory="wB97M-D3(BJ)/def2-TZVPP",
+    training_sets=("20M neutral and charged molecules of 14 elements",),
+    licence="MIT (aimnet)",
+    citation=_AIMNET_CITATION,
+    cutoff=5.0,
+    source="storage.googleapis.com/aimnetcentral, aimnet2_wb97m_d3_0.pt",
+)
+
+NEQUIP = _yours(
+    "file",
+    "Tan et al., arXiv:2504.16068 (2025); Batzner et al., Nat. Commun. 13, 2453 (2022); "
+    "Musaelian et al., Nat. Commun. 14, 579 (2023)",
+)
+
+TORCHSIM = replace(
+    ASE,
+    level_of_theory="as the model",
+    citation="Cohen et al., arXiv:2508.06628 (2025)",
+    source="a Python package of yours, with TorchSim's ModelInterface",
+)

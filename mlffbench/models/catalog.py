@@ -13,6 +13,11 @@ _REQUIRES = {
     "ani": ("torchani", "pkg_resources"),
     "rdkit": ("rdkit",),
     "sgdml": ("sgdml",),
+    "sevenn": ("sevenn",),
+    "orb": ("orb_models",),
+    "aimnet": ("aimnet",),
+    "nequip": ("nequip",),
+    "torchsim": ("torch_sim",),
 }
 """Extra -> import names that tell whether it is installed."""
 
@@ -22,10 +27,18 @@ ARGUMENTS = {
     "matgl": "matgl:FOLDER",
     "checkpoint": "checkpoint:PATH",
     "attached": "attached:PATH",
+    "refined": "refined:FOLDER",
     "sgdml": "sgdml:PATH",
+    "sevennet": "sevennet:PATH[?modal=NAME]",
+    "orb": "orb:NAME[?weights=PATH]",
+    "aimnet": "aimnet:PATH",
+    "nequip": "nequip:PATH",
+    "torchsim": "torchsim:package.module:Class[?key=value&key=value]",
     "ase": "ase:package.module:Class[?key=value&key=value]",
 }
 """Rows that take an argument after a colon -> how it is typed."""
+
+_FAMILIES = "models.pretrained.families"
 
 DEFAULT_PRIOR = "gfn2-xtb"
 """The prior used where none is named."""
@@ -144,6 +157,48 @@ MODELS = Registry(
             "a TensorNet that matgl saved: matgl:FOLDER",
             cards.MATGL,
         ),
+        "7net-0": _row(
+            "sevenn",
+            f"{_FAMILIES}.sevennet:load_0",
+            "SevenNet-0, 89 elements, inorganic materials",
+            cards.SEVENNET_0,
+        ),
+        "sevennet": _row(
+            "sevenn",
+            f"{_FAMILIES}.sevennet:load_file",
+            "any SevenNet checkpoint of yours: sevennet:PATH",
+            cards.SEVENNET,
+        ),
+        "orb": _row(
+            "orb",
+            f"{_FAMILIES}.orb:load",
+            "ORB v3 and OrbMol: orb:orb-v3-conservative-omol",
+            cards.ORB_V3,
+        ),
+        "aimnet2": _row(
+            "aimnet",
+            f"{_FAMILIES}.aimnet2:load_wb97m",
+            "AIMNet2, 14 elements, any charge",
+            cards.AIMNET2,
+        ),
+        "aimnet": _row(
+            "aimnet",
+            f"{_FAMILIES}.aimnet2:load_file",
+            "any AIMNet2 file of yours: aimnet:PATH",
+            cards.AIMNET,
+        ),
+        "nequip": _row(
+            "nequip",
+            f"{_FAMILIES}.nequip_allegro:load_file",
+            "any NequIP or Allegro file of yours: nequip:PATH",
+            cards.NEQUIP,
+        ),
+        "torchsim": _row(
+            "torchsim",
+            f"{_FAMILIES}.torchsim:load",
+            "any model of TorchSim: torchsim:package.module:Class?key=value",
+            cards.TORCHSIM,
+        ),
         "mini-mace": _row(
             "mace",
             "models.twoheaded.loading:mini_mace",
@@ -173,6 +228,12 @@ MODELS = Registry(
             "training.attached:load_attached",
             "a pretrained model with a prior head of its own: attached:PATH",
             cards.ATTACHED,
+        ),
+        "refined": _row(
+            "",
+            "deploy.refined_model:load_refined",
+            "a model with the weights that mlffbench refine kept: refined:FOLDER",
+            cards.CHECKPOINT,
         ),
         "ase": _row(
             "",

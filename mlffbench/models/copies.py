@@ -2,9 +2,12 @@
 
 import copy
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Self
 
-from torch import nn
+from torch import Tensor, nn
+
+from mlffbench.core.labels import Labels
 
 
 def copied(parameters: Mapping[str, nn.Parameter]) -> dict[str, nn.Parameter]:
@@ -13,6 +16,11 @@ def copied(parameters: Mapping[str, nn.Parameter]) -> dict[str, nn.Parameter]:
         name: nn.Parameter(value.detach().clone(), value.requires_grad)
         for name, value in parameters.items()
     }
+
+
+def without_graph(labels: Labels) -> Labels:
+    """Return labels that keep no autograd graph."""
+    return replace(labels, energy=labels.energy.detach(), forces=labels.forces.detach())
 
 
 class OwnsTrunk:
@@ -25,6 +33,10 @@ class OwnsTrunk:
         twin = copy.copy(self)
         twin._trunk = copied(self._trunk)
         return twin
+
+    def _frozen(self) -> dict[str, Tensor]:
+        """Return the trunk's values, for which no graph is kept."""
+        return {name: value.detach() for name, value in self._trunk.items()}
 
     def trunk_parameters(self) -> dict[str, nn.Parameter]:
         """Return the parameters that the features depend on, by name."""

@@ -37,6 +37,26 @@ class Candidate:
     envelope: str
 
 
+def require_cutoff(model: ForceField, what: str) -> HasCutoff:
+    """Return the model as one whose cutoff can be changed.
+
+    Args:
+        model: Any model.
+        what: Who needs it, for the message.
+
+    Raises:
+        CapabilityError: It has no such cutoff.
+    """
+    if not isinstance(model, HasCutoff):
+        msg = (
+            f"model {model.name!r} has no graph cutoff that can be changed, which "
+            f"{what} needs: a model offers one by the attributes cutoff and cutoff_scope "
+            "and the method with_cutoff (CONTRIBUTING.md)"
+        )
+        raise CapabilityError(msg)
+    return cast("HasCutoff", model)
+
+
 def check_within(cutoff: float, trained: float, name: str, why: str) -> None:
     """Check a radius that a pretrained model is asked to take.
 

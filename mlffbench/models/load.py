@@ -16,6 +16,11 @@ from mlffbench.core.plugins.user_file import (
     told_in_one_sentence,
 )
 from mlffbench.models.catalog import ARGUMENTS, MODELS
+from mlffbench.models.environments.environment import (
+    environment_for,
+    not_made,
+    only_in,
+)
 from mlffbench.models.model_spec import parse_spec
 from mlffbench.models.opened_files import watch
 
@@ -44,7 +49,10 @@ def _load(spec: str, options: ModelOptions) -> ForceField:
     file = parse_user_file(spec)
     if file is not None:
         return _load_from_file(file, options)
-    entry, load = MODELS.entry(parts.name), MODELS.load(parts.name)
+    entry = MODELS.entry(parts.name)
+    if (own := environment_for(entry)) is not None:
+        raise (only_in if own.is_current else not_made)(parts.name, own)
+    load = MODELS.load(parts.name)
     if not callable(load):
         msg = f"model {parts.name!r} is registered as a {type(load).__name__}, not a "
         raise ModelError(msg + "function")

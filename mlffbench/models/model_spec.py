@@ -47,7 +47,7 @@ def runs_code(spec: str) -> bool:
         (True, False)
     """
     parts = parse_spec(spec)
-    return parts.is_file or parts.name == "ase"
+    return parts.is_file or parts.name in {"ase", "torchsim"}
 
 
 def check_not_typed(spec: str, file: str, *, trust: bool, what: str = "model") -> None:

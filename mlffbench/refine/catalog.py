@@ -11,12 +11,16 @@ REFINERS = Registry(
             "radius refinement: the cutoff that suits each test structure",
         ),
         "rr-paper": Entry(
-            "mlffbench.refine.radius.radius:PublishedRadiusRefinement",
-            "radius refinement as published: by the distance of zero-padded spectra",
+            "mlffbench.refine.radius.published_radius:PublishedRadius",
+            "radius refinement as published: 10 radii from 3 to 9 Å by spectra",
         ),
         "ttt": Entry(
             "mlffbench.refine.ttt:PriorTuning",
             "test-time training on a prior's forces of the test structures",
+        ),
+        "ttt-paper": Entry(
+            "mlffbench.refine.published_tuning:PublishedTuning",
+            "test-time training as published: 500 steps of SGD on the whole test set",
         ),
         "rr+ttt": Entry(
             "mlffbench.refine.composed:TunedRadius",

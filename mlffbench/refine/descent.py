@@ -205,7 +205,11 @@ class _Walk:
 
 def prior_error(model: HasPriorHead, structures: Structures, targets: Tensor) -> Tensor:
     """Return the mean over atoms of the norm of the prior head's force error, eV/Å."""
-    forces = model.forward(structures, "prior").forces
+    return force_error(model.forward(structures, "prior").forces, targets)
+
+
+def force_error(forces: Tensor, targets: Tensor) -> Tensor:
+    """Return the mean over atoms of the norm of the difference of forces, in eV/Å."""
     error = forces - targets.to(device=forces.device, dtype=forces.dtype)
     mean: Tensor = torch.linalg.vector_norm(error, dim=1).mean()
     return mean

@@ -12,8 +12,9 @@ from mlffbench.core.files import make_folder, write_atomic
 from mlffbench.core.guards.plain import json_text, markdown_cell
 from mlffbench.core.record import Record
 from mlffbench.report.comparable import Group, separate
+from mlffbench.report.paper.beside_paper import beside_paper
 from mlffbench.report.run_inventory import ReadRun, take_inventory
-from mlffbench.report.schema import WARNING, Board, Report, ReportRun
+from mlffbench.report.schema import WARNING, Board, GainSpread, Report, ReportRun
 from mlffbench.report.simulations_part import Further, find_further
 from mlffbench.report.tables.display_units import UnitSystem
 from mlffbench.report.tables.record_tables import energy_table, force_table, radius_table
@@ -62,9 +63,11 @@ def compose(folders: Sequence[Path], form: Form, system: UnitSystem = "meV") -> 
             raise StoreError(msg)
         return Written(_tables(inventory.runs, further, form, system), (), left_out)
     from mlffbench.report.leaderboard import make_board
+    from mlffbench.report.paper.gain_spread import gain_spreads
     from mlffbench.report.summary import summarise
 
     usable, unusable, everything = [], list(left_out), []
+    gains: list[GainSpread] = []
     separated = separate(inventory.runs)
     boards: list[Board] = []
     for group in separated.groups:
@@ -74,6 +77,7 @@ def compose(folders: Sequence[Path], form: Form, system: UnitSystem = "meV") -> 
         board = make_board(kept, measured)
         told = (*_warnings(kept), *summarise(board))
         boards.append(board.model_copy(update={"sentences": told}))
+        gains += gain_spreads(board, kept, measured)
         usable.append(kept)
         everything.append(measured)
     runs = dict.fromkeys(run.told for group in usable for run in group.runs)
@@ -85,6 +89,8 @@ def compose(folders: Sequence[Path], form: Form, system: UnitSystem = "meV") -> 
         boards=tuple(boards),
         records=tuple(records.values()),
         further=further.records(),
+        beside_paper=beside_paper(tuple(records.values()), further.records()),
+        gains=tuple(gains),
     )
     if form == "json":
         text = json_text(report.model_dump(mode="json"), indent=2)

@@ -7,7 +7,7 @@ from importlib.resources import files
 from typing import Any
 
 import numpy as np
-from jinja2 import Environment, StrictUndefined
+from jinja2 import Environment, StrictUndefined, Template
 from markupsafe import Markup
 
 from mlffbench import __version__
@@ -19,6 +19,7 @@ from mlffbench.report.distances import histograms, read_diagnosis, warnings_of
 from mlffbench.report.page_data import MOST_SUMS, make_cells
 from mlffbench.report.schema import Board, Report
 from mlffbench.report.structure_errors import Measured
+from mlffbench.report.tables.paper_tables import NOTES, gain_table, paper_tables
 from mlffbench.report.tables.record_tables import TextTable, heading
 from mlffbench.report.traces import prior_losses
 from mlffbench.report.worst_structures import N_WORST, Room, find_worst
@@ -51,11 +52,7 @@ def render(
         for board, group, them in zip(report.boards, groups, measured, strict=True)
     ]
     payload = {"boards": boards, "n_worst": N_WORST}
-    environment = Environment(autoescape=True, undefined=StrictUndefined)
-    environment.filters["plain"] = plain
-    environment.trim_blocks = environment.lstrip_blocks = True
-    template = environment.from_string(_read("report.html.j2"))
-    return template.render(
+    return template_of(read_asset("report", "report.html.j2")).render(
         report=report,
         version=__version__,
         accounts=[_account(group) for group in groups],
@@ -63,11 +60,22 @@ def render(
         energy_columns=[one.label for one in energy_headlines()],
         force_columns=[heading(one) for one in force_headlines()[1:]],
         further=further,
+        gains=gain_table(report.gains) if report.gains else None,
+        paper=paper_tables(report.beside_paper) if _has_ours(report) else [],
+        paper_notes=NOTES,
         payload=as_script_json(payload),
-        style=Markup(_read("report.css")),
+        style=Markup(read_asset("report", "report.css")),
         plotly=Markup(_plotly()),
-        script=Markup("\n".join(_read(f"{name}.js") for name in _SCRIPTS)),
+        script=Markup("\n".join(read_asset("report", f"{name}.js") for name in _SCRIPTS)),
     )
+
+
+def template_of(text: str) -> Template:
+    """Return a template that escapes all it is filled with and misses nothing."""
+    environment = Environment(autoescape=True, undefined=StrictUndefined)
+    environment.filters["plain"] = plain
+    environment.trim_blocks = environment.lstrip_blocks = True
+    return environment.from_string(text)
 
 
 def plain(text: object, longest: int = 300) -> str:
@@ -109,6 +117,10 @@ def _board(
     shown["worst"] = _rounded(find_worst(group.runs, measured, room))
     shown["shifts"] = _rounded(_shifts(group, board))
     return shown
+
+
+def _has_ours(report: Report) -> bool:
+    return any(row.ours for row in report.beside_paper)
 
 
 def _row_of(prior: str, group: Group) -> int | None:
@@ -188,8 +200,9 @@ def _plotly() -> str:
     return found.read_text(encoding="utf-8").replace("</script", "<\\/script")
 
 
-def _read(name: str) -> str:
-    found = files("mlffbench.report").joinpath("page", name)
+def read_asset(package: str, name: str) -> str:
+    """Return a file of the folder ``page`` of one of our packages."""
+    found = files(f"mlffbench.{package}").joinpath("page", name)
     return found.read_text(encoding="utf-8")
 
 

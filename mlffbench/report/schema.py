@@ -237,6 +237,99 @@ class Board(_Closed):
         return tuple(text for text in self.sentences if not text.startswith(WARNING))
 
 
+class OursBeside(_Closed):
+    """A number of ours beside a published one.
+
+    Attributes:
+        suite: Name of the suite.
+        splits: Names of its splits behind the number.
+        model: Model as typed.
+        mode: Mode.
+        per_structure: Every structure counting the same; None where that is no average
+            of force errors, or not known.
+        pooled: Over all force components, or the number itself where nothing is pooled;
+            None where several splits stand behind it.
+        n: Structures, or trajectories, behind it.
+        same_data: Whether it is of the structures of the published number.
+        because: Why it is not; empty where it is.
+        within: Whether the two agree within both uncertainties, by either average.
+    """
+
+    suite: str
+    splits: tuple[str, ...]
+    model: str
+    mode: str
+    per_structure: MetricValue | None
+    pooled: MetricValue | None
+    n: int
+    same_data: bool
+    because: str
+    within: Literal["yes", "no", "cannot be judged"]
+
+
+class BesidePaper(_Closed):
+    """A published number, how sure it is, and ours beside it.
+
+    Attributes:
+        figure: Where it is published.
+        model: The network.
+        dataset: Its data.
+        split: The part of them.
+        metric: What was measured.
+        unit: Of the published value.
+        mode: ``baseline``, ``rr`` or ``ttt``.
+        value: The published value.
+        more_than: Whether the value is only a lower bound.
+        plus_minus: How far off the value read may be; None where not known.
+        confidence: How it was read.
+        source: Where from.
+        ours: Ours, the paper's settings before our defaults.
+    """
+
+    figure: str
+    model: str
+    dataset: str
+    split: str
+    metric: str
+    unit: str
+    mode: str
+    value: float
+    more_than: bool
+    plus_minus: float | None
+    confidence: str
+    source: str
+    ours: tuple[OursBeside, ...] = ()
+
+
+class GainSpread(_Closed):
+    """How a mode's gain is spread over the structures of the OOD splits of a board.
+
+    A gain is the baseline's force MAE of a structure minus the mode's, over the former.
+
+    Attributes:
+        board: Name of the board.
+        model: Model as typed.
+        mode: Mode.
+        n: Structures that both evaluated.
+        n_better: Structures whose error fell.
+        n_worse: Structures whose error rose.
+        quantiles: Gain at 10, 25, 50, 75 and 90 % of the structures, ascending.
+        top_tenth: Mean force MAE in eV/Å, baseline and mode, of the tenth of structures
+            whose error fell most; None below ten structures.
+        all_of_them: The same of all structures.
+    """
+
+    board: str
+    model: str
+    mode: str
+    n: int
+    n_better: int
+    n_worse: int
+    quantiles: tuple[float, ...]
+    top_tenth: tuple[float, float] | None
+    all_of_them: tuple[float, float]
+
+
 class Report(_Closed):
     """The document.
 
@@ -248,6 +341,8 @@ class Report(_Closed):
         boards: What may be compared, board by board.
         records: Every number of every run, with interval.
         further: Every number of every simulation and fine-tuning curve.
+        beside_paper: Every published number of Kreiman & Krishnapriyan, with ours.
+        gains: How the gain of each mode is spread over structures.
     """
 
     schema_version: int = REPORT_VERSION
@@ -257,6 +352,8 @@ class Report(_Closed):
     boards: tuple[Board, ...]
     records: tuple[Record, ...]
     further: tuple[Record, ...] = ()
+    beside_paper: tuple[BesidePaper, ...] = ()
+    gains: tuple[GainSpread, ...] = ()
 
 
 def schema() -> dict[str, Any]:

@@ -5,8 +5,11 @@ folder its file lies: ``mine = "my_package.suites"`` stands for
 ``my_package/suites/mine.yaml``. Nothing of the package is imported.
 """
 
+from collections.abc import Mapping
+from functools import cache
 from importlib.resources import files
 from pathlib import Path
+from types import MappingProxyType
 
 import yaml
 
@@ -29,15 +32,22 @@ def suite_rows() -> dict[str, Entry]:
     Raises:
         BenchError: Another package claims a name that is taken.
     """
-    rows = {}
-    for path in sorted(suites_folder().glob("*.yaml")):
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
-        rows[path.stem] = Entry(str(path), content["summary"])
+    rows = {**_shipped()}
     for name, package, point in outside_points("suite", GROUP):
         if name in rows:
             raise taken("suite", name, package, GROUP)
         rows[name] = _outside(name, package, point.value)
     return rows
+
+
+@cache
+def _shipped() -> Mapping[str, Entry]:
+    """Return the rows of our folder, which is read once."""
+    rows = {}
+    for path in sorted(suites_folder().glob("*.yaml")):
+        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+        rows[path.stem] = Entry(str(path), content["summary"])
+    return MappingProxyType(rows)
 
 
 def suite_path(name: str) -> Path:

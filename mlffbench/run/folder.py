@@ -11,6 +11,7 @@
       records.jsonl        the metrics
       alignment.json       the per-element shifts of the aligned energies
       sha256sums           the checksum of each of these
+      request.json         what was asked for, for workers, while it runs
 """
 
 import errno
@@ -45,6 +46,10 @@ SIMULATION, CURVE = "dynamics.json", "curve.json"
 """What stands in place of ``run.json`` in the folder of a simulation or of a curve."""
 
 
+class HeldError(StoreError):
+    """A run folder that another process holds."""
+
+
 @dataclass(frozen=True, slots=True)
 class RunFolder:
     """One run's folder.
@@ -63,8 +68,13 @@ class RunFolder:
         return self.path / self.manifest_name
 
     @property
+    def request_path(self) -> Path:
+        """File of what was asked for, for workers, while it runs."""
+        return self.path / "request.json"
+
+    @property
     def parts(self) -> Path:
-        """Folder of the batches computed so far."""
+        """Folder of what was computed so far."""
         return self.path / "parts"
 
     def part(self, number: int) -> Path:
@@ -76,7 +86,8 @@ class RunFolder:
         """Hold the folder against other processes.
 
         Raises:
-            StoreError: Another process holds it, or it cannot be written.
+            HeldError: Another process holds it.
+            StoreError: It cannot be written.
         """
         make_folder(self.path)
         path = self.path / ".lock"
@@ -92,7 +103,7 @@ class RunFolder:
             msg = (
                 f"another mlffbench is writing to {self.path}; wait for it or give --out"
             )
-            raise StoreError(msg) from error
+            raise HeldError(msg) from error
         except OSError as error:
             msg = f"cannot write to {self.path}: {error.strerror}; choose another with "
             raise StoreError(msg + "--out") from error
@@ -187,14 +198,6 @@ class RunFolder:
             return read_arrays(self.part(number))
         except StoreError:
             return None
-
-    def write_predictions(
-        self, table: pd.DataFrame, arrays: Mapping[str, Arrays]
-    ) -> None:
-        """Write the whole files of a run: a row per structure, and named arrays."""
-        write_table(self.path / "predictions.parquet", table)
-        for name, content in arrays.items():
-            write_arrays(self.path / f"{name}.npz", content)
 
     def read_table(
         self,
@@ -340,13 +343,13 @@ def read_arrays(path: Path) -> Arrays:
     """
     try:
         size_of(path)
-        content = io.BytesIO(path.read_bytes())
-        damaged = damaged_member(content)
-        if damaged:
-            raise ValueError(damaged)
-        content.seek(0)
-        with np.load(content, allow_pickle=False) as arrays:
-            return dict(arrays)
+        with path.open("rb") as content:
+            damaged = damaged_member(content)
+            if damaged:
+                raise ValueError(damaged)
+            content.seek(0)
+            with np.load(content, allow_pickle=False) as arrays:
+                return dict(arrays)
     except (DataError, *ARCHIVE_FAULTS) as error:
         raise _unreadable(path, error, "repeat the run with --overwrite") from error
 

@@ -12,7 +12,10 @@ from mlffbench.core.errors import BenchError, CapabilityError
 from mlffbench.core.forcefield import ForceField
 from mlffbench.core.model_options import ModelOptions
 from mlffbench.models.load import load_model
+from mlffbench.run.elsewhere.handover import elsewhere, hand_over
+from mlffbench.run.elsewhere.request_file import write_request
 from mlffbench.run.evaluate.evaluation_job import Job
+from mlffbench.run.evaluate.execute import EvaluationWork
 from mlffbench.run.folder import RunFolder
 from mlffbench.run.manifest import begin, finish, is_finished, manifest_of
 from mlffbench.run.model_files import say_reused
@@ -59,6 +62,14 @@ def run_campaign(campaign: Campaign[Any], progress: Progress | None = None) -> D
     with one_thread():
         for name, jobs in by_model.items():
             try:
+                own = elsewhere(name)
+                if own is not None:
+                    answer = hand_over(own, name, request, watcher)
+                    at = {campaign.folder(job).path: campaign.folder(job) for job in jobs}
+                    done.folders.extend(at[path] for path in answer.folders)
+                    done.faults.extend(answer.faults)
+                    done.notes.extend(answer.notes)
+                    continue
                 model = load_model(name, options)
             except BenchError as error:
                 _LOG.debug("%s", name, exc_info=True)
@@ -123,6 +134,8 @@ def carry_out(
         if is_finished(folder, manifest, overwrite=request.overwrite):
             return True
         inputs = work.read()
+        if isinstance(work, EvaluationWork) and isinstance(request, Request):
+            write_request(folder, request, work.job)  # a worker needs both: the old goes
         begin(folder, manifest)
         finish(folder, manifest, work.compute(inputs, folder, progress))
     return False
@@ -138,7 +151,7 @@ def _diagnose(
     priors: Sequence[str],
 ) -> list[str]:
     """Diagnose the finished runs of one model; return what could not be computed."""
-    from mlffbench.run.diagnose.diagnosis_job import diagnose_runs  # loads matplotlib
+    from mlffbench.run.diagnose.diagnosis_job import diagnose_runs
 
     progress.begin(f"{name} diagnostics", len(folders))
     return diagnose_runs(

@@ -24,16 +24,21 @@ def manifest_of(
         about: What else it tells.
         device: ``cpu`` or ``cuda``.
     """
-    whole = {**decides, "versions": versions()}
     return {
-        "fingerprint": fingerprint_of(whole),
-        **whole,
+        "fingerprint": run_fingerprint(decides),
+        **decides,
+        "versions": versions(),
         **about,
         "git": git_state(),
         "hardware": hardware(device),
         "command": command_line(),
         "started": now(),
     }
+
+
+def run_fingerprint(decides: Mapping[str, Any]) -> str:
+    """Return the fingerprint that the manifest of a run has here."""
+    return fingerprint_of({**decides, "versions": versions()})
 
 
 def fingerprint_of(decides: Mapping[str, Any]) -> str:
@@ -66,7 +71,7 @@ def is_finished(
     complete = same and stored.get("status") == "complete"
     if stored and not same and not overwrite:
         msg = f"{folder.path} holds a run with other settings ("
-        msg += f"{_first_difference(stored, manifest)}); choose another --out, or "
+        msg += f"{difference(stored, manifest)}); choose another --out, or "
         raise StoreError(msg + "delete it with --overwrite")
     if not same or (complete and overwrite):
         # parts first: without the manifest nobody could tell whose they are
@@ -74,6 +79,8 @@ def is_finished(
         folder.manifest_path.unlink(missing_ok=True)
         forget(folder.path)
         return False
+    if complete:
+        tidy(folder)  # killed before it could
     return complete
 
 
@@ -91,13 +98,19 @@ def begin(folder: RunFolder, manifest: Mapping[str, Any]) -> None:
 def finish(
     folder: RunFolder, manifest: Mapping[str, Any], costs: Mapping[str, Any]
 ) -> None:
-    """Mark a run complete, then drop its parts.
+    """Mark a run complete, then drop what only a run in progress needs.
 
     Raises:
         StoreError: The folder cannot be written.
     """
     folder.complete({**manifest, **costs, "finished": now()})
+    tidy(folder)
+
+
+def tidy(folder: RunFolder) -> None:
+    """Drop what only a run in progress needs; held by the caller."""
     shutil.rmtree(folder.parts, ignore_errors=True)
+    folder.request_path.unlink(missing_ok=True)
 
 
 def now() -> str:
@@ -105,8 +118,13 @@ def now() -> str:
     return datetime.now(UTC).isoformat(timespec="milliseconds")
 
 
-def _first_difference(stored: Mapping[str, Any], manifest: Mapping[str, Any]) -> str:
-    """Return the first resolved value that differs, in words."""
+def difference(stored: Mapping[str, Any], manifest: Mapping[str, Any]) -> str:
+    """Return the first resolved value that differs, in words.
+
+    Args:
+        stored: Manifest of a run that is there.
+        manifest: Of one that is to be.
+    """
     for part in ("job", "mode", "model", "versions", "splits"):
         old, new = stored.get(part), manifest[part]
         if old == new:

@@ -9,7 +9,13 @@ from mlffbench.core.errors import SuiteError
 from mlffbench.core.roles import Named
 from mlffbench.core.split import Split, remarks_on
 from mlffbench.dynamics.presets import Preset
-from mlffbench.run.curve.curve_job import AdaptsTo, Curve, CurveJob, check_starts
+from mlffbench.run.curve.curve_job import (
+    AdaptsTo,
+    Curve,
+    CurveJob,
+    check_starts,
+    check_ungated,
+)
 from mlffbench.run.curve.pool import (
     check_molecules,
     check_sizes,
@@ -286,6 +292,7 @@ def _simulations(request: SimulationRequest, names: Names) -> Campaign[Simulatio
 def _curves(request: CurveRequest, names: Names) -> Campaign[CurveJob]:
     suite = names.suite
     check_starts(names.modes)
+    check_ungated(dict(names.settings.get("ttt", ())))
     check_sizes(request.sizes)
     if suite.splits:
         choose_halves(suite, suite.splits, request.splits)

@@ -100,7 +100,8 @@ def pick_split(
         if f"{plain}/{one}" in found:
             return found[f"{plain}/{one}"]
     kind = f"split of {origin}"
-    raise UnknownNameError(kind, wanted, found)
+    names = {one.removesuffix("/train") for one in found}
+    raise UnknownNameError(kind, wanted, names | {split.name for split in splits})
 
 
 def _read(spec: SplitSpec, suite: Suite, folder: Path) -> Split:

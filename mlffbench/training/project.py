@@ -29,7 +29,7 @@ from mlffbench.training.stages import best_rows
 from mlffbench.training.training_plan import RecipeName, StagePlan, TrainingPlan
 from mlffbench.training.trunk import as_trunk
 
-NETWORKS = ("mace", "schnet")
+NETWORKS = ("mace", "schnet", "gemnet")
 """Networks that can be trained from nothing."""
 
 
@@ -43,6 +43,7 @@ class LearningRates(NamedTuple):
 LEARNING_RATES = {
     "mace": LearningRates(ref=3e-3, prior=1e-2),
     "schnet": LearningRates(ref=1e-3, prior=2e-3),
+    "gemnet": LearningRates(ref=1e-3, prior=1e-3),
 }
 """Network -> what it learns with unless the user says otherwise."""
 NO_PRIOR = Baseline({}, 1.0)
@@ -281,7 +282,7 @@ def _architecture(order: Order, splits: Sequence[Split]) -> Architecture:
         "depth": order.depth,
     }
     if order.channels is not None:
-        width = {"mace": "channels", "schnet": "hidden"}[order.model]
+        width = {"mace": "channels", "schnet": "hidden", "gemnet": "edge"}[order.model]
         values[order.model] = {width: order.channels}
     return Architecture.model_validate(values)
 

@@ -4,14 +4,13 @@ import doctest
 import importlib
 import inspect
 import math
-import subprocess
-import sys
 from dataclasses import replace
 from pathlib import Path
 
 import pandas as pd
 import pytest
 import torch
+from processes import new_python
 
 import mlffbench
 
@@ -78,8 +77,7 @@ def test_importing_loads_nothing_heavy() -> None:
         "import sys, mlffbench; dir(mlffbench); "
         "print({'torch', 'pandas', 'numpy', 'ase'} & set(sys.modules))"
     )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, check=True)
-    assert done.stdout.decode().strip() == "set()"
+    assert new_python("-c", code).stdout.strip() == "set()"
 
 
 def test_structures_and_labels_of_a_split_belong_together() -> None:

@@ -1,12 +1,9 @@
 import re
-import signal
-import subprocess
-import sys
 import time
 from pathlib import Path
 
 import pytest
-from processes import environment, mlffbench
+from processes import Started, mlffbench, new_python
 
 from mlffbench.core.plugins.install import extras
 
@@ -30,9 +27,7 @@ def test_list_does_not_import_torch() -> None:
         "heavy = {'torch', 'ase', 'pandas', 'scipy', 'h5py'} & set(sys.modules)\n"
         "assert not heavy, heavy\n"
     )
-    done = subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, text=True, check=False
-    )
+    done = new_python("-c", code)
     assert done.returncode == 0, done.stderr
     assert "ani-1x" in done.stdout
 
@@ -128,21 +123,15 @@ def test_ctrl_c_says_how_to_continue(
         text.replace("        x =", "        import time; time.sleep(1)\n        x =")
     )
     words = ["run", "--suite", str(suite_file), "--model", springs, "--out", "runs"]
-    process = subprocess.Popen(
-        [sys.executable, "-m", "mlffbench", *words, "--batch-atoms", "6"],
-        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=tmp_path,
-        env=environment(),
-        # a background shell hands down an ignored SIGINT
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # noqa: PLW1509 - no threads here
-    )  # fmt: skip
+    process = Started("-m", "mlffbench", *words, "--batch-atoms", "6", cwd=tmp_path)
     deadline = time.monotonic() + 60
     while not list(tmp_path.rglob("parts/*.npz")) and time.monotonic() < deadline:
         time.sleep(0.05)
-    process.send_signal(signal.SIGINT)
-    _, errors = process.communicate(timeout=60)
-    assert process.returncode == 1
-    assert "stopped; to continue, type: mlffbench run --suite" in errors
-    assert "Traceback" not in errors
+    process.interrupt()
+    done = process.wait()
+    assert done.returncode == 1
+    assert "stopped; to continue, type: mlffbench run --suite" in done.stderr
+    assert "Traceback" not in done.stderr
 
 
 def test_validate_names_the_broken_promise(tmp_path: Path, springs: str) -> None:
@@ -158,7 +147,7 @@ def test_validate_names_the_broken_promise(tmp_path: Path, springs: str) -> None
 
 def test_doctor_names_versions_and_exits_0(monkeypatch: pytest.MonkeyPatch) -> None:
     few = {name: extras()[name] for name in ("rdkit", "hub")}  # importing all takes long
-    monkeypatch.setattr("mlffbench.cli.doctor.extras", lambda: few)
+    monkeypatch.setattr("mlffbench.cli.machines.doctor.extras", lambda: few)
     done = mlffbench("doctor")
     assert done.returncode == 0, done.stderr
     assert "torch" in done.stdout

@@ -3,8 +3,8 @@ from pathlib import Path
 
 import pytest
 
-from mlffbench.cli import doctor as health
-from mlffbench.cli.doctor import (
+from mlffbench.cli.machines import doctor as health
+from mlffbench.cli.machines.doctor import (
     caches,
     extras_in_words,
     import_fault,

@@ -4,10 +4,7 @@ import hashlib
 import io
 import json
 import re
-import resource
-import signal
 import subprocess
-import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -15,7 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from file_server import FileServer, file_server
-from processes import environment, mlffbench
+from processes import Started, environment, mlffbench, python
 
 from mlffbench.datasets.download.readme_tables import with_tables
 from mlffbench.datasets.download.table import DOWNLOADS
@@ -54,25 +51,18 @@ def server() -> Iterator[FileServer]:
 
 def words(server: FileServer, *more: str) -> list[str]:
     """Return the command that downloads ethanol from the server."""
-    command = [sys.executable, "-m", "mlffbench", "download", "md17/ethanol"]
+    command = ["-m", "mlffbench", "download", "md17/ethanol"]
     return [*command, "--mirror", server.url, "--tries", "1", *more]
 
 
 def run(command: list[str], cwd: Path) -> subprocess.CompletedProcess[str]:
     """Run a command in this process, which saves the time to start another."""
-    return mlffbench(*command[3:], cwd=cwd)
+    return mlffbench(*command[2:], cwd=cwd)
 
 
 def start(command: list[str], cwd: Path, **more: str) -> subprocess.CompletedProcess[str]:
     """Run a command in a process of its own."""
-    return subprocess.run(
-        command,
-        capture_output=True,
-        text=True,
-        check=False,
-        cwd=cwd,
-        env={**environment(), **more},
-    )
+    return python(*command, cwd=cwd, env={**environment(), **more})
 
 
 def download(
@@ -109,10 +99,10 @@ def test_it_downloads_and_everything_knows_it(server: FileServer, tmp_path: Path
     assert re.search(
         r"md17_ethanol.npz: \d+\.\d kB of 1.0 MB, .*/s, 0 s left", done.stdout
     )
-    listed = run([sys.executable, "-m", "mlffbench", "list", "downloads"], tmp_path)
+    listed = run(["-m", "mlffbench", "list", "downloads"], tmp_path)
     assert re.search(r"^md17 .* partly *$", listed.stdout, re.MULTILINE)
     assert re.search(r"^spice-2 .* 37\.5 GB +no *$", listed.stdout, re.MULTILINE)
-    told = run([sys.executable, "-m", "mlffbench", "info", "md17"], tmp_path).stdout
+    told = run(["-m", "mlffbench", "info", "md17"], tmp_path).stdout
     assert "data/md17 (partly)" in told
     assert "the first copy seen" in told
     again = download(server, tmp_path)
@@ -129,14 +119,9 @@ def test_killed_at_30_and_70_percent_it_ends_with_the_same_bytes(
     served = server.files[f"/{NAME}"]
     served.rate = 400_000
     for fraction in (0.3, 0.7):
-        command = words(server, TRUST)
-        process = subprocess.Popen(
-            command, cwd=tmp_path, env=environment(),
-            stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
-        )  # fmt: skip
+        process = Started(*words(server, TRUST), cwd=tmp_path)
         wait_for_part(path_in(tmp_path), int(fraction * len(NPZ)))
-        process.kill()  # -9
-        process.wait()
+        process.kill()
         assert not path_in(tmp_path).exists()
     served.rate = 0
     done = download(server, tmp_path, TRUST)
@@ -151,17 +136,13 @@ def test_killed_at_30_and_70_percent_it_ends_with_the_same_bytes(
 
 def test_ctrl_c_says_how_to_continue(server: FileServer, tmp_path: Path) -> None:
     server.files[f"/{NAME}"].rate = 400_000
-    process = subprocess.Popen(
-        words(server, TRUST), cwd=tmp_path, env=environment(), text=True,
-        stdout=subprocess.PIPE, stderr=subprocess.PIPE,
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # noqa: PLW1509 - as in test_app
-    )  # fmt: skip
+    process = Started(*words(server, TRUST), cwd=tmp_path)
     wait_for_part(path_in(tmp_path), 200_000)
-    process.send_signal(signal.SIGINT)
-    _, errors = process.communicate(timeout=60)
-    assert process.returncode == 1
-    assert "stopped; to continue, type: mlffbench download md17/ethanol" in errors
-    assert "Traceback" not in errors
+    process.interrupt()
+    done = process.wait()
+    assert done.returncode == 1
+    assert "stopped; to continue, type: mlffbench download md17/ethanol" in done.stderr
+    assert "Traceback" not in done.stderr
     server.files[f"/{NAME}"].rate = 0
     assert download(server, tmp_path, TRUST).returncode == 0
     assert path_in(tmp_path).read_bytes() == NPZ
@@ -169,15 +150,10 @@ def test_ctrl_c_says_how_to_continue(server: FileServer, tmp_path: Path) -> None
 
 def test_two_processes_at_once_fetch_once(server: FileServer, tmp_path: Path) -> None:
     server.files[f"/{NAME}"].rate = 500_000
-    both = [
-        subprocess.Popen(
-            words(server, TRUST), cwd=tmp_path, env=environment(), text=True,
-            stdout=subprocess.PIPE, stderr=subprocess.PIPE,
-        )
-        for _ in range(2)
-    ]  # fmt: skip
-    said = [process.communicate(timeout=60)[0] for process in both]
-    assert [process.returncode for process in both] == [0, 0]
+    both = [Started(*words(server, TRUST), cwd=tmp_path) for _ in range(2)]
+    done = [process.wait() for process in both]
+    said = [one.stdout for one in done]
+    assert [one.returncode for one in done] == [0, 0]
     assert path_in(tmp_path).read_bytes() == NPZ
     assert len(server.files[f"/{NAME}"].requests) == 1
     waited = ["another download into data/md17 is running" in text for text in said]
@@ -245,13 +221,8 @@ def test_a_file_of_another_size_is_refused_before_it_is_fetched(
 
 
 def test_a_limit_on_file_sizes_is_a_full_disk(server: FileServer, tmp_path: Path) -> None:
-    def small_files() -> None:
-        resource.setrlimit(resource.RLIMIT_FSIZE, (500_000, 500_000))
-
-    done = subprocess.run(
-        words(server, TRUST), cwd=tmp_path, env=environment(), text=True, check=False,
-        capture_output=True, preexec_fn=small_files,
-    )  # fmt: skip
+    command = words(server, TRUST)
+    done = Started(*command, cwd=tmp_path, file_limit=500_000).wait()
     assert "is full; 500.0 kB of md17_ethanol.npz are kept: free some" in sentence(done)
     assert download(server, tmp_path, TRUST).returncode == 0
     assert path_in(tmp_path).read_bytes() == NPZ
@@ -268,7 +239,7 @@ def test_a_copy_is_imported_and_a_wrong_one_is_not(tmp_path: Path) -> None:
     (tmp_path / "usb").mkdir()
     (tmp_path / "usb" / NAME).write_bytes(NPZ)
     (tmp_path / "page.npz").write_bytes(b"<html>not found</html>")
-    base = [sys.executable, "-m", "mlffbench", "download", "md17/ethanol", TRUST]
+    base = ["-m", "mlffbench", "download", "md17/ethanol", TRUST]
     said = sentence(run([*base, "--from", "page.npz"], tmp_path))
     assert "is a web page; it was not imported as md17_ethanol.npz" in said
     assert run([*base, "--from", "usb"], tmp_path).returncode == 0
@@ -278,11 +249,11 @@ def test_a_copy_is_imported_and_a_wrong_one_is_not(tmp_path: Path) -> None:
 
 
 def test_a_stand_in_needs_a_file(tmp_path: Path) -> None:
-    base = [sys.executable, "-m", "mlffbench", "download", "spice-1", "--stand-in"]
+    base = ["-m", "mlffbench", "download", "spice-1", "--stand-in"]
     assert "--stand-in goes with --from" in sentence(run(base, tmp_path))
     (tmp_path / "small.hdf5").write_bytes(b"\x89HDF\r\n\x1a\n" + bytes(100))
     assert run([*base, "--from", "small.hdf5"], tmp_path).returncode == 0
-    told = run([sys.executable, "-m", "mlffbench", "info", "spice-1"], tmp_path).stdout
+    told = run(["-m", "mlffbench", "info", "spice-1"], tmp_path).stdout
     assert "a stand-in of the user's, not the published file" in " ".join(told.split())
 
 
@@ -296,12 +267,12 @@ def test_a_stand_in_needs_a_file(tmp_path: Path) -> None:
     ],
 )
 def test_bad_names_are_one_sentence(name: str, expected: str, tmp_path: Path) -> None:
-    command = [sys.executable, "-m", "mlffbench", "download", name]
+    command = ["-m", "mlffbench", "download", name]
     assert expected in sentence(run(command, tmp_path))
 
 
 def test_a_suite_that_ships_needs_nothing(tmp_path: Path) -> None:
-    done = run([sys.executable, "-m", "mlffbench", "download", "mini-ood"], tmp_path)
+    done = run(["-m", "mlffbench", "download", "mini-ood"], tmp_path)
     assert done.returncode == 0
     assert "mini-ood needs no download" in done.stdout
     assert list(tmp_path.iterdir()) == []
@@ -351,7 +322,7 @@ def serve_repository(server: FileServer, **files: bytes) -> None:
 
 
 def hub(server: FileServer, cwd: Path, *more: str) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "mlffbench", "download", "mlff-distribution-shifts"]
+    command = ["-m", "mlffbench", "download", "mlff-distribution-shifts"]
     return start([*command, *more], cwd, HF_ENDPOINT=server.url, HF_HOME=str(cwd / "hf"))
 
 
@@ -376,7 +347,7 @@ def test_files_of_a_repository_are_listed_chosen_and_recognised(
         "from mlffbench.datasets.download.local import files_of\n"
         "print(*files_of('mlff-distribution-shifts'))"
     )
-    found = start([sys.executable, "-c", code], tmp_path).stdout.split()
+    found = start(["-c", code], tmp_path).stdout.split()
     assert [Path(path).name for path in found] == ["data", "train.xyz"]
     checked = hub(server, tmp_path, "--verify-only")
     assert checked.returncode == 0, checked.stderr
@@ -417,12 +388,12 @@ def test_files_of_a_repository_are_imported_from_a_folder(
 
 @pytest.mark.network
 def test_the_real_repository_can_be_listed(tmp_path: Path) -> None:
-    command = [sys.executable, "-m", "mlffbench", "download", "mlff-distribution-shifts"]
+    command = ["-m", "mlffbench", "download", "mlff-distribution-shifts"]
     assert ".xyz" in run(command, tmp_path).stdout
 
 
 @pytest.mark.network
 def test_a_real_file_is_what_was_published(tmp_path: Path) -> None:
-    command = [sys.executable, "-m", "mlffbench", "download", "ani-1x-nc1000"]
+    command = ["-m", "mlffbench", "download", "ani-1x-nc1000"]
     done = run(command, tmp_path)
     assert done.returncode == 0, done.stderr

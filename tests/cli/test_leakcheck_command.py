@@ -65,6 +65,16 @@ def test_a_suite_file_is_a_set(suite_file: Path, tmp_path: Path) -> None:
     assert "27 structures of 7 molecules" in done.output
 
 
+def test_a_half_of_a_split_is_a_set() -> None:
+    words = ["leakcheck", "mini:ood_dimers/val", "mini:ood_dimers/test"]
+    done = RUN.invoke(app, [*words, "--no-geometries"])
+    assert done.exit_code == 0
+    assert "no molecule is in both" in done.output
+    done = RUN.invoke(app, ["leakcheck", "mini:ood_dimers/vla", "mini"])
+    assert done.exit_code == 1
+    assert "unknown split of mini 'ood_dimers/vla'" in str(done.exception)
+
+
 def test_label_takes_what_has_no_labels(tmp_path: Path) -> None:
     bare = unlabelled(tmp_path / "bare.xyz", "H2O", "CH4")
     cache = str(tmp_path / "labels")

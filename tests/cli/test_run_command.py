@@ -51,7 +51,8 @@ def test_run_and_plan_take_the_same_options() -> None:
     assert set(planned) < set(ran)
     assert all(planned[name] == ran[name] for name in planned)
     kept = {"out", "overwrite", "units"}
-    assert set(ran) - set(planned) == kept | {"dry_run", "diagnose", "wide"}
+    helped = {"workers", "engine", "slurm", "profile"}
+    assert set(ran) - set(planned) == kept | helped | {"dry_run", "diagnose", "wide"}
 
 
 @pytest.mark.parametrize("name", ["simulate", "finetune-curve"])

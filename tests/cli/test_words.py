@@ -2,12 +2,11 @@
 
 import logging
 import re
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 from click.testing import Result
+from processes import new_python
 from typer.testing import CliRunner
 
 from mlffbench.api.catalogues import Kind, all_rows, kind_named
@@ -197,8 +196,6 @@ assert not heavy, heavy
 
 
 def test_completion_imports_no_torch() -> None:
-    done = subprocess.run(
-        [sys.executable, "-c", COMPLETE], capture_output=True, text=True, check=False
-    )
+    done = new_python("-c", COMPLETE)
     assert done.returncode == 0, done.stderr
     assert done.stdout.split() == ["mini-mace", "mini-mace-scratch"]

@@ -1,12 +1,11 @@
 import doctest
 import importlib
 import inspect
-import subprocess
-import sys
 
 import numpy as np
 import pytest
 from metric_batches import random_batch
+from processes import new_python
 
 from mlffbench.metrics.catalog import METRICS
 from mlffbench.metrics.metric_card import MetricCard
@@ -52,7 +51,7 @@ def test_listing_imports_no_torch():
         "import sys; from mlffbench.metrics.catalog import METRICS; METRICS.rows(); "
         "assert not {'torch', 'numpy', 'scipy'} & set(sys.modules)"
     )
-    subprocess.run([sys.executable, "-c", code], check=True)
+    assert new_python("-c", code).returncode == 0
 
 
 @pytest.mark.parametrize("module", ["breakdown", "intervals.interval", "molecules"])

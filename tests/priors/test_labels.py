@@ -1,15 +1,12 @@
-import multiprocessing
-import os
 import signal
 import sqlite3
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 from ase.build import bulk, molecule
+from processes import SERVER, python
 
 from mlffbench.core.errors import StoreError
 from mlffbench.core.labels import Labels
@@ -201,9 +198,7 @@ def test_killed_between_chunks_keeps_the_finished_ones(tmp_path: Path) -> None:
     n = CHUNK + 10
     here = str(Path(__file__).parent)
     script = KILLED.format(here=here, n=n, folder=str(tmp_path))
-    ended = subprocess.run(
-        [sys.executable, "-c", script], check=False, env={**os.environ}
-    )
+    ended = python("-c", script)
     assert ended.returncode == -signal.SIGKILL
     prior = Counting()
     label(clusters(n), prior, LabelCache.of(prior, tmp_path))
@@ -216,9 +211,8 @@ def _label_alone(folder: Path, seed: int) -> None:
 
 
 def test_two_processes_share_a_cache(tmp_path: Path) -> None:
-    context = multiprocessing.get_context("spawn")
     # one seed in common: both write the same keys too
-    workers = [context.Process(target=_label_alone, args=(tmp_path, s)) for s in (1, 2)]
+    workers = [SERVER.Process(target=_label_alone, args=(tmp_path, s)) for s in (1, 2)]
     for worker in workers:
         worker.start()
     for seed in (1, 2, 3):

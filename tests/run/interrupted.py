@@ -1,23 +1,17 @@
 """Runs that are stopped or killed before they are done."""
 
-import signal
-import subprocess
-import sys
 import time
 from pathlib import Path
 
-from processes import environment, mlffbench, python
+from processes import Started, environment, mlffbench
 
 from mlffbench.run.work import Silent
 
-FULL_DISK = """
-import resource, signal, sys
-signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
-resource.setrlimit(resource.RLIMIT_FSIZE, ({limit}, {limit}))
-sys.argv = {argv}
-from mlffbench.cli.app import main
-main()
-"""
+
+def pause(seconds: float) -> str:
+    """Return a line of a model's code: it takes its time where it shall be killed."""
+    asked = "__import__('os').environ.get('PAUSED')"
+    return f"{asked} and __import__('time').sleep({seconds})"
 
 
 class StopsAfter(Silent):
@@ -33,19 +27,18 @@ class StopsAfter(Silent):
 
 
 def kill_again_and_again(words: list[str], out: Path, times: int) -> None:
-    """Start ``mlffbench`` so many times, and kill it as soon as it has stored a part."""
+    """Start ``mlffbench`` so many times, and kill it as soon as it has stored a part.
+
+    A model with a ``pause`` in its code leaves the time for that.
+    """
     parts: set[Path] = set()
+    env = {**environment(), "PAUSED": "yes"}
     for _ in range(times):
-        process = subprocess.Popen(
-            [sys.executable, "-m", "mlffbench", *words, "--out", str(out)],
-            env=environment(),
-            stdout=subprocess.DEVNULL,
-        )
+        process = Started("-m", "mlffbench", *words, "--out", str(out), env=env)
         deadline = time.monotonic() + 60
         while set(out.rglob("parts/*.npz")) <= parts and time.monotonic() < deadline:
             time.sleep(0.01)
-        process.send_signal(signal.SIGKILL)
-        process.wait()
+        process.kill()
         grown = set(out.rglob("parts/*.npz"))
         assert grown > parts
         parts = grown
@@ -59,8 +52,7 @@ def complete(words: list[str], out: Path) -> None:
 
 def with_full_disk(words: list[str], limit: int) -> str:
     """Run ``mlffbench`` where no file grows beyond so many bytes; return its errors."""
-    code = FULL_DISK.format(limit=limit, argv=["mlffbench", *words])
-    full = python("-c", code)
+    full = Started("-m", "mlffbench", *words, file_limit=limit).wait()
     assert full.returncode == 1
     assert "Traceback" not in full.stderr + full.stdout
     assert "cannot write" in full.stderr

@@ -1,11 +1,10 @@
 """What was typed is checked whole before a file of structures is opened."""
 
 import re
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
+from processes import new_python
 
 from mlffbench.core.errors import BenchError
 from mlffbench.dynamics.presets import PRESETS
@@ -176,9 +175,7 @@ def test_typos_are_told_without_torch(suite_file: Path) -> None:
     unknown.write_text(text[:start] + "dataset: minni\nmodels: [zero]\n")
     suite_file.write_text(text.replace("models: [zero]", "modles: [zero]"))
     code = TYPOS.format(suite=str(suite_file), gone=str(gone), unknown=str(unknown))
-    done = subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, text=True, check=False
-    )
+    done = new_python("-c", code)
     assert done.returncode == 0, done.stderr
     told = done.stdout.splitlines()
     assert told[0].startswith("mode 'ttt' has no setting 'stepz' (did you mean 'steps'?)")

@@ -1,13 +1,12 @@
 """Whole trainings on ten structures: recipes, freezing, stopping, resuming."""
 
 import hashlib
-import subprocess
-import sys
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import torch
+from processes import python
 from tiny_training import Silent, few_splits, springs, tiny_model, tiny_plan, tiny_stages
 
 from mlffbench.core.errors import BenchError, DataError, StoreError
@@ -141,8 +140,7 @@ def test_killed_ends_in_the_same_weights(materials: Materials, tmp_path: Path) -
     stages = tiny_stages("prior-freeze-finetune")
     undisturbed = run(materials, stages, tmp_path / "a")
     script = Path(__file__).with_name("tiny_training.py")
-    command = [sys.executable, str(script), str(tmp_path / "b"), "2"]
-    killed = subprocess.run(command, check=False, capture_output=True)
+    killed = python(str(script), str(tmp_path / "b"), "2")
     assert killed.returncode == -9
     assert state_path(tmp_path / "b").exists()
     watcher = Silent()

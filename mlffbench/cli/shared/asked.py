@@ -13,6 +13,8 @@ from mlffbench.cli.shared.options import (
     DeviceOption,
     Dtype,
     DtypeOption,
+    EngineKind,
+    EngineOption,
     Half,
     HalfOption,
     LimitOption,
@@ -20,12 +22,15 @@ from mlffbench.cli.shared.options import (
     ModesOption,
     OutOption,
     OverwriteOption,
+    ProfileOption,
     SeedOption,
     SettingsOption,
+    SlurmOption,
     SuiteOption,
     TrustOption,
     Units,
     UnitsOption,
+    WorkersOption,
 )
 
 RUNS = Path("runs")
@@ -51,6 +56,16 @@ class Share:
     limit: LimitOption = None
     half: HalfOption = Half.test
     batch_atoms: BatchAtomsOption = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Helped:
+    """Who computes."""
+
+    workers: WorkersOption = 1
+    engine: EngineOption = EngineKind.local
+    slurm: SlurmOption = None
+    profile: ProfileOption = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -21,6 +21,13 @@ Dtype = StrEnum("Dtype", "auto float32 float64")
 """Floating-point type of the model."""
 
 
+class EngineKind(StrEnum):
+    """Where the workers of a run come from."""
+
+    local = "local"
+    slurm = "slurm"
+
+
 class Half(StrEnum):
     """Which half of a suite is evaluated."""
 
@@ -148,6 +155,39 @@ TrustOption = Annotated[
         "model named in a suite file or a prior head. Only for files you know.",
         _HOW,
     ),
+]
+_WORKERS = "Who computes"
+WorkersOption = Annotated[
+    int,
+    option(
+        "--workers",
+        "Processes that compute, one thread each: here, or as tasks of an "
+        "engine. Any number gives the same bytes.",
+        _WORKERS,
+        least=1,
+    ),
+]
+EngineOption = Annotated[
+    EngineKind,
+    option(
+        "--engine",
+        "local: processes of this machine; slurm: an array job.",
+        _WORKERS,
+    ),
+]
+SlurmOption = Annotated[
+    list[str] | None,
+    option(
+        "--slurm",
+        "What the cluster wants to know: partition, account, qos, time, memory, gpus, "
+        "cpus, constraint; repeat it.",
+        _WORKERS,
+        metavar="NAME=VALUE",
+    ),
+]
+ProfileOption = Annotated[
+    Path | None,
+    option("--profile", "The same, and setup lines, from a YAML file.", _WORKERS),
 ]
 OutOption = Annotated[Path, option("--out", "Folder of all runs.", _WHERE)]
 OverwriteOption = Annotated[

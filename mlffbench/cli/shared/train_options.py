@@ -35,7 +35,7 @@ NetworkOption = Annotated[
     str,
     option(
         "--model -m",
-        "mace or schnet; for attach-prior-head any pretrained model.",
+        "mace, schnet or gemnet; for attach-prior-head any pretrained model.",
         _NETWORK,
     ),
 ]

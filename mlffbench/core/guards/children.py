@@ -6,8 +6,9 @@ processes are started too: a ``signal.py`` beside the data would be run by all o
 
 import multiprocessing
 import os
+import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
 from contextlib import contextmanager
 from typing import Any, ParamSpec, TypeVar
@@ -15,6 +16,8 @@ from typing import Any, ParamSpec, TypeVar
 PYTHON = (sys.executable, "-P")
 """How a command line of a child begins."""
 VARIABLE = "PYTHONSAFEPATH"
+_PATIENCE_S = 10.0
+"""How long a child that is told to end may take."""
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -49,6 +52,58 @@ class FreshPool(ProcessPoolExecutor):
         """Have a call carried out; worker processes start here."""
         with _safe_path():
             return super().submit(fn, *args, **kwargs)
+
+
+def fault_of_import(
+    names: str,
+    *,
+    patience_s: float,
+    python: Sequence[str] = PYTHON,
+    variables: Mapping[str, str] | None = None,
+) -> str:
+    """Return why modules cannot be imported by a child, on one line; empty if they can.
+
+    Args:
+        names: Import names, separated by commas.
+        patience_s: How long it may take.
+        python: How the command line of the child begins.
+        variables: Its environment variables; None for those of this process.
+    """
+    code = (
+        "import sys\n"
+        f"try: import {names}\n"
+        "except BaseException as error:\n"
+        "    text = str(error).strip().splitlines() or ['no reason given']\n"
+        "    sys.exit(f'{type(error).__name__}: {text[0]}')\n"
+    )
+    try:
+        done = subprocess.run(
+            [*python, "-c", code],
+            capture_output=True,
+            text=True,
+            errors="replace",
+            check=False,
+            timeout=patience_s,
+            env=variables,
+        )
+    except subprocess.TimeoutExpired:
+        return f"importing {names} takes more than {patience_s:.0f} s"
+    except OSError as error:
+        return f"{python[0]} cannot be started: {error.strerror}"
+    if done.returncode == 0:
+        return ""
+    if done.returncode < 0:
+        return f"importing {names} ends Python with signal {-done.returncode}"
+    return (done.stderr.strip().splitlines() or ["no reason given"])[-1]
+
+
+def await_end(child: "subprocess.Popen[bytes]") -> None:
+    """Wait for a child that was told to end; one that does not listen is killed."""
+    try:
+        child.wait(_PATIENCE_S)
+    except subprocess.TimeoutExpired:
+        child.kill()
+        child.wait()
 
 
 @contextmanager

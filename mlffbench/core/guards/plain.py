@@ -11,6 +11,7 @@ from typing import Any
 
 LONGEST = 2_000
 """Characters of a sentence."""
+_LONGEST_REASON = 200
 UNSEEN = re.compile(
     "[\u0000-\u001f\u007f-\u009f\u00ad\u061c\u180e\u200b-\u200f\u2028-\u202f"
     "\u2060-\u206f\ud800-\udfff\ufeff\ufff9-\ufffb\U000e0000-\U000e007f]"
@@ -33,6 +34,17 @@ def plain(text: object) -> str:
         'a�[31m b'
     """
     return UNSEEN.sub("\ufffd", _BREAKS.sub(" ", str(text)))
+
+
+def first_line(error: BaseException) -> str:
+    r"""Return the first line of what an exception says, else its name; never a long one.
+
+    Example:
+        >>> first_line(ValueError("no lib\nmore")), first_line(KeyError())
+        ('no lib', 'KeyError')
+    """
+    lines = str(error).strip().splitlines() or [type(error).__name__]
+    return lines[0][:_LONGEST_REASON]
 
 
 def plain_lines(text: str) -> str:

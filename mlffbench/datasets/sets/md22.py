@@ -36,7 +36,7 @@ def force_norm(counter: Counter | None = None) -> tuple[Split, ...]:
     Raises:
         DataError: A molecule is not downloaded, or its file is damaged.
     """
-    files = [_open(molecule, counter) for molecule in (*TESTED, *TUNED)]
+    files = [trajectory_of(molecule, counter) for molecule in (*TESTED, *TUNED)]
     source = JoinedSource(files)
 
     def carve() -> list[Cut]:
@@ -52,7 +52,12 @@ def force_norm(counter: Counter | None = None) -> tuple[Split, ...]:
     return kept_splits(folder, {"md22": source}, made_from, carve)
 
 
-def _open(molecule: str, counter: Counter | None) -> IndexedFile:
+def trajectory_of(molecule: str, counter: Counter | None) -> IndexedFile:
+    """Return the trajectory of a molecule, indexed.
+
+    Raises:
+        DataError: It is not downloaded, or damaged.
+    """
     (path,) = files_of(f"md22/{molecule}")
     return IndexedFile(
         path,

@@ -62,12 +62,12 @@ def identical(size: str = "10k", counter: Counter | None = None) -> tuple[Split,
         DataError: SPICE 1.1.4 is not downloaded, or damaged.
         MissingExtraError: rdkit is not installed.
     """
-    sources = {"spice-1": _open("spice-1", "spice-id", counter)}
+    sources = {"spice-1": open_release("spice-1", "spice-id", counter)}
 
     def carve() -> list[Cut]:
-        return _trained(sources["spice-1"], _share(size, 1))
+        return trained_cuts(sources["spice-1"], _share(size, 1))
 
-    return _kept(f"spice-id-{size}", sources, size, carve)
+    return kept(f"spice-id-{size}", sources, size, carve)
 
 
 def shifted(size: str = "10k", counter: Counter | None = None) -> tuple[Split, ...]:
@@ -82,22 +82,33 @@ def shifted(size: str = "10k", counter: Counter | None = None) -> tuple[Split, .
         DataError: SPICE 1.1.4 or 2.0.1 is not downloaded, or damaged.
         MissingExtraError: rdkit is not installed.
     """
-    first = _open("spice-1", "spice-ood", counter)
-    second = _open("spice-2", "spice-ood", counter)
+    first = open_release("spice-1", "spice-ood", counter)
+    second = open_release("spice-2", "spice-ood", counter)
 
     def carve() -> list[Cut]:
         share = _share(size, len(_KINDS))
-        known = _trained(first, share)
+        known = trained_cuts(first, share)
         train = next(cut.split for cut in known if cut.split.role == "train")
         reference = _reference(first, train.rows, counter)
-        new = _unseen(first.table, second.table)
+        new = new_rows(first.table, second.table)
         return [*known, *_by_shift(second, new, reference, share, counter)]
 
     sources = {"spice-1": first, "spice-2": second}
-    return _kept(f"spice-ood-{size}", sources, size, carve)
+    return kept(f"spice-ood-{size}", sources, size, carve)
 
 
-def _open(key: str, what: str, counter: Counter | None) -> IndexedFile:
+def open_release(key: str, what: str, counter: Counter | None) -> IndexedFile:
+    """Return a downloaded release of SPICE, indexed.
+
+    Args:
+        key: Of the download: ``spice-1`` or ``spice-2``.
+        what: Name of the dataset it is for, for messages.
+        counter: Told how far indexing is.
+
+    Raises:
+        DataError: It is not downloaded, or damaged.
+        MissingExtraError: rdkit is not installed.
+    """
     require_rdkit(f"dataset {what!r}")
     files = files_of(key)
     if len(files) != 1:
@@ -106,9 +117,17 @@ def _open(key: str, what: str, counter: Counter | None) -> IndexedFile:
     return IndexedFile(files[0], counter=counter, level_of_theory=LEVEL_OF_THEORY)
 
 
-def _kept(
+def kept(
     name: str, sources: Mapping[str, IndexedFile], size: str, carve: Any
 ) -> tuple[Split, ...]:
+    """Return splits kept beside the data, carved where they are not.
+
+    Args:
+        name: Folder of the splits.
+        sources: What they are of.
+        size: As asked for.
+        carve: Makes them.
+    """
     made_from = {
         "rules": RULES,
         "size": size,
@@ -124,7 +143,7 @@ def _share(size: str, n_splits: int) -> int | None:
     return None if total is None else max(1, total // n_splits)
 
 
-def _trained(source: IndexedFile, n_most: int | None) -> list[Cut]:
+def trained_cuts(source: IndexedFile, n_most: int | None) -> list[Cut]:
     """Return train and the two halves of the held-out molecules."""
     table = source.table
     index = table.index
@@ -191,7 +210,7 @@ def _at_most(n_most: int | None) -> str:
     return f"; at most {n_most:,} structures, spread over the molecules"
 
 
-def _unseen(first: Table, second: Table) -> Rows:
+def new_rows(first: Table, second: Table) -> Rows:
     """Return usable rows of SPICE 2.0.1 whose molecules are not in 1.1.4 in any form."""
     index = second.index
     known = set(first.canonical) | set(first.index.groups)
@@ -211,7 +230,7 @@ def _reference(
     index = source.index
     records = np.unique(index.record[rows])
     sample = spread(index, rows, SPECTRAL_SAMPLE, "spectral sample")
-    parts = list(_read(source, sample, "training spectra", counter))
+    parts = list(read_parts(source, sample, "training spectra", counter))
     spectral = SpectralReference.of(Structures.concatenate(parts), DEFAULT_CUTOFF)
     distances = np.concatenate([spectral_distance(part, spectral) for part in parts])
     return ShiftReference(
@@ -237,7 +256,7 @@ def _by_shift(
     records = index.record[rows]
     distances = [
         spectral_distance(part, reference.spectral)
-        for part in _read(source, rows, "OOD spectra", counter)
+        for part in read_parts(source, rows, "OOD spectra", counter)
     ]
     new_elements = np.array([len(e - reference.elements) for e in index.elements])
     new_charge = np.array([c not in reference.charges for c in index.charge.tolist()])
@@ -292,7 +311,7 @@ def _shift_rule(kind: ShiftKind, reference: ShiftReference) -> str:
     }[kind]
 
 
-def _read(
+def read_parts(
     source: Source, rows: Rows, title: str, counter: Counter | None
 ) -> Iterator[Structures]:
     """Yield structures in pieces; at least one, so that there is something to join."""

@@ -8,6 +8,7 @@ shift here is one of geometry (size, connectivity) and not one of training.
 
 import hashlib
 from collections.abc import Mapping, Sequence
+from functools import cache
 from importlib import resources
 from pathlib import Path
 from typing import NamedTuple
@@ -65,6 +66,7 @@ _SHIFTED = (
 )
 
 
+@cache  # the file ships with the package and does not change
 def splits() -> tuple[Split, ...]:
     """Return every split with its DFT labels.
 

@@ -11,6 +11,7 @@ import torch
 
 from mlffbench.core.card import SYMBOLS, ModelCard
 from mlffbench.core.errors import ModelError
+from mlffbench.core.guards.plain import first_line
 from mlffbench.core.model_options import ModelOptions
 from mlffbench.core.plugins.install import install_line
 from mlffbench.models import cards
@@ -137,9 +138,9 @@ def _read(folder: Path) -> AniParts:
         struct.error,
         LarkError,
     ) as error:
-        lines = str(error).strip().splitlines() or [type(error).__name__]
-        msg = f"{folder} cannot be read as a folder of ANI networks ({lines[0][:200]}); "
-        raise ModelError(msg + "unpack the download again") from error
+        why = first_line(error)
+        msg = f"{folder} cannot be read as a folder of ANI networks ({why}); unpack "
+        raise ModelError(msg + "the download again") from error
     if not torch.isfinite(parts.self_energies).all() or len(numbers) != len(
         parts.self_energies
     ):

@@ -14,7 +14,7 @@ from mlffbench.core.forcefield import CutoffScope
 from mlffbench.core.labels import Labels
 from mlffbench.core.structures import Structures
 from mlffbench.core.units import HARTREE
-from mlffbench.models.copies import OwnsTrunk
+from mlffbench.models.copies import OwnsTrunk, without_graph
 from mlffbench.models.cutoffs import check_within
 from mlffbench.models.pretrained.ani_ensemble import Ensemble
 
@@ -173,11 +173,9 @@ class AniForceField(OwnsTrunk):
             return self._labels(structures, ensemble, differentiable=True)
 
     def _compute(self, structures: Structures) -> Labels:
-        frozen = {name: value.detach() for name, value in self._trunk.items()}
-        ensemble = self._ensemble.with_hidden_layers(frozen)
+        ensemble = self._ensemble.with_hidden_layers(self._frozen())
         labels = self._labels(structures, ensemble, differentiable=False)
-        energy, forces = labels.energy.detach(), labels.forces.detach()
-        return replace(labels, energy=energy, forces=forces)
+        return without_graph(labels)
 
     def _labels(
         self, structures: Structures, ensemble: Ensemble, *, differentiable: bool

@@ -180,8 +180,7 @@ def load(options: ModelOptions) -> AseForceField:
             values, or it gives no energy or no forces.
     """
     device = options.torch_device()
-    target, _, query = options.argument.partition("?")
-    given = {key: parse_value(text) for key, text in _pairs(query)}
+    target, given = parse_target(options.argument, FORM)
     values = dict(given)
     factory = _find(target)
     accepted = _parameters(factory)
@@ -227,17 +226,28 @@ def parse_value(text: str) -> Value:
     return text
 
 
-def _pairs(query: str) -> list[tuple[str, str]]:
+def parse_target(argument: str, form: str) -> tuple[str, dict[str, Value]]:
+    """Return ``package.module:Class`` and the values behind it, by name.
+
+    Args:
+        argument: As typed, after the colon.
+        form: What was expected, for the message.
+
+    Raises:
+        ModelError: What follows the question mark is no list of values.
+    """
+    target, _, query = argument.partition("?")
     if not query:
-        return []
+        return target, {}
     try:
         # A plus sign is a plus sign here, not a blank.
-        return parse_qsl(
+        pairs = parse_qsl(
             query.replace("+", "%2B"), strict_parsing=True, keep_blank_values=True
         )
     except ValueError as error:
-        msg = f"cannot read {query!r}: expected {FORM}"
+        msg = f"cannot read {query!r}: expected {form}"
         raise ModelError(msg) from error
+    return target, {key: parse_value(text) for key, text in pairs}
 
 
 def _find(target: str) -> Any:

@@ -3,13 +3,14 @@
 import contextlib
 import importlib.util
 import io
-import warnings
 from typing import NamedTuple
 
 import torch
 from torch import nn
 
 from mlffbench.core.errors import ModelError
+from mlffbench.core.guards.plain import first_line
+from mlffbench.models.pretrained.foreign import undisturbed
 
 PLAIN = "e3nn"
 """The layers that every MACE file has."""
@@ -65,13 +66,10 @@ def with_backend(network: nn.Module, backend: str, device: torch.device) -> nn.M
             f"installed; run: pip install {wanted.install}; or leave 'backend' out"
         )
         raise ModelError(msg)
-    default = torch.get_default_dtype()
     try:
-        with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):
-            warnings.simplefilter("ignore")
+        with undisturbed(), contextlib.redirect_stdout(io.StringIO()):
             convert = importlib.import_module(wanted.converter).run
-            with torch.random.fork_rng([]):  # building draws random weights
-                other: nn.Module = convert(network, device=device.type)
+            other: nn.Module = convert(network, device=device.type)
     except (
         AttributeError,
         ImportError,
@@ -82,9 +80,6 @@ def with_backend(network: nn.Module, backend: str, device: torch.device) -> nn.M
         TypeError,
         ValueError,
     ) as error:
-        lines = str(error).strip().splitlines() or [type(error).__name__]
         msg = f"the MACE backend {backend!r} cannot take over the layers of this network "
-        raise ModelError(msg + f"({lines[0][:200]}); leave 'backend' out") from error
-    finally:
-        torch.set_default_dtype(default)
+        raise ModelError(msg + f"({first_line(error)}); leave 'backend' out") from error
     return other

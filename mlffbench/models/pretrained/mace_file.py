@@ -19,6 +19,7 @@ import torch
 from torch import Tensor, nn
 
 from mlffbench.core.errors import ModelError
+from mlffbench.core.guards.plain import first_line
 from mlffbench.models.pretrained.mace_network import (
     ACTIVATIONS,
     build,
@@ -197,5 +198,4 @@ def _stand_in(name: str, path: Path) -> Any:
 
 
 def _unreadable(path: Path, error: Exception) -> ModelError:
-    lines = str(error).strip().splitlines() or [type(error).__name__]
-    return ModelError(f"{path} is not a readable MACE model file: {lines[0][:200]}")
+    return ModelError(f"{path} is not a readable MACE model file: {first_line(error)}")

@@ -2,7 +2,6 @@
 
 import copy
 from collections.abc import Mapping, Sequence
-from contextlib import AbstractContextManager
 from dataclasses import replace
 from typing import Any, Self
 
@@ -17,8 +16,9 @@ from mlffbench.core.forcefield import CutoffScope
 from mlffbench.core.graph import radius_graph
 from mlffbench.core.labels import Labels
 from mlffbench.core.structures import Structures
-from mlffbench.models.copies import OwnsTrunk
+from mlffbench.models.copies import OwnsTrunk, without_graph
 from mlffbench.models.cutoffs import check_within
+from mlffbench.models.pretrained.foreign import steady_bits
 from mlffbench.models.pretrained.mace_inputs import (
     charges_of,
     inputs_of,
@@ -152,7 +152,7 @@ class MaceForceField(OwnsTrunk):
         Raises:
             ModelError: A structure is outside what the network can treat.
         """
-        with _steady_bits():
+        with steady_bits():
             return self._features(structures, self._trunk)
 
     def labels_graph(self, structures: Structures) -> Labels:
@@ -162,8 +162,18 @@ class MaceForceField(OwnsTrunk):
             ModelError: A structure is outside what the network can treat.
         """
         self._require(structures)
-        with _steady_bits():
+        with steady_bits():
             return self._labels(structures, self._trunk, training=True)
+
+    def network_with(self, trunk: Mapping[str, Tensor]) -> nn.Module:
+        """Return a copy of the network, in float64, in which some weights are others."""
+        network: Any = copy.deepcopy(self._network).double()
+        network.load_state_dict({**network.state_dict(), **trunk})
+        energies: Tensor = network.atomic_energies_fn.atomic_energies
+        # what the network keeps may have been rounded to float32
+        energies.view(-1, len(self.elements))[self._head] = self._atomic_energies
+        copied_network: nn.Module = network
+        return copied_network
 
     def _require(self, structures: Structures) -> None:
         require_supported(structures, self.card, self.name)
@@ -172,10 +182,9 @@ class MaceForceField(OwnsTrunk):
             raise ModelError(msg)
 
     def _compute(self, structures: Structures) -> Labels:
-        with _steady_bits():
+        with steady_bits():
             labels = self._labels(structures, self._frozen(), training=False)
-        energy, forces = labels.energy.detach(), labels.forces.detach()
-        return replace(labels, energy=energy, forces=forces)
+        return without_graph(labels)
 
     def _features(self, structures: Structures, trunk: Mapping[str, Tensor]) -> Tensor:
         """Return invariant node features of all layers with the autograd graph."""
@@ -216,10 +225,6 @@ class MaceForceField(OwnsTrunk):
                 forces=outputs["forces"].double().to(device),
                 source=f"model:{self.name}, total energies",
             )
-
-    def _frozen(self) -> dict[str, Tensor]:
-        """Return the trunk's values, for which no graph is kept."""
-        return {name: value.detach() for name, value in self._trunk.items()}
 
     def _run(
         self, structures: Structures, trunk: Mapping[str, Tensor], **flags: bool
@@ -267,16 +272,6 @@ class MaceForceField(OwnsTrunk):
             "head": torch.full_like(structures.charge, self._head),
             **values_of(self._specs, structures, self._dtype),
         }
-
-
-def _steady_bits() -> AbstractContextManager[None]:
-    """Return a context in which the same input gives the same bits on every call.
-
-    The spherical harmonics are TorchScript, and what that optimises after its first calls
-    changes the last bits: a resumed training would end in other weights.
-    """
-    context: AbstractContextManager[None] = torch.jit.optimized_execution(False)  # type: ignore[attr-defined]  # public
-    return context
 
 
 def _find_head(heads: Sequence[str], wanted: str, name: str) -> int:

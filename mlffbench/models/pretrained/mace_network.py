@@ -16,6 +16,8 @@ import torch
 from torch import Tensor, nn
 
 from mlffbench.core.errors import ModelError
+from mlffbench.core.guards.plain import first_line
+from mlffbench.models.pretrained.foreign import undisturbed
 
 ACTIVATIONS = ("silu", "elu", "relu", "gelu", "softplus")
 """Functions of torch that are taken for what they are."""
@@ -55,7 +57,7 @@ def describe(network: nn.Module) -> Hyperparameters:
     try:
         found: dict[str, Any] = extract_config_mace_model(network)
     except (AttributeError, TypeError, KeyError, ValueError, RuntimeError) as error:
-        raise ModelError(_first_line(error)) from error
+        raise ModelError(first_line(error)) from error
     if found.pop("cueq_config", None) is not None:
         msg = "it was saved with the layers of cuEquivariance; turn it back with "
         raise ModelError(msg + "mace_convert_cueq_e3nn")
@@ -82,20 +84,16 @@ def build(hyperparameters: Hyperparameters, state: Mapping[str, Tensor]) -> nn.M
     from mace.tools.compile import disable_e3nn_codegen
 
     dtype = next(entry.dtype for entry in state.values() if entry.is_floating_point())
-    default = torch.get_default_dtype()
     try:
         keywords = _keywords(modules, hyperparameters)
-        torch.set_default_dtype(dtype)
         # Building draws random weights, and TorchScript only costs time here.
-        with warnings.catch_warnings(), torch.random.fork_rng([]), disable_e3nn_codegen():
-            warnings.simplefilter("ignore")
+        with undisturbed(), disable_e3nn_codegen():
+            torch.set_default_dtype(dtype)
             network: nn.Module = modules.ScaleShiftMACE(**keywords)
         known = _with_facts(network, state)
         keys = network.load_state_dict(known, strict=False)
     except (AttributeError, TypeError, KeyError, ValueError, RuntimeError) as error:
-        raise ModelError(_first_line(error)) from error
-    finally:
-        torch.set_default_dtype(default)
+        raise ModelError(first_line(error)) from error
     missing = [key for key in keys.missing_keys if not CONSTANTS.search(key)]
     strange = [key for key in keys.unexpected_keys if not CONSTANTS.search(key)]
     if missing or strange:
@@ -170,8 +168,3 @@ def _plain(value: Any) -> Any:
     if isinstance(value, Mapping):
         return {str(key): _plain(one) for key, one in value.items()}
     return value
-
-
-def _first_line(error: Exception) -> str:
-    lines = str(error).strip().splitlines() or [type(error).__name__]
-    return lines[0][:200]

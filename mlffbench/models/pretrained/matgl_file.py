@@ -20,11 +20,12 @@ from mlffbench.core.errors import ModelError
 from mlffbench.core.files import sha256_of
 from mlffbench.core.forcefield import CutoffScope
 from mlffbench.core.graph import radius_graph
+from mlffbench.core.guards.plain import first_line
 from mlffbench.core.labels import Labels
 from mlffbench.core.model_options import ModelOptions
 from mlffbench.core.structures import Structures
 from mlffbench.models import cards
-from mlffbench.models.copies import OwnsTrunk
+from mlffbench.models.copies import OwnsTrunk, without_graph
 from mlffbench.models.cutoffs import check_within
 from mlffbench.models.pretrained.tensornet import TensorNet
 from mlffbench.models.weights import check_archive
@@ -158,13 +159,9 @@ class MatglForceField(OwnsTrunk):
         return self._labels(structures, self._trunk, differentiable=True)
 
     def _compute(self, structures: Structures) -> Labels:
-        labels = self._labels(structures, self._frozen(), differentiable=False)
-        return replace(
-            labels, energy=labels.energy.detach(), forces=labels.forces.detach()
+        return without_graph(
+            self._labels(structures, self._frozen(), differentiable=False)
         )
-
-    def _frozen(self) -> dict[str, Tensor]:
-        return {name: value.detach() for name, value in self._trunk.items()}
 
     def _labels(
         self, structures: Structures, trunk: Mapping[str, Tensor], *, differentiable: bool
@@ -224,8 +221,7 @@ def load(options: ModelOptions) -> MatglForceField:
         network = _fill(arguments, state)
         atomic_energies = dict(zip(numbers, energies, strict=True))
     except (KeyError, ValueError, RuntimeError) as error:
-        lines = str(error).strip().splitlines() or [type(error).__name__]
-        msg = f"{folder / 'state.pt'} does not fit model.json ({lines[0][:200]})"
+        msg = f"{folder / 'state.pt'} does not fit model.json ({first_line(error)})"
         raise ModelError(msg) from error
     if mean != 0:
         msg = f"{folder} shifts energies by data_mean = {mean:g}; expected 0, with "
@@ -288,8 +284,7 @@ def _read_state(path: Path) -> dict[str, Tensor]:
     try:
         state = torch.load(path, map_location="cpu", weights_only=True)
     except (OSError, pickle.UnpicklingError, RuntimeError, EOFError, ValueError) as error:
-        lines = str(error).strip().splitlines() or [type(error).__name__]
-        msg = f"cannot read {path}: {lines[0][:200]}; {FORM}"
+        msg = f"cannot read {path}: {first_line(error)}; {FORM}"
         raise ModelError(msg) from error
     if not isinstance(state, dict) or not all(
         isinstance(value, Tensor) for value in state.values()

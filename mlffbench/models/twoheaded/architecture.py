@@ -6,7 +6,7 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator, model_valida
 
 from mlffbench.core.card import ALL_ELEMENTS
 
-Network = Literal["mace", "schnet"]
+Network = Literal["mace", "schnet", "gemnet"]
 Depth = Literal["min", "med", "max"]
 
 
@@ -60,11 +60,45 @@ class SchnetShape(_Frozen):
     gaussians: int = Field(default=32, ge=2, le=2048)
 
 
+class GemnetShape(_Frozen):
+    """Size of a GemNet-T; the default is the paper's for MD17 and MD22.
+
+    Attributes:
+        atom: Features of an atom.
+        edge: Features of an edge.
+        triplet: Features of a triplet.
+        blocks: Interaction blocks.
+        radial: Radial basis functions.
+        projected: Width the radial and the circular basis are projected to.
+        spherical: Legendre polynomials of an angle.
+        atom_layers: Residual layers of an atom's update.
+        envelope_power: Power p of the polynomial envelope.
+    """
+
+    atom: int = Field(default=128, ge=2, le=2048)
+    edge: int = Field(default=128, ge=2, le=2048)
+    triplet: int = Field(default=64, ge=1, le=2048)
+    blocks: int = Field(default=4, ge=2, le=32)
+    radial: int = Field(default=6, ge=2, le=1024)
+    projected: int = Field(default=16, ge=1, le=1024)
+    spherical: int = Field(default=7, ge=2, le=16)
+    atom_layers: int = Field(default=2, ge=1, le=16)
+    envelope_power: int = Field(default=5, ge=3, le=64)
+
+
+SHAPES: dict[str, type[MaceShape | SchnetShape | GemnetShape]] = {
+    "mace": MaceShape,
+    "schnet": SchnetShape,
+    "gemnet": GemnetShape,
+}
+"""Network -> its shape, under which an `Architecture` has it too."""
+
+
 class Architecture(_Frozen):
     """A network with two heads.
 
     Attributes:
-        network: Which network; the shape of the other one must be absent.
+        network: Which network; the shapes of the others must be absent.
         elements: Ascending atomic numbers of its embedding; some may be absent from the
             training set, for test-time training to learn.
         cutoff: Graph cutoff it is trained with, in Å.
@@ -76,6 +110,7 @@ class Architecture(_Frozen):
             better than 0, 0.1 and 0.3.
         mace: Shape of a ``mace``; the default one when left out.
         schnet: Shape of a ``schnet``; the default one when left out.
+        gemnet: Shape of a ``gemnet``; the default one when left out.
     """
 
     network: Network
@@ -85,6 +120,7 @@ class Architecture(_Frozen):
     element_noise: float = Field(default=1.0, ge=0, le=1)
     mace: MaceShape | None = None
     schnet: SchnetShape | None = None
+    gemnet: GemnetShape | None = None
 
     @model_validator(mode="before")
     @classmethod
@@ -92,7 +128,8 @@ class Architecture(_Frozen):
         if not isinstance(values, dict):
             return values
         network = values.get("network")
-        if network in ("mace", "schnet") and values.get(network) is None:
+        known = isinstance(network, str) and network in SHAPES
+        if known and values.get(network) is None:
             return values | {network: {}}
         return values
 
@@ -107,16 +144,16 @@ class Architecture(_Frozen):
 
     @model_validator(mode="after")
     def _one_shape(self) -> Self:
-        other = "schnet" if self.network == "mace" else "mace"
-        if getattr(self, other) is not None:
-            msg = f"a {self.network} has no shape of a {other}: leave {other!r} out"
-            raise ValueError(msg)
+        for other in SHAPES:
+            if other != self.network and getattr(self, other) is not None:
+                msg = f"a {self.network} has no shape of a {other}: "
+                raise ValueError(msg + f"leave {other!r} out")
         return self
 
     @property
-    def shape(self) -> MaceShape | SchnetShape:
+    def shape(self) -> MaceShape | SchnetShape | GemnetShape:
         """The shape of the network in use."""
-        shape = self.mace if self.network == "mace" else self.schnet
+        shape: MaceShape | SchnetShape | GemnetShape | None = getattr(self, self.network)
         if shape is None:
             raise ValueError("an Architecture needs the shape of its network")
         return shape

@@ -13,6 +13,7 @@ from mlffbench.models.twoheaded.backbone import Backbone
 NETWORKS = {
     "mace": "mlffbench.models.twoheaded.mace_backbone:MaceBackbone",
     "schnet": "mlffbench.models.twoheaded.schnet_backbone:SchnetBackbone",
+    "gemnet": "mlffbench.models.twoheaded.gemnet_backbone:GemnetBackbone",
 }
 """Name of an architecture's network -> its backbone, imported when it is built."""
 

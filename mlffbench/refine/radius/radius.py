@@ -26,6 +26,7 @@ from mlffbench.models.cutoffs import (
     candidates_of,
     policy_of,
     radii_of,
+    require_cutoff,
     scopes_of,
 )
 from mlffbench.refine.per_structure import Routed
@@ -72,7 +73,7 @@ class RadiusRefinement:
     """Radius refinement of a model with a cutoff.
 
     The defaults were chosen on the val halves of ``mini-ood`` (docs/rr.md). The paper's
-    setting is `published`.
+    setting is mode ``rr-paper`` (`PublishedRadius`).
 
     Args:
         criterion: ``padded-l2`` (the paper's distance of spectra), ``quantile`` (one that
@@ -160,13 +161,7 @@ class RadiusRefinement:
 
     def check(self, model: ForceField) -> None:
         """Raise CapabilityError when the model lacks what its refinement needs."""
-        if not isinstance(model, HasCutoff):
-            msg = (
-                f"model {model.name!r} has no graph cutoff that can be changed, which "
-                f"mode {self.name!r} needs: a model offers one by the attributes cutoff "
-                "and cutoff_scope and the method with_cutoff (CONTRIBUTING.md)"
-            )
-            raise CapabilityError(msg)
+        require_cutoff(model, f"mode {self.name!r}")
         if self.choice(model).criterion == "prior-guided":
             require_prior_head(model, f"mode {self.name!r} with the prior as its guide")
         self.candidates(model)
@@ -356,33 +351,6 @@ class RadiusRefinement:
 
     def _reference_for(self, model: ForceField) -> Reference | None:
         return self._reference or remembered(model)
-
-
-class PublishedRadiusRefinement(RadiusRefinement):
-    """The paper's setting: distance of zero-padded spectra, neighbours cut off.
-
-    Args:
-        smallest: Least radius of the grid, in Å.
-        n_radii: Radii of the grid from ``smallest`` to the trained cutoff.
-        radii: Radii in Å to try instead of the grid, in text: ``"3.0,3.5"``.
-    """
-
-    name = "rr-paper"
-
-    def __init__(
-        self,
-        *,
-        smallest: float = 3.0,
-        n_radii: int = 10,
-        radii: str | Sequence[float] = "",
-    ) -> None:
-        super().__init__(
-            criterion="padded-l2",
-            envelope="truncate",
-            smallest=smallest,
-            n_radii=n_radii,
-            radii=radii,
-        )
 
 
 def _places(candidates: Sequence[Candidate], spectral: Spectra) -> list[int]:

@@ -67,6 +67,8 @@ def curve_table(records: Sequence[Record], system: UnitSystem = "meV") -> TextTa
             "Labels are of val-half molecules, errors of test-half molecules; ttt saw "
             f"geometries ({_SEEN[first.provenance['ttt saw']]}) and a prior's labels of "
             "them, no reference label.",
+            "ttt starts are adapted without a gate: one set of weights for the whole "
+            "pool, harm included.",
         ),
         n_keys=4,
     )

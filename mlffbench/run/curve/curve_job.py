@@ -251,6 +251,23 @@ def check_starts(modes: Sequence[str]) -> None:
             raise BenchError(msg + " or ".join(MODES))
 
 
+def check_ungated(settings: Mapping[str, object]) -> None:
+    """Check that nobody asks for a gate: a curve asks what adapting is worth in labels.
+
+    Its start is one set of weights, adapted to the whole pool. A gate would give back the
+    untouched ones, and the curve would compare the baseline with itself.
+
+    Raises:
+        BenchError: A gate is asked for.
+    """
+    if settings.get("gate", "off") != "off":
+        msg = (
+            "finetune-curve adapts one set of weights to the whole pool, without a gate; "
+            "leave ttt.gate out, or compare modes with mlffbench run, where it holds"
+        )
+        raise BenchError(msg)
+
+
 def _labelled(split: Split) -> Examples:
     return Examples(structures=split.structures, labels={"ref": split.reference})
 

@@ -5,7 +5,7 @@
     runs/<suite>/<model>/<mode>/
       diagnostics.json     histograms, distances, error curves, the ranking of alarms
       diagnostics.parquet  one row per structure: shift labels, diagnostics, error
-      figures/*.png        one per diagnostic
+      figures/*.png        one per diagnostic, where `mlffbench diagnose` was asked
 
 What the model's structures look like is measured once per model and shared by its modes;
 only the errors are each mode's own. Nothing is computed with a prior here: its labels
@@ -22,7 +22,7 @@ import pyarrow.parquet as pq
 import torch
 
 from mlffbench.core.errors import BenchError, DataError, StoreError
-from mlffbench.core.files import make_folder, write_atomic
+from mlffbench.core.files import make_folder
 from mlffbench.core.forcefield import ForceField
 from mlffbench.core.labels import Labels
 from mlffbench.core.model_options import ModelOptions
@@ -32,7 +32,6 @@ from mlffbench.diagnostics.catalog import DIAGNOSTICS
 from mlffbench.diagnostics.diagnosis import Diagnosis
 from mlffbench.diagnostics.diagnostic import Sample
 from mlffbench.diagnostics.evidence import cached_labels
-from mlffbench.diagnostics.figures import draw
 from mlffbench.diagnostics.study import Probe, Study, diagnose, study, table
 from mlffbench.models.catalog import DEFAULT_PRIOR
 from mlffbench.models.load import load_model
@@ -162,7 +161,7 @@ def write_diagnosis(
     model: str = "",
     seed: int = 0,
 ) -> Diagnosis:
-    """Write the diagnosis, the values and the figures into a folder.
+    """Write the diagnosis and the values into a folder.
 
     The JSON comes last: where it is, the rest is. What an earlier diagnosis left there
     goes first.
@@ -187,11 +186,8 @@ def write_diagnosis(
         mode=str(manifest["mode"]["name"]) if manifest else "",
         fingerprint=str(manifest["fingerprint"]) if manifest else "",
     )
-    make_folder(path / FIGURES)
+    make_folder(path)
     _remove_diagnosis(path)
-    for one in result.diagnostics:
-        if len(one.edges) > 2:  # noqa: PLR2004 - in one bin there is nothing to see
-            write_atomic(path / FIGURES / f"{one.name}.png", draw(result, one))
     buffer = io.BytesIO()
     values = table(found, predictions)
     pq.write_table(pa.Table.from_pandas(values, preserve_index=False), buffer)

@@ -100,24 +100,35 @@ def check_data(splits: tuple[Split, ...]) -> tuple[str, ...]:
 
 
 def _compare(drawn: Sequence[tuple[str, Source, Rows]]) -> list[str]:
-    """Return what looks wrong with the labels of samples, computed in one go."""
+    """Return what looks wrong with samples; GFN2-xTB is run where there are labels."""
     samples = [source.structures(rows) for _, source, rows in drawn]
+    references = [source.labels(rows) for _, source, rows in drawn]
     lengths = [length_unit(structures) for structures in samples]
     true = [_in_angstrom(one, unit) for one, unit in zip(samples, lengths, strict=True)]
+    told = [[f"positions look like {unit}, not Å"] * bool(unit) for unit in lengths]
+    if any(reference.has_any for reference in references):
+        cheap = _cheap_labels(true)
+        judged = map(judge_data, true, references, cheap)
+        told = [[*one, *found] for one, found in zip(told, judged, strict=True)]
+    return [
+        f"{names}: {sentence}"
+        for (names, _, _), found in zip(drawn, told, strict=True)
+        for sentence in found
+    ]
+
+
+def _cheap_labels(samples: Sequence[Structures]) -> list[Labels]:
+    """Return GFN2-xTB's labels of samples, cached."""
     model = _Aside("gfn2-xtb", GFN2_XTB, workers=1)
     # apart from what refinements cache: a sample there would pass for a diagnosis
     cache = LabelCache.of(model, cache_folder("label-checks"))
-    cheap = label(Structures.concatenate(true), model, cache)
+    cheap = label(Structures.concatenate(samples), model, cache)
     energies = torch.split(cheap.energy, [one.n_systems for one in samples])
     forces = torch.split(cheap.forces, [one.n_atoms for one in samples])
-    told = []
-    for number, (names, source, rows) in enumerate(drawn):
-        unit = lengths[number]
-        found = [f"positions look like {unit}, not Å"] if unit else []
-        here = Labels(energy=energies[number], forces=forces[number], source=cheap.source)
-        found += judge_data(true[number], source.labels(rows), here)
-        told += [f"{names}: {sentence}" for sentence in found]
-    return told
+    return [
+        Labels(energy=energy, forces=force, source=cheap.source)
+        for energy, force in zip(energies, forces, strict=True)
+    ]
 
 
 def labels_aside(structures: Structures) -> Labels:

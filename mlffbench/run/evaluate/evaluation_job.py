@@ -1,8 +1,7 @@
-"""Plan: suite × model × mode -> jobs, and a job -> batches. Pure: nothing runs."""
+"""Plan: suite × model × mode -> jobs, and a job -> rows. Pure: nothing runs."""
 
 import zlib
-from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Literal
 
@@ -10,7 +9,7 @@ import numpy as np
 
 from mlffbench.core.card import SYMBOLS, ModelCard
 from mlffbench.core.split import Index, Rows, Split
-from mlffbench.refine.refiner import Unit
+from mlffbench.run.shards.batching import codes_of
 
 Half = Literal["test", "val"]
 
@@ -59,14 +58,6 @@ class Job:
         return {**asdict(self), "settings": dict(self.settings)}
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Batch:
-    """Rows of one split that are predicted together."""
-
-    split: int
-    rows: Rows
-
-
 def splits_of(splits: Sequence[Split], half: Half) -> list[Split]:
     """Return the splits a job touches: train (to align energies) and one half."""
     return [s for s in splits if s.role == "train" or s.role.endswith(half)]
@@ -85,14 +76,17 @@ def choose_rows(split: Split, limit: int | None, seed: int) -> Rows:
         return split.rows
     name = zlib.crc32(f"{split.name}/{split.role}".encode())
     generator = np.random.default_rng([seed, name])
-    by_group: dict[str, list[int]] = defaultdict(list)
-    for position in generator.permutation(len(split.rows)):
-        by_group[split.groups[position]].append(int(position))
-    turn = {p: n for members in by_group.values() for n, p in enumerate(members)}
-    n_atoms = split.source.index.n_atoms[split.source.index.record[split.rows]]
-    last = {p for p in turn if split.role == "train" and n_atoms[p] == 1}
-    chosen = sorted(turn, key=lambda p: (p in last, turn[p]))[:n_most]
-    return split.rows[np.sort(np.asarray(chosen, dtype=np.int64))]
+    index = split.source.index
+    records = index.record[split.rows]
+    shuffled = generator.permutation(len(split.rows))
+    molecule = codes_of(index.groups, records[shuffled])
+    together = np.argsort(molecule, kind="stable")
+    starts = np.searchsorted(molecule[together], molecule[together], side="left")
+    turn = np.empty(len(shuffled), dtype=np.int64)
+    turn[together] = np.arange(len(shuffled)) - starts
+    last = (index.n_atoms[records[shuffled]] == 1) & (split.role == "train")
+    chosen = shuffled[np.lexsort((molecule, turn, last))[:n_most]]
+    return split.rows[np.sort(chosen)]
 
 
 def rows_of_job(split: Split, job: Job) -> Rows:
@@ -112,45 +106,3 @@ def why_skipped(index: Index, record: int, card: ModelCard) -> str | None:
     if bool(index.periodic[record]) and not card.periodic:
         return "periodic cell not supported"
     return None
-
-
-def plan_batches(
-    number: int, split: Split, rows: Rows, *, unit: Unit, batch_atoms: int
-) -> Iterator[Batch]:
-    """Yield the batches of one split: whole units, small before large.
-
-    The composition depends on the arguments alone, so that a resumed run computes the
-    same batches as an undisturbed one.
-
-    Args:
-        number: Position of the split in the job.
-        split: The split.
-        rows: Its rows that are to be computed.
-        unit: What must stay together.
-        batch_atoms: Atoms per batch; a larger unit makes a batch of its own.
-    """
-    if len(rows) == 0:
-        return
-    index = split.source.index
-    sizes = index.n_atoms[index.record[rows]]
-    keys: list[str]
-    if unit == "structure":
-        keys = [f"{position:09d}" for position in range(len(rows))]
-    elif unit == "group":
-        keys = [index.groups[index.record[row]] for row in rows]
-    else:
-        keys = [""] * len(rows)
-    members: dict[str, list[int]] = defaultdict(list)
-    for position, key in enumerate(keys):
-        members[key].append(position)
-    units = sorted(members.values(), key=lambda unit: (int(sizes[unit].max()), unit[0]))
-    batch: list[int] = []
-    n_atoms = 0
-    for positions in units:
-        added = int(sizes[positions].sum())
-        if batch and n_atoms + added > batch_atoms:
-            yield Batch(number, rows[np.asarray(batch)])
-            batch, n_atoms = [], 0
-        batch += positions
-        n_atoms += added
-    yield Batch(number, rows[np.asarray(batch)])

@@ -30,6 +30,7 @@ from mlffbench.metrics.pairs import blank
 from mlffbench.metrics.samples import Metric, Samples, checked
 from mlffbench.run.evaluate.beside import ZERO, Beside
 from mlffbench.run.evaluate.chosen_radii import radius_summary
+from mlffbench.run.evaluate.pieces import measured
 from mlffbench.run.evaluate.stored import StoredRun, StoredSplit
 from mlffbench.run.folder import RunFolder
 
@@ -70,10 +71,9 @@ class _Judged:
             return {}
         who = f"metric {row.name!r}"
         with told_in_one_sentence(who) if row.is_outside else nullcontext():
-            return checked(
-                row.function(prediction, self.split.reference, self.split.structures),
-                self.split.structures,
-            )
+            split = self.split
+            found = measured(row.function, prediction, split.reference, split.structures)
+            return checked(found, split.structures)
 
 
 class _Others(NamedTuple):

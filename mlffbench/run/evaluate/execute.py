@@ -1,19 +1,17 @@
 """Execute: a job -> a run folder with every prediction in it, whatever interrupts it."""
 
 import hashlib
-import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property, partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
-import pandas as pd
-import torch
 
 from mlffbench.core.card import ModelCard
-from mlffbench.core.errors import NoTrainingError
+from mlffbench.core.errors import NoTrainingError, StoreError
+from mlffbench.core.files import make_folder
 from mlffbench.core.forcefield import ForceField
 from mlffbench.core.split import Rows, Split
 from mlffbench.core.structures import Structures
@@ -22,132 +20,45 @@ from mlffbench.refine.baseline import Baseline
 from mlffbench.refine.modes import load_refiner, mode_name
 from mlffbench.refine.refiner import Refiner, Training
 from mlffbench.run.evaluate.evaluation_job import (
-    Batch,
     Job,
     choose_rows,
-    plan_batches,
     rows_of_job,
     why_skipped,
 )
-from mlffbench.run.evaluate.predict import Prediction, predict_batch
-from mlffbench.run.evaluate.run_checks import check_run
+from mlffbench.run.evaluate.merge import Pieces, Survey, write_whole
+from mlffbench.run.evaluate.predict import predict_batch
+from mlffbench.run.evaluate.run_checks import Checked, RunChecks
+from mlffbench.run.evaluate.shard_results import all_failed, pack
 from mlffbench.run.folder import Arrays, RunFolder, run_folder, suite_folder
-from mlffbench.run.provenance import peak_memory_mb
+from mlffbench.run.manifest import run_fingerprint
+from mlffbench.run.shards.batching import batch_positions
+from mlffbench.run.shards.crew import Crew
+from mlffbench.run.shards.region_reader import RegionReader
+from mlffbench.run.shards.shard_plan import (
+    Region,
+    Shard,
+    ShardPlan,
+    regions_of,
+    shard_atoms,
+    shards_of,
+)
 from mlffbench.run.suite import Suite
-from mlffbench.run.work import Progress, RefinedJob, RefinedWork
+from mlffbench.run.work import Progress, RefinedJob, RefinedWork, Silent
 
-
-def assemble(
-    splits: Sequence[Split],
-    rows: list[np.ndarray],
-    skipped: list[list[str | None]],
-    batches: list[Batch],
-    parts: list[Arrays],
-) -> tuple[pd.DataFrame, np.ndarray, dict[str, Any]]:
-    """Return the table, the forces and the costs, in the order of the splits.
-
-    Args:
-        splits: Splits of the job.
-        rows: Chosen rows of each.
-        skipped: Per split and row, why it was skipped, or None.
-        batches: What was computed.
-        parts: What came of each batch, as the store keeps it.
-    """
-    tables: list[pd.DataFrame] = []
-    forces: list[np.ndarray] = []
-    wall_s: dict[str, float] = {}
-    steps: dict[str, int] = {}
-    traces: dict[str, list[Any]] = {}
-    for number, split in enumerate(splits):
-        place = {int(row): position for position, row in enumerate(rows[number])}
-        table = _blank_table(split, rows[number], skipped[number])
-        pieces = [np.full((n, 3), np.nan, dtype=np.float32) for n in table["n_atoms"]]
-        key = f"{split.name}/{split.role}"
-        facts: list[dict[str, Any]] = [{} for _ in place]
-        for batch, part in zip(batches, parts, strict=True):
-            if batch.split != number:
-                continue
-            at = np.asarray([place[int(row)] for row in batch.rows])
-            table.loc[at, "energy"] = part["energy"]
-            table.loc[at, "reason"] = part["reason"].tolist()
-            table.loc[at, "status"] = np.where(part["reason"] == "", "ok", "failed")
-            ends = np.cumsum(table["n_atoms"].to_numpy()[at])[:-1]
-            for position, piece in zip(at, np.split(part["forces"], ends), strict=True):
-                pieces[position] = piece
-            for position, text in zip(at, part["facts"], strict=True):
-                facts[position] = json.loads(str(text))
-            wall_s[key] = wall_s.get(key, 0.0) + float(part["wall_s"])
-            steps[key] = steps.get(key, 0) + int(part["gradient_steps"])
-            traces.setdefault(key, []).append(json.loads(str(part["trace"])))
-        tables.append(pd.concat([table, pd.DataFrame(facts, index=table.index)], axis=1))
-        forces += pieces
-    costs = {
-        "wall_s": wall_s,
-        "gradient_steps": steps,
-        "peak_memory_mb": peak_memory_mb(),
-    }
-    costs["traces"] = {key: value for key, value in traces.items() if any(value)}
-    dtype = np.result_type(*forces) if forces else np.float64
-    stacked = np.concatenate([np.zeros((0, 3), dtype), *forces]).astype(dtype)
-    return pd.concat(tables, ignore_index=True), stacked, costs
-
-
-def _blank_table(
-    split: Split, rows: np.ndarray, skipped: list[str | None]
-) -> pd.DataFrame:
-    index = split.source.index
-    records = index.record[rows]
-    return pd.DataFrame(
-        {
-            "id": index.ids(rows),
-            "molecule": [index.groups[record] for record in records],
-            "split": split.name,
-            "role": split.role,
-            "shift": split.shift.kind if split.shift else "",
-            "n_atoms": index.n_atoms[records],
-            "charge": index.charge[records],
-            "energy": np.full(len(rows), np.nan),
-            "status": ["skipped" if why else "failed" for why in skipped],
-            "reason": [why or "not computed" for why in skipped],
-        }
-    )
-
-
-def read_inputs(
-    splits: Sequence[Split], rows: list[np.ndarray], geometries: Sequence[Structures]
-) -> dict[str, Arrays]:
-    """Return geometries and reference labels: what scoring needs beside predictions."""
-    structures = Structures.concatenate(geometries)
-    labels = [
-        split.source.labels(these) for split, these in zip(splits, rows, strict=True)
-    ]
-    return {
-        "structures": {
-            "positions": structures.positions.numpy(),
-            "numbers": structures.numbers.numpy(),
-            "cell": structures.cell.numpy(),
-            "pbc": structures.pbc.numpy(),
-            "multiplicity": structures.multiplicity.numpy(),
-            "smiles": np.asarray(structures.smiles, dtype=np.str_),
-        },
-        "reference": {
-            "energy": torch.cat([label.energy for label in labels]).numpy(),
-            "forces": torch.cat([label.forces for label in labels]).numpy(),
-        },
-    }
+_TRIES = 3
+"""Times that a broken part is computed anew."""
 
 
 class Inputs(NamedTuple):
     """What a job is computed on.
 
     Attributes:
-        geometries: Per split, what the model sees.
-        stored: Geometries and reference labels as the folder keeps them for scoring; no
-            refinement and no model gets them.
+        plan: What is computed, in which pieces.
+        reader: Reads the geometries, which are all that a model or a refinement gets.
     """
 
-    geometries: list[Structures]
-    stored: dict[str, Arrays]
+    plan: ShardPlan
+    reader: RegionReader
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -164,6 +75,11 @@ class EvaluationWork(RefinedWork):
 
     def decides(self) -> dict[str, Any]:
         """Return everything that decides the predictions."""
+        return dict(self._decides)
+
+    @cached_property
+    def _decides(self) -> dict[str, Any]:
+        """What `decides` returns: files of the model are read for it, so only once."""
         pairs = zip(self.splits, self.rows, strict=True)
         return {
             "job": self.job.as_dict(),
@@ -172,16 +88,19 @@ class EvaluationWork(RefinedWork):
         }
 
     def read(self) -> Inputs:
-        """Return geometries and labels of every split.
+        """Plan the job, and read its data, or a sample of much, to tell faults first.
 
         Raises:
             DataError: A structure or a label cannot be read.
         """
-        geometries = [
-            split.source.structures(these)
-            for split, these in zip(self.splits, self.rows, strict=True)
-        ]
-        return Inputs(geometries, read_inputs(self.splits, self.rows, geometries))
+        inputs = self.inputs()
+        inputs.reader.check()
+        return inputs
+
+    def inputs(self) -> Inputs:
+        """Return the same; nothing is read."""
+        plan = self._plan()
+        return Inputs(plan, RegionReader(self.splits, self.rows, plan.regions))
 
     def compute(
         self, inputs: Inputs, folder: RunFolder, progress: Progress
@@ -192,61 +111,129 @@ class EvaluationWork(RefinedWork):
             ModelError: The model breaks a promise.
             StoreError: The folder cannot be written.
         """
-        rows = self.rows
-        skipped = [
-            _skipped(split, these, self.card)
-            for split, these in zip(self.splits, rows, strict=True)
-        ]
-        batches = self._batches(rows, skipped)
-        total = sum(len(batch.rows) for batch in batches)
-        progress.begin(self.job.label, total)
-        place = [{int(row): at for at, row in enumerate(these)} for these in rows]
-        parts = []
-        for number, batch in enumerate(batches):
-            part = folder.read_part(number, batch.rows)
-            if part is None:
-                places = [place[batch.split][int(row)] for row in batch.rows]
-                structures = inputs.geometries[batch.split].select(places)
-                part = {**_predict(self, batch, structures), "rows": batch.rows}
-                folder.write_part(number, part)
-            parts.append(part)
-            progress.advance(len(batch.rows))
-        table, forces, costs = assemble(self.splits, rows, skipped, batches, parts)
-        arrays = {"forces": {"forces": forces}, **inputs.stored}
-        checks = check_run(
-            model=self.model,
-            splits=self.splits,
-            geometries=inputs.geometries,
-            table=table,
-            forces=forces,
-            reference=inputs.stored["reference"],
-            mode=self.refiner.name,
-            device=self.job.device,
-            dtype=self.dtype,
+        pieces = Pieces(
+            folder=folder, plan=inputs.plan, reader=inputs.reader, skipped=self.skipped
+        )
+        progress.begin(self.job.label, inputs.plan.n_structures)
+        self.crew(inputs, folder).carry_out(progress)
+        self._mend(pieces, inputs)
+        survey = Survey.of(pieces)
+        checks = RunChecks.begin(
+            Checked(
+                model=self.model,
+                splits=self.splits,
+                mode=self.refiner.name,
+                device=self.job.device,
+                dtype=self.dtype,
+            ),
+            survey.computed,
+            [self.splits[one.split].role == "train" for one in inputs.plan.regions],
+            n_atoms=sum(map(_n_atoms, self.splits, self.rows)),
             seed=self.job.seed,
         )
-        folder.write_predictions(table, arrays)
-        return {**costs, "checks": checks}
+        found = write_whole(pieces, survey, checks)
+        return {**survey.costs(), "checks": found}
+
+    def crew(
+        self,
+        inputs: Inputs,
+        folder: RunFolder,
+        is_wanted: Callable[[], bool] = lambda: True,
+    ) -> Crew:
+        """Return this process as one of those that compute the shards."""
+        return Crew(
+            folder,
+            inputs.plan.shards,
+            partial(self._compute, inputs.reader),
+            all_failed,
+            is_wanted,
+        )
+
+    def _mend(self, pieces: Pieces, inputs: Inputs) -> None:
+        """Compute anew what is broken on the disk.
+
+        Raises:
+            StoreError: It is broken again.
+        """
+        broken: list[int] = []
+        for _ in range(_TRIES):
+            broken = pieces.broken()
+            if not broken:
+                return
+            make_folder(pieces.folder.parts)
+            for number in broken:
+                pieces.folder.part(number).unlink(missing_ok=True)
+            self.crew(inputs, pieces.folder).carry_out(Silent())
+        msg = (
+            f"{pieces.folder.part(broken[0])} is broken as soon as it is written; check "
+        )
+        raise StoreError(msg + "the disk, or choose another --out")
+
+    def _compute(self, reader: RegionReader, shard: Shard, progress: Progress) -> Arrays:
+        """Return what comes of a shard."""
+        split = self.splits[shard.split]
+        region = reader.structures(shard.region)
+        batches = [region.select(batch.tolist()) for batch in shard.batches]
+        found = []
+        for structures in batches:
+            prediction = predict_batch(
+                self.subject,
+                _refiner_of(split, self.refiner),
+                structures,
+                device=self.job.device,
+                dtype=self.dtype,
+            )
+            found.append(prediction)
+            progress.advance(structures.n_systems)
+        return pack(shard, found, batches)
 
     @cached_property
     def rows(self) -> list[Rows]:
         """Chosen rows of each split."""
         return [rows_of_job(split, self.job) for split in self.splits]
 
-    def _batches(
-        self, rows: Sequence[Rows], skipped: Sequence[Sequence[str | None]]
-    ) -> list[Batch]:
-        return [
-            batch
-            for number, split in enumerate(self.splits)
-            for batch in plan_batches(
-                number,
-                split,
-                rows[number][[why is None for why in skipped[number]]],
-                unit=_refiner_of(split, self.refiner).unit,
-                batch_atoms=self.job.batch_atoms,
-            )
-        ]
+    @cached_property
+    def skipped(self) -> list[list[str | None]]:
+        """Per split and chosen row, why it is skipped, or None."""
+        pairs = zip(self.splits, self.rows, strict=True)
+        return [_skipped(split, rows, self.card) for split, rows in pairs]
+
+    def _plan(self) -> ShardPlan:
+        """Return the regions and shards of the job."""
+        total = sum(map(_n_atoms, self.splits, self.rows))
+        most = shard_atoms(total, self.job.batch_atoms)
+        run = run_fingerprint(self.decides())
+        regions: list[Region] = []
+        shards: list[Shard] = []
+        for number, split in enumerate(self.splits):
+            unit = _refiner_of(split, self.refiner).unit
+            for region in regions_of(number, split, self.rows[number], unit):
+                within = slice(region.start, region.stop)
+                rows = self.rows[number][within]
+                kept = np.flatnonzero(
+                    [why is None for why in self.skipped[number][within]]
+                )
+                batches = [
+                    kept[batch]
+                    for batch in batch_positions(
+                        split.source.index,
+                        rows[kept],
+                        unit=unit,
+                        batch_atoms=self.job.batch_atoms,
+                    )
+                ]
+                shards += shards_of(
+                    len(regions),
+                    split,
+                    region,
+                    rows,
+                    batches,
+                    most=most,
+                    first=len(shards),
+                    run=run,
+                )
+                regions.append(region)
+        return ShardPlan(tuple(regions), tuple(shards))
 
 
 @dataclass(frozen=True, slots=True, eq=False, kw_only=True)
@@ -273,7 +260,8 @@ class Evaluation:
             BenchError: The mode does not take its settings.
         """
         return EvaluationWork(
-            splits=self.splits, **in_hand(job, model, self.suite, self.splits)
+            splits=self.splits,
+            **in_hand(job, model, self.suite, self.splits),
         )
 
 
@@ -336,32 +324,9 @@ def _skipped(split: Split, rows: np.ndarray, card: ModelCard) -> list[str | None
     return [reasons[int(record)] for record in records]
 
 
-def _predict(work: EvaluationWork, batch: Batch, structures: Structures) -> Arrays:
-    split = work.splits[batch.split]
-    prediction = predict_batch(
-        work.subject,
-        _refiner_of(split, work.refiner),
-        structures,
-        device=work.job.device,
-        dtype=work.dtype,
-    )
-    return _pack(prediction, structures)
-
-
-def _pack(prediction: Prediction, structures: Structures) -> Arrays:
-    reasons = [prediction.failures.get(i, "") for i in range(structures.n_systems)]
-    facts = [json.dumps(dict(facts), sort_keys=True) for facts in prediction.facts]
-    return {
-        "energy": prediction.energy.numpy(),
-        "forces": prediction.forces.numpy(),
-        "reason": np.asarray(reasons, dtype=np.str_),
-        "facts": np.asarray(facts or ["{}"] * structures.n_systems, dtype=np.str_),
-        "trace": np.asarray(
-            json.dumps({k: list(v) for k, v in prediction.trace.items()})
-        ),
-        "gradient_steps": np.asarray(prediction.gradient_steps),
-        "wall_s": np.asarray(prediction.wall_s),
-    }
+def _n_atoms(split: Split, rows: Rows) -> int:
+    index = split.source.index
+    return int(index.n_atoms[index.record[rows]].sum())
 
 
 def _entry(split: Split, chosen: Rows) -> dict[str, Any]:

@@ -1,12 +1,17 @@
-"""Run checks: whether the numbers of a finished run can be what they seem to be."""
+"""Run checks: whether the numbers of a run can be what they seem to be.
+
+They are shown a run region by region, and keep no more of it than they need.
+"""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
 import numpy as np
 import pandas as pd
 import torch
+from numpy.typing import NDArray
 
 from mlffbench.core.forcefield import ForceField
 from mlffbench.core.labels import Labels
@@ -18,125 +23,198 @@ from mlffbench.run.evaluate.batch_check import N_STRUCTURES, check_batches
 from mlffbench.run.evaluate.data_check import check_data
 from mlffbench.run.evaluate.predict import predict_each
 from mlffbench.run.evaluate.state_check import blind_spots
+from mlffbench.run.shards.shard_plan import REGION_ATOMS
 
 N_OF_EACH_STATE = 2
 """Charged structures, and structures with unpaired electrons, asked again."""
 UNREFINED = "baseline"
 
 
-def check_run(
-    *,
-    model: ForceField,
-    splits: Sequence[Split],
-    geometries: Sequence[Structures],
-    table: pd.DataFrame,
-    forces: np.ndarray,
-    reference: Mapping[str, np.ndarray],
-    mode: str,
-    device: str,
-    dtype: torch.dtype,
-    seed: int,
-) -> dict[str, Any]:
-    """Return what was checked of a run and what looks wrong, for ``run.json``.
+@dataclass(frozen=True, slots=True, eq=False, kw_only=True)
+class Checked:
+    """What is checked.
 
-    Args:
+    Attributes:
         model: The model, unrefined.
         splits: The splits of the run.
-        geometries: The structures of each, in the order of the table.
-        table: One row per structure.
-        forces: Predicted forces, atoms laid end to end.
-        reference: ``energy`` and ``forces`` of the same.
         mode: Mode of the run; what it refined is not compared with the model alone.
         device: Where the model computes.
         dtype: What it is shown.
-        seed: Of the sample.
-
-    Raises:
-        ModelError: Predictions in batches are not those of the structures alone.
     """
-    computed = (table["status"] == "ok").to_numpy()
-    plain = computed & ((table["role"] == "train") | (mode == UNREFINED)).to_numpy()
-    chosen = np.flatnonzero(plain)
-    if len(chosen) > N_STRUCTURES:
-        generator = np.random.default_rng(seed)
-        chosen = np.sort(generator.choice(chosen, N_STRUCTURES, replace=False))
-    ends = np.cumsum(table["n_atoms"].to_numpy())
-    batches: dict[str, object] = {"structures": []}
-    if len(chosen):
-        sample = _pick(geometries, chosen).to(device=device, dtype=dtype)
-        atoms = [np.arange(ends[i] - table["n_atoms"][i], ends[i]) for i in chosen]
-        together = Labels(
-            energy=torch.tensor(table["energy"].to_numpy()[chosen]),
-            forces=torch.from_numpy(forces[np.concatenate(atoms)]),
-            source=mode,
+
+    model: ForceField
+    splits: Sequence[Split]
+    mode: str
+    device: str
+    dtype: torch.dtype
+
+
+@dataclass(slots=True, eq=False)
+class RunChecks:
+    """The checks of a run while its regions go by.
+
+    Attributes:
+        of: What is checked.
+        sample: Places, among all structures, of those that are computed again alone.
+        stride: Of the atoms whose forces are judged.
+    """
+
+    of: Checked
+    sample: Rows
+    stride: int
+    _n_seen: int = 0
+    _atoms_seen: int = 0
+    _again: list[tuple[Structures, NDArray[np.float64], NDArray[Any]]] = field(
+        default_factory=list
+    )
+    _states: dict[str, list[tuple[int, Structures]]] = field(default_factory=dict)
+    _collapsed: list[tuple[str, str]] = field(default_factory=list)
+    _pairs: list[tuple[NDArray[Any], NDArray[Any]]] = field(default_factory=list)
+
+    @classmethod
+    def begin(
+        cls,
+        of: Checked,
+        computed: Sequence[NDArray[np.bool_]],
+        is_train: Sequence[bool],
+        *,
+        n_atoms: int,
+        seed: int,
+    ) -> "RunChecks":
+        """Return the checks of a run before its first region.
+
+        Args:
+            of: What is checked.
+            computed: Per region, which structures were computed.
+            is_train: Per region, whether it is of a training split.
+            n_atoms: Atoms of the run.
+            seed: Of the sample.
+        """
+        plain = [
+            done & (trains or of.mode == UNREFINED)
+            for done, trains in zip(computed, is_train, strict=True)
+        ]
+        chosen = np.flatnonzero(np.concatenate(plain))
+        if len(chosen) > N_STRUCTURES:
+            generator = np.random.default_rng(seed)
+            chosen = np.sort(generator.choice(chosen, N_STRUCTURES, replace=False))
+        return cls(of, chosen, max(1, -(-n_atoms // REGION_ATOMS)))
+
+    def see(
+        self,
+        shown: Structures,
+        table: pd.DataFrame,
+        forces: NDArray[Any],
+        labels: Labels,
+    ) -> None:
+        """Take what is needed of the next region.
+
+        Args:
+            shown: Its structures.
+            table: A row for each.
+            forces: Predicted forces, atoms laid end to end.
+            labels: Their reference.
+        """
+        computed = (table["status"] == "ok").to_numpy()
+        here = self.sample[
+            (self.sample >= self._n_seen) & (self.sample < self._n_seen + len(table))
+        ]
+        if len(here):
+            rows = here - self._n_seen
+            ends = np.cumsum(table["n_atoms"].to_numpy())
+            atoms = [np.arange(ends[i] - table["n_atoms"][i], ends[i]) for i in rows]
+            energy = table["energy"].to_numpy()[rows]
+            chosen = shown.select(rows.tolist())
+            self._again.append((chosen, energy, forces[np.concatenate(atoms)]))
+        self._see_states(shown, computed)
+        self._see_collapsed(shown, table, computed)
+        self._see_pairs(table, forces, labels, computed)
+        self._n_seen += len(table)
+        self._atoms_seen += len(forces)
+
+    def _see_states(self, shown: Structures, computed: NDArray[np.bool_]) -> None:
+        """Keep the first computed structures that are charged, or open shells."""
+        for name, which in (
+            ("charge", shown.charge != 0),
+            ("spin", shown.multiplicity != 1),
+        ):
+            kept = self._states.setdefault(name, [])
+            found = np.flatnonzero(computed & which.numpy())
+            for row in found[: N_OF_EACH_STATE - len(kept)].tolist():
+                kept.append((self._n_seen + row, shown.select([row])))
+
+    def _see_collapsed(
+        self, shown: Structures, table: pd.DataFrame, computed: NDArray[np.bool_]
+    ) -> None:
+        rows = np.flatnonzero(computed)
+        found = collapsed(shown.select(rows.tolist())) if len(rows) else {}
+        names = table["id"].to_numpy()
+        self._collapsed += [
+            (str(names[rows[place]]), found[place]) for place in sorted(found)
+        ]
+
+    def _see_pairs(
+        self,
+        table: pd.DataFrame,
+        forces: NDArray[Any],
+        labels: Labels,
+        computed: NDArray[np.bool_],
+    ) -> None:
+        """Keep predicted and reference forces of atoms at equal distances."""
+        kept = np.repeat(computed, table["n_atoms"].to_numpy())
+        kept &= (self._atoms_seen + np.arange(len(kept))) % self.stride == 0
+        self._pairs.append((forces[kept], labels.forces.numpy()[kept]))
+
+    def conclude(self) -> dict[str, Any]:
+        """Return what was checked and what looks wrong, for ``run.json``.
+
+        Raises:
+            ModelError: Predictions in batches are not those of the structures alone.
+        """
+        predict = partial(predict_each, self.of.model)
+        batches: Mapping[str, object] = {"structures": []}
+        if self._again:
+            chosen, energies, forces = zip(*self._again, strict=True)
+            together = Labels(
+                energy=torch.tensor(np.concatenate(energies)),
+                forces=torch.from_numpy(np.concatenate(forces)),
+                source=self.of.mode,
+            )
+            batches = check_batches(predict, self._seen(chosen), together)
+        splits = self.of.splits
+        remarks = [*remarks_on(splits), *check_data(tuple(splits))]
+        states = dict(one for kept in self._states.values() for one in kept)
+        if states:
+            sample = self._seen([states[place] for place in sorted(states)])
+            remarks += blind_spots(predict, self.of.model.name, sample)
+        remarks += self._say_collapsed() + self._judge()
+        return {"batches": batches, "remarks": remarks}
+
+    def _seen(self, chosen: Sequence[Structures]) -> Structures:
+        """Return structures as the model sees them."""
+        return Structures.concatenate(chosen).to(
+            device=self.of.device, dtype=self.of.dtype
         )
-        batches = check_batches(partial(predict_each, model), sample, together)
-    states = _states(geometries, computed)
-    remarks = [*remarks_on(splits), *check_data(tuple(splits))]
-    if len(states):
-        sample = _pick(geometries, states).to(device=device, dtype=dtype)
-        remarks += blind_spots(partial(predict_each, model), model.name, sample)
-    remarks += _collapsed(geometries, table, computed)
-    remarks += _judge(table, forces, reference, computed)
-    return {"batches": batches, "remarks": remarks}
 
+    def _say_collapsed(self) -> list[str]:
+        """Say of which computed structures atoms lie on top of each other."""
+        n = len(self._collapsed)
+        if not n:
+            return []
+        name, which = self._collapsed[0]
+        return [
+            f"{n} structure{'s have' if n > 1 else ' has'} atoms on top of each other "
+            f"({name} is {which}): no model is made for them, and the forces there "
+            "can decide every mean"
+        ]
 
-def _collapsed(
-    geometries: Sequence[Structures], table: pd.DataFrame, computed: np.ndarray
-) -> list[str]:
-    """Say of which computed structures atoms lie on top of each other."""
-    rows = np.flatnonzero(computed)
-    found = collapsed(_pick(geometries, rows)) if len(rows) else {}
-    if not found:
-        return []
-    first = min(found)
-    name, n = str(table["id"].to_numpy()[rows[first]]), len(found)
-    return [
-        f"{n} structure{'s have' if n > 1 else ' has'} atoms on top of each other "
-        f"({name} is {found[first]}): no model is made for them, and the forces there "
-        "can decide every mean"
-    ]
-
-
-def _judge(
-    table: pd.DataFrame,
-    forces: np.ndarray,
-    reference: Mapping[str, np.ndarray],
-    computed: np.ndarray,
-) -> list[str]:
-    """Compare the predictions of what was computed with the reference."""
-    atoms = np.repeat(computed, table["n_atoms"].to_numpy())
-    found = [
-        Labels(
-            energy=torch.tensor(np.asarray(energy)[computed]),
-            forces=torch.from_numpy(np.asarray(values)[atoms]),
-            source="",
-        )
-        for energy, values in (
-            (table["energy"].to_numpy(), forces),
-            (reference["energy"], reference["forces"]),
-        )
-    ]
-    return judge_predictions(*found) if computed.any() else []
-
-
-def _states(geometries: Sequence[Structures], computed: np.ndarray) -> Rows:
-    """Return rows of a few computed structures that are charged, or open shells."""
-    charge = np.concatenate([one.charge.numpy() for one in geometries])
-    multiplicity = np.concatenate([one.multiplicity.numpy() for one in geometries])
-    found = [
-        np.flatnonzero(computed & which)[:N_OF_EACH_STATE]
-        for which in (charge != 0, multiplicity != 1)
-    ]
-    return np.unique(np.concatenate(found))
-
-
-def _pick(geometries: Sequence[Structures], rows: Rows) -> Structures:
-    """Return some structures by their place among all."""
-    starts = np.cumsum([0, *(one.n_systems for one in geometries)])
-    picked = [
-        one.select((rows[(rows >= start) & (rows < stop)] - start).tolist())
-        for one, start, stop in zip(geometries, starts, starts[1:], strict=False)
-        if ((rows >= start) & (rows < stop)).any()
-    ]
-    return Structures.concatenate(picked)
+    def _judge(self) -> list[str]:
+        """Compare the predictions of what was computed with the reference."""
+        sides = [np.concatenate(side) for side in zip(*self._pairs, strict=True)]
+        if not len(sides[0]):
+            return []
+        found = [
+            Labels(energy=torch.zeros(0), forces=torch.from_numpy(side), source="")
+            for side in sides
+        ]
+        return judge_predictions(*found)

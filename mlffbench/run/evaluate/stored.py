@@ -95,14 +95,15 @@ class StoredRun:
 def _read_split(
     entry: dict[str, Any], table: pd.DataFrame, arrays: dict[str, Arrays], model: str
 ) -> StoredSplit:
-    chosen = (
+    which = (
         (table["split"] == entry["name"]) & (table["role"] == entry["role"])
     ).to_numpy()
     ends = np.cumsum(table["n_atoms"].to_numpy())
     if ends[-1] != len(arrays["forces"]["forces"]):
         msg = f"{ends[-1]} atoms in the table, {len(arrays['forces']['forces'])} forces"
         raise ValueError(msg)
-    atoms = np.repeat(chosen, table["n_atoms"].to_numpy())
+    atoms = _stretch(np.repeat(which, table["n_atoms"].to_numpy()))
+    chosen = _stretch(which)
     rows = table[chosen].reset_index(drop=True)
     if len(rows) != entry["n_chosen"]:
         msg = f"{len(rows)} rows of split {entry['name']}, not {entry['n_chosen']}"
@@ -124,11 +125,19 @@ def _read_split(
     )
 
 
+def _stretch(chosen: NDArray[np.bool_]) -> slice | NDArray[np.bool_]:
+    """Return what is chosen as a slice where it is one stretch: it needs no copy."""
+    places = np.flatnonzero(chosen)
+    if len(places) and places[-1] - places[0] + 1 == len(places):
+        return slice(int(places[0]), int(places[-1]) + 1)
+    return chosen
+
+
 def _structures(
     rows: pd.DataFrame,
     arrays: Arrays,
-    chosen: NDArray[np.bool_],
-    atoms: NDArray[np.bool_],
+    chosen: slice | NDArray[np.bool_],
+    atoms: slice | NDArray[np.bool_],
 ) -> Structures:
     return Structures(
         positions=torch.from_numpy(arrays["positions"][atoms]),

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from mlffbench.cli.doctor import import_fault
+from mlffbench.cli.machines.doctor import import_fault
 from mlffbench.core.guards.children import VARIABLE, FreshPool
 
 SPY = "import pathlib; pathlib.Path('{name}.ran').touch(); raise SystemExit('run')\n"

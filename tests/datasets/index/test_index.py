@@ -2,9 +2,7 @@
 
 import os
 import pickle
-import signal
-import subprocess
-import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -12,6 +10,7 @@ import h5py
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
+from processes import Started
 from scipy.spatial.transform import Rotation
 from small_files import COLUMNS, MOLECULES, edited, write_spice, write_xyz
 from small_layouts import write_ani1x, write_npz
@@ -189,14 +188,11 @@ def test_killed_while_indexing_the_same_call_continues(tmp_path: Path) -> None:
     path = write_spice(tmp_path / "a.hdf5")
     script, target = tmp_path / "script.py", tmp_path / "killed.parquet"
     script.write_text(KILLED)
-    with subprocess.Popen(
-        [sys.executable, str(script), str(path), str(target)],
-        stdout=subprocess.PIPE,
-        text=True,
-    ) as process:
-        assert process.stdout is not None
-        assert process.stdout.readline() == "chunk\n"
-        process.send_signal(signal.SIGKILL)
+    process = Started(str(script), str(path), str(target))
+    deadline = time.monotonic() + 60
+    while process.told() != "chunk\n" and time.monotonic() < deadline:
+        time.sleep(0.02)
+    process.kill()
     assert not target.exists()
     (part,) = (tmp_path / "killed.parquet.parts").glob("0*.parquet")
     assert pq.read_table(part)["key"].to_pylist() == ["hydroxide"] * 4

@@ -1,7 +1,5 @@
 """The embedded set: roles, sizes, determinism, and that nothing leaks."""
 
-import subprocess
-import sys
 from collections import Counter, defaultdict
 from functools import cache
 from itertools import combinations
@@ -9,6 +7,7 @@ from itertools import combinations
 import numpy as np
 import pytest
 from numpy.typing import NDArray
+from processes import python
 
 from mlffbench.core.card import DataCard, elements
 from mlffbench.core.split import Source, Split, check_splits
@@ -202,9 +201,7 @@ def test_splits_are_the_same_in_another_process(
         "from mlffbench.datasets.sets.mini.splits import splits\n"
         "print(*(split.sha256 for split in splits()))"
     )
-    run = subprocess.run(
-        [sys.executable, "-c", command], capture_output=True, text=True, check=True
-    )
+    run = python("-c", command)
     assert run.stdout.split() == [split.sha256 for split in every_split.values()]
 
 

@@ -158,10 +158,11 @@ def side(low: float, high: float, none: float) -> int:
     return int(low > none) - int(high < none)
 
 
-def test_ten_thousand_comparisons_never_contradict_themselves():
+@pytest.mark.parametrize("many", [2_000, pytest.param(10_000, marks=pytest.mark.slow)])
+def test_comparisons_never_contradict_themselves(many: int):
     rng = np.random.default_rng(12)
     said = Counter()
-    for number in range(10_000):
+    for number in range(many):
         card = (ERROR, ROOT, COSINE, TIME)[number % 4]
         n = int(rng.integers(2, 13))
         level = rng.lognormal(sigma=rng.uniform(0.1, 1.5), size=n)
@@ -197,7 +198,7 @@ def test_ten_thousand_comparisons_never_contradict_themselves():
         else:
             assert found.verdict in {"no difference", "cannot be judged"}
         assert bool(found.reason) == (found.verdict == "cannot be judged")
-    assert min(said.values()) > 500
+    assert min(said.values()) > many / 20
     assert len(said) == 4
 
 

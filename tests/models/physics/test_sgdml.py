@@ -12,6 +12,7 @@ from mlffbench.core.structures import Structures
 from mlffbench.core.units import KCAL_PER_MOL
 from mlffbench.models.load import load_model
 from mlffbench.models.physics.sgdml import import_predictor
+from mlffbench.models.physics.sgdml_file import read_sgdml
 
 # found, not imported: the package changes logging for the whole process
 pytestmark = pytest.mark.skipif(find_spec("sgdml") is None, reason="needs sgdml")
@@ -87,6 +88,122 @@ def test_another_molecule_fails_with_the_reason(model_file: Path) -> None:
     assert set(labels.failures) == {0, 1}
     assert "not the molecule" in labels.failures[0]
     assert torch.isnan(labels.forces).all()
+
+
+def as_of_2018(file: Path, folder: Path, **changes: np.ndarray) -> Path:
+    """Return a file in the format of the published MD17 models."""
+    with np.load(file) as now:
+        old = {
+            "Rt_desc": now["R_desc"],
+            "Rt_d_desc_alpha": now["R_d_desc_alpha"][:, :, None] * now["std"],
+            "perms": (now["perms"] + 1).astype(np.uint8),
+            **{key: now[key] for key in ("z", "sig", "c", "tril_perms_lin")},
+            "dataset": np.array("water"),
+        }
+    path = folder / "water-2018.npz"
+    np.savez(path, **(old | changes))
+    return path
+
+
+def by_the_formula(file: Path, places: np.ndarray) -> tuple[float, np.ndarray]:
+    """Return energy and forces from the equations, one training point at a time."""
+    with np.load(file) as old:
+        trained, alphas = old["Rt_desc"].T, old["Rt_d_desc_alpha"][:, :, 0]
+        perms, sigma, energy = old["perms"] - 1, float(old["sig"]), float(old["c"])
+    first, second = np.tril_indices(len(places), -1)
+    apart = places[first] - places[second]
+    inverse = 1 / np.linalg.norm(apart, axis=1)
+    number = {frozenset(pair): k for k, pair in enumerate(zip(first, second))}  # noqa: B905
+    slope = np.zeros_like(inverse)
+    for perm in perms.astype(int):
+        moved = [
+            number[frozenset((perm[a], perm[b]))]
+            for a, b in zip(first, second)  # noqa: B905
+        ]
+        for one, alpha in zip(trained[:, moved], alphas[:, moved], strict=True):
+            away = inverse - one
+            scaled = np.sqrt(5) * np.linalg.norm(away) / sigma
+            weight = 5 / (3 * sigma**2) * np.exp(-scaled)
+            energy += weight * (1 + scaled) * (away @ alpha)
+            slope += weight * (1 + scaled) * alpha
+            slope -= weight * 5 / sigma**2 * (away @ alpha) * away
+    forces = np.zeros_like(places)
+    pull = (slope * inverse**3)[:, None] * apart
+    np.add.at(forces, first, pull)
+    np.add.at(forces, second, -pull)
+    return energy, forces
+
+
+def test_a_file_of_2018_agrees_with_the_equations_and_with_todays(
+    model_file: Path, tmp_path: Path
+) -> None:
+    old = as_of_2018(model_file, tmp_path)
+    positions = shaken(4, 3)
+    labels = load_model(f"sgdml:{old}", ModelOptions()).predict(
+        batch(positions, WATER.numbers)
+    )
+    today = load_model(f"sgdml:{model_file}", ModelOptions()).predict(
+        batch(positions, WATER.numbers)
+    )
+    torch.testing.assert_close(labels.forces, today.forces, atol=1e-9, rtol=1e-9)
+    torch.testing.assert_close(labels.energy, today.energy, atol=1e-9, rtol=1e-9)
+    for place, row in enumerate(positions):
+        energy, forces = by_the_formula(old, row)
+        mine = labels.forces[3 * place : 3 * place + 3].numpy() / KCAL_PER_MOL
+        np.testing.assert_allclose(mine, forces, atol=1e-6)
+        assert float(labels.energy[place]) / KCAL_PER_MOL == pytest.approx(energy)
+
+
+def test_a_bond_that_is_none_is_another_order_or_broken(model_file: Path) -> None:
+    prior = load_model(f"sgdml:{model_file}", ModelOptions())
+    positions = np.stack([WATER.positions, WATER.positions])
+    positions[1, 2] += [0.0, 0.0, 3.0]
+    labels = prior.predict(batch(positions, WATER.numbers))
+    assert set(labels.failures) == {1}
+    assert "atoms 1 and 3 are" in labels.failures[1]
+    assert "another order" in labels.failures[1]
+
+
+def test_a_folder_serves_each_molecule_by_its_own_file(
+    model_file: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "models").mkdir()
+    other = read_sgdml(model_file)
+    (tmp_path / "models" / "water.npz").write_bytes(model_file.read_bytes())
+    np.savez(tmp_path / "models" / "thiol.npz", **(other | {"z": np.array([16, 1, 1])}))
+    both = load_model(f"sgdml:{tmp_path / 'models'}", ModelOptions())
+    assert both.elements == {1, 8, 16}
+    one = load_model(f"sgdml:{model_file}", ModelOptions())
+    positions = shaken(3, 4)
+    waters = batch(positions, WATER.numbers)
+    torch.testing.assert_close(
+        both.predict(waters).forces, one.predict(waters).forces, atol=0, rtol=0
+    )
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"perms": np.array([[1, 1, 2]])}, "permutations are none of 3 atoms"),
+        ({"tril_perms_lin": np.array([0, 2, 1])}, "contradict each other"),
+        ({"z": np.array([8, 1])}, "2 atoms do not fit"),
+        ({"Rt_desc": np.ones((3, 1))}, "3 atoms do not fit"),
+        ({"c": np.array(np.nan)}, "not finite"),
+        ({"c": np.ones(3)}, r"c is of shape \(3,\), not one number"),
+        ({"sig": np.array([10.0])}, "sig is of shape"),  # other numbers without a word
+        ({"z": np.array([8, 1.5, 1])}, "z holds no whole numbers"),
+        ({"z": np.array([8, 0, 1])}, "z holds numbers that are no elements"),
+        ({"Rt_desc": np.ones((3, 40)) * 1j}, "R_desc holds no real numbers"),
+        ({"lattice": np.eye(3)}, "trained in a periodic cell"),
+        ({"alphas_E": np.ones(2)}, "alphas_E is not of 40 geometries"),
+    ],
+)
+def test_a_file_that_contradicts_itself(
+    model_file: Path, tmp_path: Path, changes: dict[str, np.ndarray], words: str
+) -> None:
+    path = as_of_2018(model_file, tmp_path, **changes)
+    with pytest.raises(ModelError, match=words):
+        load_model(f"sgdml:{path}", ModelOptions())
 
 
 def test_files_that_are_no_model_are_one_sentence(tmp_path: Path) -> None:

@@ -1,5 +1,3 @@
-import subprocess
-import sys
 import warnings
 from collections.abc import Sequence
 from dataclasses import replace
@@ -11,6 +9,7 @@ import h5py
 import pytest
 import torch
 from ase.build import molecule
+from processes import python
 from torch import Tensor
 
 from mlffbench.contract.contracts import check_forcefield
@@ -184,10 +183,8 @@ def test_loading_says_nothing() -> None:
         "from mlffbench.models.pretrained.ani import load\n"
         "load(ModelOptions())\n"
     )
-    done = subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, text=True, check=True
-    )
-    assert done.stdout + done.stderr == ""
+    done = python("-c", code)
+    assert (done.returncode, done.stdout + done.stderr) == (0, "")
 
 
 def apart(distance: float) -> Structures:

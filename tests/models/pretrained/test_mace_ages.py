@@ -45,12 +45,13 @@ def of_2022(network: Any) -> nn.Module:
     return network  # type: ignore[no-any-return]
 
 
-@pytest.fixture
-def new_and_old(tmp_path: Path) -> tuple[Path, Path]:
+@pytest.fixture(scope="module")
+def new_and_old(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
     """Return the files of one network, of today and of 2022."""
     # before 0.3.13 a network had all couplings, not the reduced ones
-    new = save(build(use_reduced_cg=False), tmp_path / "new.model")
-    old = save(of_2022(build(use_reduced_cg=False)), tmp_path / "old.model")
+    folder = tmp_path_factory.mktemp("networks")
+    new = save(build(use_reduced_cg=False), folder / "new.model")
+    old = save(of_2022(build(use_reduced_cg=False)), folder / "old.model")
     return new, old
 
 

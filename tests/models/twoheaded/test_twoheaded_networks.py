@@ -29,6 +29,7 @@ SCALE = {"prior": 1.5, "ref": 0.7}
 SMALL = {
     "mace": {"channels": 4, "radial_widths": (8, 8)},
     "schnet": {"hidden": 8, "filters": 8, "gaussians": 12},
+    "gemnet": {"atom": 8, "edge": 8, "triplet": 4, "projected": 4},
 }
 DEPTHS = get_args(Depth)
 
@@ -361,7 +362,7 @@ def test_building_is_seeded_and_leaves_the_random_state_alone(systems):
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"network": "painn"}, "'mace' or 'schnet'"),
+        ({"network": "painn"}, "'mace', 'schnet' or 'gemnet'"),
         ({"elements": ()}, "at least 1"),
         ({"elements": (1, 119)}, r"no atomic numbers: \[119\]"),
         ({"cutoff": -1.0}, "greater than 0"),

@@ -13,7 +13,7 @@ from mlffbench.core.forcefield import ForceField
 from mlffbench.core.spectrum import SpectralReference, spectra
 from mlffbench.core.structures import Structures
 from mlffbench.refine.per_structure import Routed
-from mlffbench.refine.radius.radius import PublishedRadiusRefinement, RadiusRefinement
+from mlffbench.refine.radius.radius import RadiusRefinement
 from mlffbench.refine.refiner import Refined, Training
 
 RADII = "4.5,4,3.5,3"
@@ -361,9 +361,8 @@ def test_a_model_without_a_cutoff_gets_one_sentence() -> None:
 
         def predict(self, structures: Structures) -> None: ...
 
-    for refiner in (RadiusRefinement(), PublishedRadiusRefinement()):
-        with pytest.raises(CapabilityError, match="'bare' has no graph cutoff"):
-            refiner.check(Bare())  # type: ignore[arg-type]
+    with pytest.raises(CapabilityError, match="'bare' has no graph cutoff"):
+        RadiusRefinement().check(Bare())  # type: ignore[arg-type]
 
 
 def test_a_user_scope_that_does_not_exist() -> None:
@@ -392,17 +391,9 @@ def test_settings_are_complete_and_resolved(tmp_path: Path) -> None:
 
 
 def test_what_was_seen_is_said() -> None:
-    assert "prior labels: no" in PublishedRadiusRefinement().sees
     assert "only if a prior guides" in RadiusRefinement().sees
     guided = RadiusRefinement(criterion="prior-guided", prior="uff", unit="group")
     assert guided.sees == (
         "test geometries: yes, one group at a time; uff labels of them: yes; "
         "reference labels: no"
     )
-
-
-def test_the_published_setting() -> None:
-    refiner = PublishedRadiusRefinement(radii=[3.0])
-    assert (refiner.name, refiner.unit) == ("rr-paper", "structure")
-    choice = refiner.choice(GuidedStrings())
-    assert (choice.criterion, choice.envelope) == ("padded-l2", "truncate")

@@ -17,6 +17,7 @@ from mlffbench.core.model_options import ModelOptions
 from mlffbench.core.structures import Structures
 from mlffbench.diagnostics.diagnosis import Diagnosis
 from mlffbench.diagnostics.diagnostic import Sample
+from mlffbench.diagnostics.figures import draw_all
 from mlffbench.models.load import load_model
 from mlffbench.run.checksums import forget
 from mlffbench.run.diagnose.diagnosis_job import (
@@ -66,11 +67,15 @@ def folder(done: Done, tmp_path: Path) -> RunFolder:
     return RunFolder(tmp_path / "runs" / made.relative_to(out))
 
 
-def test_a_run_leaves_json_values_and_figures(folder: RunFolder) -> None:
+def test_a_run_leaves_json_and_values_from_which_figures_are_drawn(
+    folder: RunFolder,
+) -> None:
     diagnosis = Diagnosis.read(folder.path / DIAGNOSIS)
     assert [sample.name for sample in diagnosis.samples] == ["train", "id", "ood"]
     assert diagnosis.samples[2].control == "id"
     assert diagnosis.samples[2].shift_labels["elements"] == 3
+    assert not (folder.path / FIGURES).exists()
+    draw_all(diagnosis, folder.path / FIGURES)
     figures = {path.stem for path in (folder.path / FIGURES).glob("*.png")}
     assert {"force_norm_mean", "spectral_gap", "size"} <= figures
     assert all(path.stat().st_size < 60_000 for path in (folder.path / FIGURES).iterdir())
@@ -137,6 +142,7 @@ def test_figures_of_an_earlier_diagnosis_go(
     folder: RunFolder, shared_springs: str
 ) -> None:
     figures = folder.path / FIGURES
+    figures.mkdir()
     (figures / "embedding_knn.png").write_bytes(b"of another model")
     (figures / "mine.png").write_bytes(b"of the user")
     (folder.path / DIAGNOSIS).unlink()
@@ -149,10 +155,10 @@ def test_figures_of_an_earlier_diagnosis_go(
 def test_a_diagnosis_that_breaks_off_leaves_none_of_an_earlier_one(
     folder: RunFolder, shared_springs: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def full(*_: object) -> bytes:
+    def full(*_: object) -> None:
         raise OSError("no space left on device")
 
-    monkeypatch.setattr("mlffbench.run.diagnose.diagnosis_job.draw", full)
+    monkeypatch.setattr("mlffbench.run.diagnose.diagnosis_job.table", full)
     manifest = folder.path / DIAGNOSIS
     manifest.write_text(
         manifest.read_text().replace('"fingerprint":"', '"fingerprint":"old')

@@ -11,8 +11,9 @@ from typer.testing import CliRunner
 
 from mlffbench.cli.app import app
 from mlffbench.core.split import Split
-from mlffbench.core.units import KCAL_PER_MOL
+from mlffbench.core.units import BOHR, KCAL_PER_MOL
 from mlffbench.datasets.files.open import open_source
+from mlffbench.datasets.unlabelled.unlabelled_file import open_unlabelled
 from mlffbench.run.evaluate.data_check import N_STRUCTURES, check_data, sample
 from mlffbench.run.loop import run_campaign
 from mlffbench.run.request import Request, resolve
@@ -105,3 +106,19 @@ def test_structures_with_a_cell_are_said_not_to_be_compared(tmp_path: Path) -> N
         "some: 1 of 3 structures have a cell: their labels were not compared with "
         "GFN2-xTB",
     )
+
+
+def test_without_labels_lengths_alone_are_judged(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MLFFBENCH_CACHE", str(tmp_path / "cache"))
+    frames = [molecule("H2O"), molecule("CH4")]
+    for atoms in frames:
+        atoms.positions /= BOHR
+    write(tmp_path / "mine.xyz", frames, format="extxyz")
+    source = open_unlabelled(tmp_path / "mine.xyz")
+    split = Split(
+        name="mine", role="id_test", source=source, rows=np.arange(2), rule="all"
+    )
+    assert check_data((split,)) == ("mine: positions look like bohr, not Å",)
+    assert not (tmp_path / "cache").exists()  # GFN2-xTB was not run

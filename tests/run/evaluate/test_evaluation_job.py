@@ -6,7 +6,8 @@ from hypothesis import strategies as st
 from mlffbench.core.card import ModelCard, elements
 from mlffbench.core.split import Index, Split
 from mlffbench.refine.refiner import Unit
-from mlffbench.run.evaluate.evaluation_job import choose_rows, plan_batches, why_skipped
+from mlffbench.run.evaluate.evaluation_job import choose_rows, why_skipped
+from mlffbench.run.shards.batching import batch_positions
 
 
 class Bare:
@@ -48,25 +49,31 @@ def test_batches_hold_every_row_once_and_whole_units(
     sizes: list[int], unit: Unit, batch_atoms: int
 ) -> None:
     split = split_of(sizes)
-    batches = list(plan_batches(0, split, split.rows, unit=unit, batch_atoms=batch_atoms))
-    rows = np.concatenate([batch.rows for batch in batches])
-    assert sorted(rows.tolist()) == split.rows.tolist()
     index = split.source.index
+    batches = [
+        split.rows[batch]
+        for batch in batch_positions(
+            index, split.rows, unit=unit, batch_atoms=batch_atoms
+        )
+    ]
+    rows = np.concatenate(batches)
+    assert sorted(rows.tolist()) == split.rows.tolist()
     homes: dict[object, set[int]] = {}
     for number, batch in enumerate(batches):
-        for row in batch.rows:
+        for row in batch:
             key = {"structure": row, "group": index.record[row], "split": 0}[unit]
             homes.setdefault(key, set()).add(number)
-        n_units = len({index.record[row] for row in batch.rows})
-        n_atoms = int(index.n_atoms[index.record[batch.rows]].sum())
-        alone = len(batch.rows) == 1 or (unit == "group" and n_units == 1)
+        n_units = len({index.record[row] for row in batch})
+        n_atoms = int(index.n_atoms[index.record[batch]].sum())
+        alone = len(batch) == 1 or (unit == "group" and n_units == 1)
         assert n_atoms <= batch_atoms or alone or unit == "split"
     assert all(len(numbers) == 1 for numbers in homes.values())
 
 
 def test_no_rows_no_batches() -> None:
     split = split_of([3])
-    assert list(plan_batches(0, split, split.rows[:0], unit="split", batch_atoms=9)) == []
+    index, none = split.source.index, split.rows[:0]
+    assert list(batch_positions(index, none, unit="split", batch_atoms=9)) == []
 
 
 def test_limit_spreads_over_molecules_and_only_adds() -> None:

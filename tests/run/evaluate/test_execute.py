@@ -8,7 +8,13 @@ import pandas as pd
 import pytest
 import torch
 from ase.io import read, write
-from interrupted import StopsAfter, complete, kill_again_and_again, with_full_disk
+from interrupted import (
+    StopsAfter,
+    complete,
+    kill_again_and_again,
+    pause,
+    with_full_disk,
+)
 
 from mlffbench.core.errors import StoreError
 from mlffbench.run.folder import RunFolder, read_arrays
@@ -93,9 +99,7 @@ def test_killed_three_times_is_byte_identical(
     path, _, attribute = springs.rpartition(":")
     slow = Path(path).with_name("slow.py")
     text = Path(path).read_text()
-    slow.write_text(
-        text.replace("        x =", "        import time; time.sleep(0.3)\n        x =")
-    )
+    slow.write_text(text.replace("        x =", f"        {pause(0.2)}\n        x ="))
     model = f"{slow}:{attribute}"
     words = ["run", "--suite", str(suite_file), "--model", model, "--batch-atoms", "12"]
     words += ["--no-diagnose"]

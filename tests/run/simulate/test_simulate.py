@@ -11,7 +11,7 @@ import pandas as pd
 import pytest
 from ase.build import molecule
 from ase.io import read, write
-from interrupted import complete, kill_again_and_again, with_full_disk
+from interrupted import complete, kill_again_and_again, pause, with_full_disk
 from processes import mlffbench
 
 from mlffbench.core.errors import BenchError, StoreError, SuiteError
@@ -258,7 +258,7 @@ def test_killed_again_and_again_it_ends_with_the_same_files(
     suite: Path, tmp_path: Path
 ) -> None:
     slow = tmp_path / "slow.py"
-    wait = "        import time; time.sleep(0.004)\n        x, forces"
+    wait = f"        {pause(0.004)}\n        x, forces"
     slow.write_text(BRITTLE.replace("        x, forces", wait))
     words = ["simulate", "--suite", str(suite), "--model", f"{slow}:Brittle"]
     words += ["--time", "0.2", "--seeds", "2"]

@@ -6,6 +6,7 @@ version 2 added stands behind what was there, so that no molecule changes its ha
 
 import hashlib
 from collections.abc import Sequence
+from functools import cache
 from importlib import resources
 from pathlib import Path
 from typing import NamedTuple
@@ -95,6 +96,7 @@ _SHIFTED = (
 )
 
 
+@cache  # the file ships with the package and does not change
 def splits() -> tuple[Split, ...]:
     """Return every split of the mini set with its DFT labels.
 

@@ -2,7 +2,6 @@
 
 import importlib.util
 import re
-import subprocess
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from importlib import metadata
 from pathlib import Path
@@ -10,9 +9,10 @@ from typing import NamedTuple
 
 from rich.table import Table
 
+from mlffbench.cli.machines.env import environments_in_words
 from mlffbench.cli.shared.console import make_console
 from mlffbench.core.errors import BenchError
-from mlffbench.core.guards.children import PYTHON
+from mlffbench.core.guards.children import fault_of_import
 from mlffbench.core.plugins.install import again_line, extras, install_line
 from mlffbench.core.registry import Entry
 
@@ -60,7 +60,7 @@ def doctor() -> None:
     table.add_row("disk", f"{free_gb:.0f} GB free", str(Path.cwd()))
     console.print(table)
     rows = [entry for table in all_rows().values() for entry in table.values()]
-    for sentence in extras_in_words(rows, extras()):
+    for sentence in (*extras_in_words(rows, extras()), *environments_in_words()):
         console.print(sentence, markup=False)
 
 
@@ -136,29 +136,7 @@ def import_fault(names: str) -> str:
     Args:
         names: Import names, separated by commas.
     """
-    code = (
-        "import sys\n"
-        f"try: import {names}\n"
-        "except BaseException as error:\n"
-        "    text = str(error).strip().splitlines() or ['no reason given']\n"
-        "    sys.exit(f'{type(error).__name__}: {text[0]}')\n"
-    )
-    try:
-        done = subprocess.run(
-            [*PYTHON, "-c", code],
-            capture_output=True,
-            text=True,
-            errors="replace",
-            check=False,
-            timeout=PATIENCE_S,
-        )
-    except subprocess.TimeoutExpired:
-        return f"importing {names} takes more than {PATIENCE_S:.0f} s"
-    if done.returncode == 0:
-        return ""
-    if done.returncode < 0:
-        return f"importing {names} ends Python with signal {-done.returncode}"
-    return (done.stderr.strip().splitlines() or ["no reason given"])[-1]
+    return fault_of_import(names, patience_s=PATIENCE_S)
 
 
 def mini_set_in_words() -> tuple[str, str]:

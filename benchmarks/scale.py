@@ -1,0 +1,245 @@
+"""What runs cost as they grow, and whether workers change anything.
+
+- ``memory``: the ``zero`` model on synthetic sets of 14 atoms a structure, each in a
+  fresh process: seconds and peak memory once data are indexed, run, and scored;
+- ``workers``: `mlffbench run` of mini-ood with one worker and with two, start-up
+  included, and whether their files are the same;
+- ``kills``: workers that are killed with SIGKILL at random moments, in forked processes,
+  until so many were; then whether the files are those of an undisturbed run.
+
+Usage: python benchmarks/scale.py memory [SIZES] | workers [MODEL] [MODE] | kills [NUMBER]
+"""
+
+import json
+import os
+import random
+import resource
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+import h5py
+import numpy as np
+from ase.build import molecule
+
+N_CONFORMERS = 200
+FILES = ("predictions.parquet", "forces.npz", "reference.npz", "structures.npz")
+SMILES = {
+    "C2H6": "[C:1]([C:2]([H:3])([H:4])[H:5])([H:6])([H:7])[H:8]",
+    "trans-butane": (
+        "[C:1]([C:2]([C:3]([C:4]([H:5])([H:6])[H:7])([H:8])[H:9])([H:10])[H:11])"
+        "([H:12])([H:13])[H:14]"
+    ),
+}
+SUITE = """
+name: synthetic
+version: 1
+summary: shaken molecules in harmonic wells
+level_of_theory: wells
+splits:
+  - {name: train, role: train, file: train.hdf5}
+  - {name: id, role: id_test, file: test.hdf5}
+models: [zero]
+"""
+SLOW = """
+import time
+from mlffbench.models.physics.zero import ZeroForceField
+
+
+class Slow(ZeroForceField):
+    name = "slow"
+
+    def predict(self, structures):
+        time.sleep(0.05)
+        return super().predict(structures)
+"""
+
+
+def main() -> None:
+    what, *words = sys.argv[1:] or ["memory"]
+    if what == "memory":
+        memory([int(word) for word in words] or [1_000, 10_000, 100_000])
+    elif what == "one":
+        one(Path(words[0]))
+    elif what == "workers":
+        workers(*(words or ["mini-mace"]))
+    else:
+        kills(int(words[0]) if words else 100)
+
+
+def memory(sizes: list[int]) -> None:
+    """Print the curve."""
+    print("structures  index s    MB   run s    MB  score s    MB  MB on disk")
+    for size in sizes:
+        with tempfile.TemporaryDirectory() as name:
+            folder = Path(name)
+            write(folder / "train.hdf5", "C2H6", 2)
+            write(folder / "test.hdf5", "trans-butane", size // N_CONFORMERS)
+            (folder / "suite.yaml").write_text(SUITE)
+            done = subprocess.run(
+                [sys.executable, __file__, "one", name],
+                stdout=subprocess.PIPE,
+                text=True,
+                check=True,
+            )
+        told = json.loads(done.stdout.splitlines()[-1])
+        parts = "  ".join(
+            f"{told[part][0]:7.1f} {told[part][1]:5.0f}"
+            for part in ("index", "run", "score")
+        )
+        print(f"{size:10,d}  {parts}  {told['disk_mb']:10.0f}", flush=True)
+
+
+def write(path: Path, name: str, n_groups: int, n_conformers: int = N_CONFORMERS) -> None:
+    """Write shaken copies of a molecule in the released SPICE layout."""
+    atoms = molecule(name)
+    order = np.argsort(-atoms.numbers, kind="stable")
+    positions = atoms.positions[order] / 0.529177
+    rng = np.random.default_rng(len(name))
+    with h5py.File(path, "w", libver="latest") as file:
+        for number in range(n_groups):
+            group = file.create_group(f"{name} {number}")
+            group["atomic_numbers"] = atoms.numbers[order].astype("i2")
+            text = h5py.string_dtype()
+            group.create_dataset("smiles", data=[SMILES[name]], dtype=text)
+            shake = rng.normal(scale=0.05, size=(n_conformers, len(atoms), 3))
+            for key, values, unit in (
+                ("conformations", (positions + shake).astype("f4"), "bohr"),
+                ("dft_total_gradient", (0.3 * shake).astype("f4"), "hartree/bohr"),
+                ("dft_total_energy", 0.15 * (shake**2).sum((1, 2)) - 100, "hartree"),
+            ):
+                group[key] = values
+                group[key].attrs["units"] = unit
+
+
+def one(folder: Path) -> None:
+    """Run and score one set; print seconds and peak MB after each step as JSON."""
+    from mlffbench.run.evaluate.evaluation_score import score_run
+    from mlffbench.run.loop import run_campaign
+    from mlffbench.run.request import Request, resolve
+
+    told: dict[str, Any] = {}
+    start = time.perf_counter()
+
+    def note(what: str) -> None:
+        nonlocal start
+        kilobytes = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+        told[what] = (time.perf_counter() - start, kilobytes * 1024 / 1e6)
+        start = time.perf_counter()
+
+    campaign = resolve(Request(suite=str(folder / "suite.yaml"), out=folder / "runs"))
+    note("index")
+    done = run_campaign(campaign)
+    assert not done.faults, done.faults
+    note("run")
+    assert score_run(done.folders[0]).records
+    note("score")
+    files = [path for path in (folder / "runs").rglob("*") if path.is_file()]
+    told["disk_mb"] = sum(path.stat().st_size for path in files) / 1e6
+    print(json.dumps(told))
+
+
+def workers(model: str, mode: str = "baseline") -> None:
+    """Print the seconds of one worker and of two, and whether their files differ."""
+    seconds, folders = [], []
+    with tempfile.TemporaryDirectory() as name:
+        for n in (1, 2):
+            out = Path(name) / str(n)
+            words = ["run", "--suite", "mini-ood", "--model", model, "--mode", mode]
+            words += ["--no-diagnose", "--out", str(out), "--workers", str(n)]
+            start = time.perf_counter()
+            subprocess.run(
+                [sys.executable, "-m", "mlffbench", *words],
+                stdout=subprocess.DEVNULL,
+                check=True,
+            )
+            seconds.append(time.perf_counter() - start)
+            folders.append(out / "mini-ood" / model / mode)
+        same = all(
+            (folders[0] / file).read_bytes() == (folders[1] / file).read_bytes()
+            for file in FILES
+        )
+    print(f"{model} {mode}: {seconds[0]:.1f} s, {seconds[1]:.1f} s with two workers")
+    print(f"ratio {seconds[0] / seconds[1]:.2f}; the same bytes: {same}")
+
+
+def kills(wanted: int) -> None:
+    """Kill forked workers until so many were, and compare what they leave."""
+    from mlffbench.run.elsewhere.request_file import write_request
+    from mlffbench.run.loop import run_campaign
+    from mlffbench.run.request import Request, resolve
+
+    rng = random.Random(0)
+    n_killed, n_runs, longest = 0, 0, 0.0
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        write(folder / "train.hdf5", "C2H6", 1, 20)
+        write(folder / "test.hdf5", "trans-butane", 10, 20)
+        (folder / "suite.yaml").write_text(SUITE)
+        (folder / "slow.py").write_text(SLOW)
+        asked: dict[str, Any] = {"suite": str(folder / "suite.yaml"), "batch_atoms": 60}
+        asked["models"] = (f"{folder}/slow.py:Slow",)
+        (whole,) = run_campaign(resolve(Request(**asked, out=folder / "whole"))).folders
+        while n_killed < wanted:
+            request = Request(**asked, out=folder / f"cut-{n_runs}")
+            campaign = resolve(request)
+            cut = campaign.folder(campaign.jobs[0])
+            cut.path.mkdir(parents=True)
+            write_request(cut, request, campaign.jobs[0])
+            start = time.perf_counter()
+            n_killed += _killed_until_done(cut.path, rng)
+            longest = max(longest, time.perf_counter() - start)
+            n_runs += 1
+            for file in FILES:
+                same = (cut.path / file).read_bytes() == (whole.path / file).read_bytes()
+                assert same, f"{file} of run {n_runs} differs"
+            left = {path.name for path in cut.path.glob("[!.]*")}
+            assert left == {*FILES, "run.json", "sha256sums"}, left
+    print(f"{n_killed} workers killed in {n_runs} runs, the longest of {longest:.0f} s")
+    print("lost 0, computed twice into a result 0: every file is that of a quiet run")
+
+
+def _killed_until_done(folder: Path, rng: random.Random) -> int:
+    """Keep three workers on a run and kill them at random; return how many died."""
+    crew: set[int] = set()
+    n_killed, done = 0, False
+    while not done:
+        while len(crew) < 3:
+            crew.add(_forked(folder))
+        time.sleep(rng.uniform(0.1, 4.0))
+        if rng.random() < 0.8:
+            os.kill(rng.choice(sorted(crew)), signal.SIGKILL)
+        for pid in sorted(crew):
+            ended, status = os.waitpid(pid, os.WNOHANG)
+            if ended:
+                crew.discard(pid)
+                n_killed += os.WIFSIGNALED(status)
+                done |= os.WIFEXITED(status)
+                assert status in {0, signal.SIGKILL}, status
+    for pid in crew:
+        os.waitpid(pid, 0)
+    return n_killed
+
+
+def _forked(folder: Path) -> int:
+    from mlffbench.run.elsewhere.crew_member import CrewMember
+
+    pid = os.fork()
+    if pid == 0:
+        code = 1
+        try:
+            CrewMember(own=True).join_all([folder])
+            code = 0
+        finally:
+            os._exit(code)
+    return pid
+
+
+if __name__ == "__main__":
+    main()

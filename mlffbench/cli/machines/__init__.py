@@ -1,0 +1,1 @@
+"""Commands about machines: what works on one, environments, and workers."""

@@ -1,0 +1,39 @@
+"""``worker``: one more process for runs that are in progress."""
+
+import os
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from mlffbench.cli.shared.console import make_console, print_error, resumable
+from mlffbench.cli.shared.options import TrustOption
+from mlffbench.cli.shared.progress import ProgressBar
+
+
+def worker(
+    folders: Annotated[
+        list[Path],
+        typer.Argument(help="Run folders, e.g. runs/mini-ood/mini-mace/ttt."),
+    ],
+    trust: TrustOption = False,
+    own: Annotated[
+        bool,
+        typer.Option("--own", help="The runs are yours: load the code files they name."),
+    ] = False,
+    led_by: Annotated[int | None, typer.Option("--led-by", hidden=True)] = None,
+) -> None:
+    """Compute what is left of runs that somebody has started, together with them.
+
+    Any number of workers, on any machine that sees the folder, gives the same bytes.
+    """
+    from mlffbench.run.elsewhere.crew_member import CrewMember
+
+    console = make_console()
+    paths = [path.absolute() for path in folders]
+    with resumable(), ProgressBar(console) as progress:
+        member = CrewMember(trust=trust, own=own, progress=progress)
+        led = None if led_by is None else lambda: os.getppid() == led_by
+        n_faults = member.join_all(paths, is_led=led, tell=print_error)
+    if n_faults:
+        raise typer.Exit(1)

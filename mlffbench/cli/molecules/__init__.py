@@ -1,0 +1,1 @@
+"""Commands for molecules of the user, which have no labels."""

@@ -1,0 +1,1 @@
+"""Structures without labels: lists of SMILES, SDF files, folders, any file we read."""

@@ -1,0 +1,1 @@
+"""Families of published networks that come as a package: one adapter each."""

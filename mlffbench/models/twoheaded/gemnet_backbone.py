@@ -1,0 +1,149 @@
+"""GemNet-T of Gasteiger et al. (2021) on our graph, its forces those of its energy.
+
+Written from the publication. What differs: all neighbours within the cutoff count, so
+that energies are smooth; no fitted scale factors, whose place fixed ones take; no direct
+forces, which conserve no energy.
+"""
+
+from collections.abc import Iterator, Mapping
+
+import torch
+from torch import Tensor, nn
+
+from mlffbench.core.errors import ModelError
+from mlffbench.models.twoheaded.architecture import Architecture, GemnetShape
+from mlffbench.models.twoheaded.backbone import Atomwise, Backbone
+from mlffbench.models.twoheaded.gemnet_layers import (
+    HALF,
+    AtomUpdate,
+    Dense,
+    EdgeEmbedding,
+    Residual,
+    TripletInteraction,
+    envelope,
+    triplets_of,
+)
+
+_START = 1.0
+"""Spread of the last weights times their number: untrained energies are small."""
+
+
+class _Interaction(nn.Module):
+    """One block: triplets to edges, edges to atoms, atoms back to edges."""
+
+    def __init__(self, shape: GemnetShape) -> None:
+        super().__init__()
+        edge, radial = shape.edge, shape.projected
+        self.skip = Dense(edge, edge, active=True)
+        self.triplets = TripletInteraction(
+            edge, shape.triplet, radial, shape.projected, shape.spherical
+        )
+        self.before, self.after = Residual(edge), Residual(edge)
+        self.atoms = AtomUpdate(shape.atom, edge, radial, shape.atom_layers)
+        self.concatenate = EdgeEmbedding(shape.atom, edge, edge)
+        self.last = Residual(edge)
+
+
+class GemnetBackbone(Backbone):
+    """GemNet-T with one head.
+
+    Args:
+        architecture: Of a ``gemnet``.
+    """
+
+    offsets: Tensor
+
+    def __init__(self, architecture: Architecture) -> None:
+        super().__init__()
+        shape = architecture.shape
+        if not isinstance(shape, GemnetShape):
+            raise TypeError("a GemnetBackbone needs the architecture of a gemnet")
+        self.shape, self.cutoff = shape, architecture.cutoff
+        self.embedding = nn.Embedding(len(architecture.elements), shape.atom)
+        self.edge_embedding = EdgeEmbedding(shape.atom, shape.radial, shape.edge)
+        self.projections = nn.ModuleDict(
+            {
+                name: Dense(shape.radial, shape.projected)
+                for name in ("triplet", "atom", "out")
+            }
+        )
+        self.interactions = nn.ModuleList(
+            _Interaction(shape) for _ in range(shape.blocks)
+        )
+        self.outputs = nn.ModuleList(
+            AtomUpdate(shape.atom, shape.edge, shape.projected, shape.atom_layers)
+            for _ in range(shape.blocks + 1)
+        )
+        self.energies = nn.ModuleList(
+            nn.Linear(shape.atom, 1, bias=False) for _ in range(shape.blocks + 1)
+        )
+        for layer in self.energies:
+            nn.init.normal_(layer.weight, std=_START / shape.atom)  # type: ignore[arg-type]
+        offsets = torch.linspace(0.0, 1.0, shape.radial)
+        self.register_buffer("offsets", offsets)
+
+    def forward(
+        self, element_index: Tensor, edges: Tensor, vectors: Tensor, radius: float
+    ) -> Atomwise:
+        """Return energies and features of atoms; see `Backbone.forward`.
+
+        Raises:
+            ModelError: Two atoms meet more than once, in a small periodic cell.
+        """
+        swap = _reversed(edges, len(element_index))
+        centre, n_atoms = edges[0], len(element_index)
+        lengths = vectors.norm(dim=1, keepdim=True)
+        radial = self._radial(lengths, radius)
+        known = {name: layer(radial) for name, layer in self.projections.items()}
+        triplets = triplets_of(centre, vectors, self.shape.spherical)
+        atoms = self.embedding(element_index)
+        message = self.edge_embedding(atoms, radial, edges)
+        energy = self._energy(0, message, known["out"], centre, n_atoms)
+        features = []
+        for number, module in enumerate(self.interactions):
+            block: _Interaction = module  # type: ignore[assignment]  # a ModuleList
+            told = block.triplets(message, known["triplet"], triplets, swap)
+            inner = block.before((block.skip(message) + told) * HALF)
+            message = block.after((message + inner) * HALF)
+            update = block.atoms(message, known["atom"], centre, n_atoms)
+            atoms = (atoms + update) * HALF
+            joined = block.last(block.concatenate(atoms, message, edges))
+            message = (message + joined) * HALF
+            energy = energy + self._energy(
+                number + 1, message, known["out"], centre, n_atoms
+            )
+            features.append(atoms)
+        return Atomwise(energy, tuple(features))
+
+    def element_slices(self, parameters: Mapping[str, Tensor]) -> Iterator[Tensor]:
+        """Yield the embedding, shape (n_elements, atom)."""
+        yield parameters["embedding.weight"]
+
+    def _radial(self, lengths: Tensor, radius: float) -> Tensor:
+        """Return Gaussians of the length times the envelope, shape (n_edges, radial)."""
+        spacing = 1 / max(1, len(self.offsets) - 1)
+        away = (lengths / self.cutoff - self.offsets) / spacing
+        basis = torch.exp(-0.5 * away.square())
+        return basis * envelope(lengths / radius, self.shape.envelope_power)
+
+    def _energy(
+        self, place: int, message: Tensor, radial: Tensor, centre: Tensor, n_atoms: int
+    ) -> Tensor:
+        atoms = self.outputs[place](message, radial, centre, n_atoms)
+        found: Tensor = self.energies[place](atoms)
+        return found.squeeze(1)
+
+
+def _reversed(edges: Tensor, n_atoms: int) -> Tensor:
+    """Return for each edge c→a the place of a→c.
+
+    Raises:
+        ModelError: Two atoms meet more than once.
+    """
+    key = edges[0] * n_atoms + edges[1]
+    order = torch.argsort(key)
+    ranked = key[order]
+    if bool((ranked[1:] == ranked[:-1]).any()):
+        msg = "a gemnet cannot treat a periodic cell in which two atoms meet more than "
+        raise ModelError(msg + "once within the cutoff; give a supercell")
+    return order[torch.searchsorted(ranked, edges[1] * n_atoms + edges[0])]

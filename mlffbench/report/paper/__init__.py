@@ -1,0 +1,1 @@
+"""The published numbers of Kreiman & Krishnapriyan beside ours."""

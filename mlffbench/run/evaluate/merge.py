@@ -1,0 +1,219 @@
+"""Merge: the files of shards -> the whole files of a run, a region at a time.
+
+Two passes over the results: the first finds what must be known before a whole file can be
+begun, the second writes. Never more than one region is held.
+"""
+
+import json
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from mlffbench.core.errors import StoreError
+from mlffbench.core.split import Split
+from mlffbench.run.evaluate.run_checks import RunChecks
+from mlffbench.run.evaluate.shard_results import Facts, RegionResults, read_shard
+from mlffbench.run.folder import Arrays, RunFolder
+from mlffbench.run.provenance import peak_memory_mb
+from mlffbench.run.shards.npz_stream import npz_stream
+from mlffbench.run.shards.region_reader import RegionReader
+from mlffbench.run.shards.shard_plan import Shard, ShardPlan
+from mlffbench.run.shards.table_stream import table_stream
+
+_STRUCTURES = {
+    "positions": np.float64,
+    "numbers": np.int64,
+    "cell": np.float64,
+    "pbc": np.bool_,
+    "multiplicity": np.int64,
+    "smiles": str,
+}
+_WHOLE = ("predictions.parquet", "forces.npz", "reference.npz", "structures.npz")
+_REFERENCE = {"energy": np.float64, "forces": np.float64}
+
+
+@dataclass(frozen=True, slots=True, eq=False, kw_only=True)
+class Pieces:
+    """A run whose shards are computed.
+
+    Attributes:
+        folder: Where they lie.
+        plan: Its plan.
+        reader: Its geometries.
+        skipped: Per split and chosen row, why it was skipped, or None.
+    """
+
+    folder: RunFolder
+    plan: ShardPlan
+    reader: RegionReader
+    skipped: Sequence[Sequence[str | None]]
+
+    @property
+    def splits(self) -> Sequence[Split]:
+        """The splits of the run."""
+        return self.reader.splits
+
+    def broken(self) -> list[int]:
+        """Return the shards whose files are missing, broken or of something else."""
+        return [
+            shard.number
+            for shard in self.plan.shards
+            if read_shard(self.folder, shard) is None
+        ]
+
+    def results(self) -> Iterator[RegionResults]:
+        """Yield what came of each region."""
+        pairs = zip(self.plan.regions, self.plan.by_region(), strict=True)
+        for number, (region, own) in enumerate(pairs):
+            parts = [self._part(shard) for shard in own]
+            yield RegionResults.of(
+                self.splits[region.split],
+                self.reader.rows_of(number),
+                self.skipped[region.split][region.start : region.stop],
+                own,
+                parts,
+            )
+
+    def _part(self, shard: Shard) -> Arrays:
+        """Return what came of a shard.
+
+        Raises:
+            StoreError: Its file broke since it was looked at.
+        """
+        found = read_shard(self.folder, shard)
+        if found is None:
+            msg = (
+                f"{self.folder.part(shard.number)} broke while it was merged; check the "
+            )
+            raise StoreError(msg + "disk, then repeat the command to continue")
+        return found
+
+
+@dataclass(slots=True, eq=False)
+class Survey:
+    """What must be known of all results before the first is written.
+
+    Attributes:
+        computed: Per structure, in the order of the results: whether it is ``ok``.
+        forces: Floating-point types that forces come in.
+        wall_s: Seconds of refinement and prediction by split.
+        steps: Optimiser steps by split.
+        traces: Per split, the series of each batch.
+    """
+
+    computed: list[NDArray[np.bool_]] = field(default_factory=list)
+    forces: set[np.dtype[Any]] = field(default_factory=set)
+    wall_s: dict[str, float] = field(default_factory=dict)
+    steps: dict[str, int] = field(default_factory=dict)
+    traces: dict[str, list[Any]] = field(default_factory=dict)
+    _examples: dict[int, dict[object, tuple[pd.DataFrame, Facts]]] = field(
+        default_factory=dict
+    )
+
+    @classmethod
+    def of(cls, pieces: Pieces) -> "Survey":
+        """Return what is to be known of a run."""
+        found = cls()
+        for region, results in zip(pieces.plan.regions, pieces.results(), strict=True):
+            found._add(region.split, pieces.splits[region.split], results)
+        return found
+
+    def _add(self, number: int, split: Split, results: RegionResults) -> None:
+        table = results.table
+        self.computed.append((table["status"] == "ok").to_numpy())
+        if not results.is_computed:
+            self.forces.add(np.dtype(np.float32))
+        examples = self._examples.setdefault(number, {})
+        for place, facts in enumerate(results.facts):
+            kinds = tuple((name, type(value)) for name, value in facts.items())
+            if kinds not in examples:
+                examples[kinds] = (table.iloc[[place]], facts)
+        key = f"{split.name}/{split.role}"
+        for part in results.parts:
+            self.forces.add(part["forces"].dtype)
+            self._count(key, part)
+
+    def _count(self, key: str, part: Arrays) -> None:
+        for wall_s, steps, trace in zip(
+            part["wall_s"], part["gradient_steps"], part["trace"], strict=True
+        ):
+            self.wall_s[key] = self.wall_s.get(key, 0.0) + float(wall_s)
+            self.steps[key] = self.steps.get(key, 0) + int(steps)
+            self.traces.setdefault(key, []).append(json.loads(str(trace)))
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        """Type of all forces together."""
+        found: np.dtype[Any] = np.result_type(*self.forces or {np.dtype(np.float64)})
+        return found
+
+    @property
+    def example(self) -> pd.DataFrame:
+        """A table with every column and every type of value in it."""
+        tables = []
+        for examples in self._examples.values():
+            rows = pd.concat([row for row, _ in examples.values()], ignore_index=True)
+            facts = pd.DataFrame([told for _, told in examples.values()], rows.index)
+            tables.append(pd.concat([rows, facts], axis=1))
+        return pd.concat(tables, ignore_index=True)
+
+    def costs(self) -> dict[str, Any]:
+        """Return what the run cost, as its manifest tells."""
+        return {
+            "wall_s": self.wall_s,
+            "gradient_steps": self.steps,
+            "peak_memory_mb": peak_memory_mb(),
+            "traces": {key: told for key, told in self.traces.items() if any(told)},
+        }
+
+
+def write_whole(pieces: Pieces, survey: Survey, checks: RunChecks) -> dict[str, Any]:
+    """Write the whole files of a run; return what its checks found.
+
+    Args:
+        pieces: Its results.
+        survey: What is known of them.
+        checks: Shown every region.
+
+    Raises:
+        ModelError: The checks find that no number can be trusted; nothing is written.
+        StoreError: The disk is full; nothing is left half-written.
+    """
+    folder, scratch = pieces.folder.path, pieces.folder.parts
+    for name in _WHOLE:
+        for left in folder.glob(f".{name}.*"):
+            left.unlink(missing_ok=True)  # of a process that was killed while it wrote
+    with ExitStack() as stack:
+        table = stack.enter_context(
+            table_stream(folder / "predictions.parquet", survey.example)
+        )
+        forces, reference, structures = (
+            stack.enter_context(npz_stream(folder / f"{name}.npz", scratch, dtypes))
+            for name, dtypes in (
+                ("forces", {"forces": survey.dtype}),
+                ("reference", _REFERENCE),
+                ("structures", _STRUCTURES),
+            )
+        )
+        for number, results in enumerate(pieces.results()):
+            shown = pieces.reader.structures(number)
+            labels = pieces.reader.labels(number)
+            predicted = results.forces(survey.dtype)
+            table.append(results.whole_table)
+            forces.append(forces=predicted)
+            reference.append(energy=labels.energy.numpy(), forces=labels.forces.numpy())
+            structures.append(
+                positions=shown.positions.numpy(),
+                numbers=shown.numbers.numpy(),
+                cell=shown.cell.numpy(),
+                pbc=shown.pbc.numpy(),
+                multiplicity=shown.multiplicity.numpy(),
+                smiles=shown.smiles,
+            )
+            checks.see(shown, results.table, predicted, labels)
+        return checks.conclude()

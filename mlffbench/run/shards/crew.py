@@ -1,0 +1,96 @@
+"""Crew: the shards of a run, computed by whoever comes, each of them once."""
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from mlffbench.core.errors import StoreError
+from mlffbench.run.folder import Arrays, RunFolder, write_arrays
+from mlffbench.run.shards.claim import MOST_LOST, Claims
+from mlffbench.run.shards.shard_plan import Shard
+from mlffbench.run.work import Progress
+
+PAUSE_S = 0.2
+"""Between looks at the shards that others compute."""
+Compute = Callable[[Shard, Progress], Arrays]
+GiveUp = Callable[[Shard, str], Arrays]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Crew:
+    """One process among those that compute the shards of a folder.
+
+    Attributes:
+        folder: The run.
+        shards: All of them.
+        compute: Computes one.
+        give_up: Returns one whose every owner has died, with the reason.
+        is_wanted: Whether the run is still the one that was joined.
+    """
+
+    folder: RunFolder
+    shards: Sequence[Shard]
+    compute: Compute
+    give_up: GiveUp
+    is_wanted: Callable[[], bool] = lambda: True
+
+    def carry_out(self, progress: Progress) -> None:
+        """Compute what nobody has, and wait for what others do.
+
+        Args:
+            progress: Told of every structure, whoever computed it.
+
+        Raises:
+            StoreError: The folder cannot be written.
+            BenchError: The computation fails.
+        """
+        left = {shard.number: shard for shard in self.shards}
+        with Claims(self.folder.parts) as claims:
+            while left and self._goes_on():
+                n_before = len(left)
+                self._count(left, progress)
+                try:
+                    self._take_some(left, claims, progress)
+                except StoreError:
+                    if self._goes_on():
+                        raise  # else: its folder went while it was written to
+                if left and len(left) == n_before:
+                    time.sleep(PAUSE_S)
+
+    def _goes_on(self) -> bool:
+        """Return whether nobody has finished, deleted or replaced the run."""
+        return self.folder.parts.exists() and self.is_wanted()
+
+    def _count(self, left: dict[int, Shard], progress: Progress) -> None:
+        """Take off what is there."""
+        there = {path.stem for path in self.folder.parts.glob("*.npz")}
+        for number in [n for n in left if f"{n:06d}" in there]:
+            progress.advance(len(left.pop(number).rows))
+
+    def _take_some(
+        self, left: dict[int, Shard], claims: Claims, progress: Progress
+    ) -> None:
+        """Compute every shard that can be had."""
+        for number, shard in list(left.items()):
+            path = self.folder.part(number)
+            if path.exists():
+                continue  # counted at the next look
+            with claims.held(number) as ours:
+                if not ours or path.exists():
+                    continue
+                if not self._goes_on():
+                    return
+                self._finish(shard, claims, path, progress)
+                del left[number]
+
+    def _finish(
+        self, shard: Shard, claims: Claims, path: Path, progress: Progress
+    ) -> None:
+        lost = claims.lost(shard.number)
+        if lost < MOST_LOST:
+            write_arrays(path, self.compute(shard, progress))
+            return
+        why = f"its process was killed {lost} times"
+        write_arrays(path, self.give_up(shard, why))
+        progress.advance(len(shard.rows))

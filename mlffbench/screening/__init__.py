@@ -1,0 +1,1 @@
+"""Screening: how far unlabelled structures can be trusted to a model."""

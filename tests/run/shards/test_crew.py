@@ -1,0 +1,119 @@
+import json
+import shutil
+import threading
+from collections import Counter
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from mlffbench.run.folder import Arrays, RunFolder
+from mlffbench.run.shards.claim import MOST_LOST
+from mlffbench.run.shards.crew import Crew
+from mlffbench.run.shards.shard_plan import Shard
+from mlffbench.run.work import Progress, Silent
+
+
+def shard(number: int) -> Shard:
+    rows = np.array([number])
+    return Shard(
+        number=number,
+        region=0,
+        split=0,
+        batches=(np.array([0]),),
+        rows=rows,
+        n_atoms=1,
+        source="x",
+    )
+
+
+SHARDS = [shard(number) for number in range(30)]
+
+
+class Counted(Silent):
+    """Counts structures."""
+
+    def __init__(self) -> None:
+        self.n = 0
+
+    def advance(self, n_structures: int) -> None:
+        self.n += n_structures
+
+
+def nothing(one: Shard, why: str) -> Arrays:
+    return {"why": np.asarray(why)}
+
+
+def test_two_at_once_compute_every_shard_once_and_count_all(tmp_path: Path) -> None:
+    folder = RunFolder(tmp_path)
+    folder.parts.mkdir()
+    computed: Counter[int] = Counter()
+
+    def compute(one: Shard, progress: Progress) -> Arrays:
+        computed[one.number] += 1
+        progress.advance(len(one.rows))
+        return {"number": np.asarray(one.number)}
+
+    watchers = [Counted(), Counted()]
+    threads = [
+        threading.Thread(
+            target=Crew(folder, SHARDS, compute, nothing).carry_out, args=(watcher,)
+        )
+        for watcher in watchers
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert computed == Counter(range(30))
+    assert [watcher.n for watcher in watchers] == [30, 30]
+    assert {path.suffix for path in folder.parts.iterdir()} == {".npz"}
+
+
+def test_a_shard_whose_every_owner_dies_is_reported_as_failed(tmp_path: Path) -> None:
+    folder = RunFolder(tmp_path)
+    folder.parts.mkdir()
+    for death in range(MOST_LOST):
+        (folder.parts / f"000000.lost-{death}").write_text(json.dumps({}))
+
+    def compute(one: Shard, progress: Progress) -> Arrays:
+        pytest.fail("it was tried often enough")
+
+    watcher = Counted()
+    Crew(folder, SHARDS[:1], compute, nothing).carry_out(watcher)
+    assert watcher.n == 1
+    with np.load(folder.part(0)) as part:
+        assert str(part["why"]) == "its process was killed 10 times"
+
+
+def test_it_stops_when_the_run_is_no_longer_the_one_it_joined(tmp_path: Path) -> None:
+    folder = RunFolder(tmp_path)
+    folder.parts.mkdir()
+    computed: list[int] = []
+
+    def compute(one: Shard, progress: Progress) -> Arrays:
+        computed.append(one.number)
+        return {}
+
+    def is_wanted() -> bool:
+        return len(computed) < 3
+
+    Crew(folder, SHARDS, compute, nothing, is_wanted).carry_out(Silent())
+    assert computed == [0, 1, 2]
+    assert len(list(folder.parts.iterdir())) == 3
+
+
+def test_a_folder_that_goes_while_a_shard_is_computed_is_no_error(tmp_path: Path) -> None:
+    folder = RunFolder(tmp_path)
+    folder.parts.mkdir()
+
+    def compute(one: Shard, progress: Progress) -> Arrays:
+        shutil.rmtree(folder.parts)
+        return {}
+
+    Crew(folder, SHARDS, compute, nothing).carry_out(Silent())
+    assert not folder.parts.exists()
+
+
+def test_it_stops_when_another_has_finished_the_run(tmp_path: Path) -> None:
+    Crew(RunFolder(tmp_path), SHARDS, lambda *_: {}, nothing).carry_out(Silent())

@@ -1,0 +1,72 @@
+"""What is written piece by piece is what is written at once, byte for byte."""
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from mlffbench.core.errors import StoreError
+from mlffbench.run.folder import write_arrays, write_table
+from mlffbench.run.shards.npz_stream import npz_stream
+from mlffbench.run.shards.table_stream import table_stream
+
+CUTS = ([], [1], [3, 3, 10], list(range(1, 20)))
+
+
+@pytest.mark.parametrize("cuts", CUTS)
+def test_npz(tmp_path: Path, cuts: list[int]) -> None:
+    rng = np.random.default_rng(0)
+    whole = {
+        "positions": rng.normal(size=(20, 3)),
+        "pbc": rng.normal(size=(20, 3)) > 0,
+        "numbers": rng.integers(1, 9, 20),
+        "words": np.asarray(["C" * (i % 7) + "ü" * (i > 15) for i in range(20)]),
+        "forces": rng.normal(size=(20, 3)).astype(np.float32),
+    }
+    write_arrays(tmp_path / "once.npz", whole)
+    dtypes = {n: str if n == "words" else a.dtype for n, a in whole.items()}
+    with npz_stream(tmp_path / "pieces.npz", tmp_path, dtypes) as stream:
+        for start, stop in zip([0, *cuts], [*cuts, 20], strict=True):
+            pieces = {name: array[start:stop] for name, array in whole.items()}
+            words = pieces.pop("words").tolist()
+            stream.append(**pieces, words=words)
+    assert (tmp_path / "pieces.npz").read_bytes() == (tmp_path / "once.npz").read_bytes()
+    assert {path.name for path in tmp_path.iterdir()} == {"once.npz", "pieces.npz"}
+
+
+@pytest.mark.parametrize("cuts", CUTS)
+def test_table(tmp_path: Path, cuts: list[int]) -> None:
+    whole = pd.DataFrame(
+        {
+            "id": [f"m{i}" for i in range(20)],
+            "n_atoms": np.arange(20),
+            "energy": [np.nan if i % 3 else 0.5 * i for i in range(20)],
+            "radius": pd.Series([None if i < 12 else float(i) for i in range(20)]),
+            "changed": [np.nan if i < 8 else bool(i % 2) for i in range(20)],
+            "why": [np.nan if i < 5 else "x" * i for i in range(20)],
+        }
+    )
+    write_table(tmp_path / "once.parquet", whole)
+    with table_stream(tmp_path / "pieces.parquet", whole.iloc[[0, 9, 19]]) as stream:
+        for start, stop in zip([0, *cuts], [*cuts, 20], strict=True):
+            stream.append(whole.iloc[start:stop].dropna(axis=1, how="all"))
+    written = [(tmp_path / f"{name}.parquet").read_bytes() for name in ("pieces", "once")]
+    assert written[0] == written[1]
+
+
+def on_a_full_disk(folder: Path) -> None:
+    example = pd.DataFrame({"id": ["a"]})
+    with (
+        npz_stream(folder / "a.npz", folder, {"x": np.dtype(np.float64)}) as arrays,
+        table_stream(folder / "a.parquet", example) as table,
+    ):
+        arrays.append(x=np.zeros(3))
+        table.append(example)
+        raise OSError(28, "No space left on device")
+
+
+def test_nothing_is_left_of_what_failed(tmp_path: Path) -> None:
+    with pytest.raises(StoreError, match="free some space"):
+        on_a_full_disk(tmp_path)
+    assert list(tmp_path.iterdir()) == []
