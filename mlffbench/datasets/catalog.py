@@ -156,17 +156,18 @@ DATASETS = Registry(
     {
         "mini": Entry(
             "mlffbench.datasets.sets.mini.splits:splits",
-            "small molecules with DFT and GFN2-xTB labels and five shifts; ships in the "
+            "small molecules with DFT and GFN2-xTB labels and seven shifts; ships in the "
             "package",
             card=DataCard(
-                level_of_theory="wB97X/6-31G(d), RKS, density fitting, PySCF 2.14.0",
+                level_of_theory="wB97X/6-31G(d), RKS (UKS for radicals), density "
+                "fitting, PySCF 2.14.0",
                 elements=elements("H B C N O F Si P S Cl"),
                 **_OURS,
-                size="835 labelled structures of 146 molecules, 1.0 MB; 408 further "
+                size="1334 labelled structures of 298 molecules, 1.7 MB; 408 further "
                 "geometries with prior labels, 0.3 MB",
                 notes=(
                     "prior labels (GFN2-xTB, tblite 0.8.0) at every geometry",
-                    "neutral closed shells; 3 to 22 atoms",
+                    "neutral; closed shells, and doublets in ood_radicals; 3 to 23 atoms",
                     "made by this project: python -m mlffbench.datasets.sets.mini.recipe",
                 ),
             ),

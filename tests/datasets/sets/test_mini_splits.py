@@ -23,18 +23,22 @@ SIZES = {
     ("train", "train"): (333, 82),
     ("id_conformers", "id_val"): (40, 40),
     ("id_conformers", "id_test"): (39, 39),
-    ("id_molecules", "id_val"): (23, 4),
-    ("id_molecules", "id_test"): (28, 5),
+    ("id_molecules", "id_val"): (41, 10),
+    ("id_molecules", "id_test"): (76, 21),
     ("ood_elements", "ood_val"): (47, 10),
-    ("ood_elements", "ood_test"): (47, 10),
+    ("ood_elements", "ood_test"): (83, 22),
     ("ood_force_norm", "ood_val"): (40, 11),
-    ("ood_force_norm", "ood_test"): (41, 11),
-    ("ood_connectivity", "ood_val"): (32, 7),
-    ("ood_connectivity", "ood_test"): (30, 7),
-    ("ood_dimers", "ood_val"): (46, 9),
-    ("ood_dimers", "ood_test"): (48, 9),
-    ("ood_extreme", "ood_val"): (10, 1),
-    ("ood_extreme", "ood_test"): (20, 2),
+    ("ood_force_norm", "ood_test"): (71, 21),
+    ("ood_connectivity", "ood_val"): (44, 11),
+    ("ood_connectivity", "ood_test"): (69, 20),
+    ("ood_dimers", "ood_val"): (54, 11),
+    ("ood_dimers", "ood_test"): (92, 20),
+    ("ood_extreme", "ood_val"): (37, 10),
+    ("ood_extreme", "ood_test"): (74, 20),
+    ("ood_composition", "ood_val"): (30, 10),
+    ("ood_composition", "ood_test"): (60, 20),
+    ("ood_radicals", "ood_val"): (30, 10),
+    ("ood_radicals", "ood_test"): (63, 21),
 }
 NEAR_DUPLICATE = 0.01
 """Å: structures of one composition whose every sorted distance agrees to this are one."""
@@ -93,8 +97,10 @@ def test_every_labelled_structure_is_in_exactly_one_split(
     count = Counter(row for split in every_split.values() for row in split.rows.tolist())
     index = reference_source().index
     spelt = {"CNC(C)=O", "OCCN"}  # trained molecules under another spelling, left out
-    left_out = [row for row in range(835) if index.keys[index.record[row]] in spelt]
-    assert set(count) == set(range(835)) - set(left_out)
+    left_out = [
+        row for row in range(index.n_structures) if index.keys[index.record[row]] in spelt
+    ]
+    assert set(count) == set(range(index.n_structures)) - set(left_out)
     assert len(left_out) == 11
     assert set(count.values()) == {1}
 
@@ -140,7 +146,7 @@ def test_no_test_geometry_is_close_to_a_trained_one(
 ) -> None:
     everything = fingerprints(reference_source())
     train = every_split["train", "train"].rows
-    held = np.setdiff1d(np.arange(835), train)
+    held = np.setdiff1d(np.arange(len(everything)), train)
     trained = [everything[row] for row in train]
     held_out = [everything[row] for row in held]
     further = fingerprints(prior_geometries())
@@ -176,7 +182,12 @@ def test_shifts_are_what_they_say(every_split: dict[tuple[str, str], Split]) -> 
         )
         dimers = every_split["ood_dimers", role]
         assert all("." in name for name in dimers.groups)
-        assert every_split["ood_extreme", role].structures.sizes.min() >= 15
+        assert every_split["ood_extreme", role].structures.sizes.min() >= 13
+        radicals = every_split["ood_radicals", role].structures
+        assert set(radicals.multiplicity.tolist()) == {2}
+    for split in every_split.values():
+        if split.name != "ood_radicals":
+            assert set(split.structures.multiplicity.tolist()) == {1}
     assert train.sizes.median() <= 9
     assert not any("." in name for name in every_split["train", "train"].groups)
 
@@ -214,7 +225,7 @@ def test_catalogue_row_tells_the_truth(
     index = reference_source().index
     assert card.elements == frozenset().union(*index.elements)
     assert set(index.charge.tolist()) == {0}
-    assert (int(index.n_atoms.min()), int(index.n_atoms.max())) == (3, 22)
+    assert (int(index.n_atoms.min()), int(index.n_atoms.max())) == (3, 23)
     molecules = {group for split in every_split.values() for group in split.groups}
     assert (
         f"{index.n_structures} labelled structures of {len(molecules)} mol" in card.size
