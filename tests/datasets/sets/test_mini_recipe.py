@@ -40,7 +40,7 @@ from mlffbench.datasets.sets.mini.recipe import (
     parts_folder,
 )
 from mlffbench.datasets.sets.mini.splits import reference_source
-from mlffbench.datasets.sets.mini.subsets import MOLECULES, TRAIN, group_name
+from mlffbench.datasets.sets.mini.subsets import ADDED, MOLECULES, TRAIN, group_name
 
 SHORT = Protocol(
     n_starts=1, n_frames=2, n_labelled=1, equilibration_steps=4, interval_steps=4
@@ -81,7 +81,12 @@ def tiny_tasks(*smiles, tasks=None):
 def test_the_molecules_are_those_of_the_file(embedded):
     with h5py.File(embedded / "mini.hdf5") as stored:
         found = {name: group["subset"].asstr()[0] for name, group in stored.items()}
-    told = {group_name(s, m): s for s, molecules in MOLECULES.items() for m in molecules}
+    told = {
+        group_name(subset, molecule): subset
+        for version in (MOLECULES, ADDED)
+        for subset, molecules in version.items()
+        for molecule in molecules
+    }
     assert told == found
     assert set(PROTOCOLS) == set(MOLECULES)
 
