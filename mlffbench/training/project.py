@@ -43,7 +43,7 @@ class LearningRates(NamedTuple):
 LEARNING_RATES = {
     "mace": LearningRates(ref=3e-3, prior=1e-2),
     "schnet": LearningRates(ref=1e-3, prior=2e-3),
-    "gemnet": LearningRates(ref=1e-3, prior=1e-3),
+    "gemnet": LearningRates(ref=1e-3, prior=2e-3),
 }
 """Network -> what it learns with unless the user says otherwise."""
 NO_PRIOR = Baseline({}, 1.0)
@@ -62,6 +62,7 @@ class Order:
         depth: How much both heads share.
         cutoff: Of the graph, in Å.
         channels: Features per atom; None for the network's default.
+        shape: Further values of the network's shape, as typed.
         epochs: On reference labels.
         prior_epochs: On prior labels.
         learning_rate: On reference labels; None for the network's default.
@@ -83,6 +84,7 @@ class Order:
     depth: Depth = "min"
     cutoff: float = 4.5
     channels: int | None = None
+    shape: Mapping[str, str] = field(default_factory=dict)
     epochs: int
     prior_epochs: int
     learning_rate: float | None = None
@@ -178,6 +180,22 @@ def conclude(
         model.save(stem, project.plan.network, history)
     else:
         checkpoint.save(model, stem, history)
+
+
+def shape_of(typed: Sequence[str]) -> dict[str, str]:
+    """Return ``NAME=VALUE`` pairs of a network's shape as a table.
+
+    Raises:
+        BenchError: One is no such pair, or a name comes twice.
+    """
+    found: dict[str, str] = {}
+    for text in typed:
+        name, equals, value = text.partition("=")
+        if not (name and equals and value) or name in found:
+            msg = f"--shape {text!r} is not understood: write NAME=VALUE, each name once"
+            raise BenchError(msg)
+        found[name] = value
+    return found
 
 
 def is_complete(stem: Path, plan: TrainingPlan) -> bool | None:
@@ -281,10 +299,18 @@ def _architecture(order: Order, splits: Sequence[Split]) -> Architecture:
         "cutoff": order.cutoff,
         "depth": order.depth,
     }
-    if order.channels is not None:
-        width = {"mace": "channels", "schnet": "hidden", "gemnet": "edge"}[order.model]
-        values[order.model] = {width: order.channels}
+    values[order.model] = {**_widths(order), **order.shape}
     return Architecture.model_validate(values)
+
+
+def _widths(order: Order) -> dict[str, int]:
+    """Return the values of a network's shape that follow from ``channels``."""
+    if order.channels is None:
+        return {}
+    if order.model == "gemnet":
+        width = order.channels
+        return {"atom": width, "edge": width, "triplet": max(1, width // 2)}
+    return {{"mace": "channels", "schnet": "hidden"}[order.model]: order.channels}
 
 
 def _within(pretrained: ForceField, labeller: Labeller) -> Labeller:

@@ -51,6 +51,14 @@ CutoffOption = Annotated[float, option("--cutoff", "Of the graph, in Å.", _NETW
 ChannelsOption = Annotated[
     int | None, option("--channels", "Features per atom.", _NETWORK, least=1)
 ]
+ShapeOption = Annotated[
+    list[str] | None,
+    option(
+        "--shape",
+        "NAME=VALUE of the network's shape, e.g. blocks=2; may be repeated.",
+        _NETWORK,
+    ),
+]
 RecipeOption = Annotated[
     Recipe,
     option("--recipe", "What is learned from which labels, in which order.", _LOOP),

@@ -95,7 +95,7 @@ class GemnetBackbone(Backbone):
         lengths = vectors.norm(dim=1, keepdim=True)
         radial = self._radial(lengths, radius)
         known = {name: layer(radial) for name, layer in self.projections.items()}
-        triplets = triplets_of(centre, vectors, self.shape.spherical)
+        triplets = triplets_of(centre, vectors, self.shape.spherical, n_atoms)
         atoms = self.embedding(element_index)
         message = self.edge_embedding(atoms, radial, edges)
         energy = self._energy(0, message, known["out"], centre, n_atoms)

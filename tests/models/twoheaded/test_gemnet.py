@@ -167,7 +167,11 @@ def test_bases_against_their_definitions() -> None:
     torch.testing.assert_close(ends, torch.tensor([1.0, 0, 0], dtype=torch.float64))
     centre = torch.tensor([0, 1, 0, 0])
     vectors = torch.eye(3, dtype=torch.float64)[[0, 1, 1, 2]]
-    found = triplets_of(centre, vectors, 2)
-    pairs = set(zip(found.out.tolist(), found.into.tolist(), strict=True))
-    assert pairs == {(0, 2), (0, 3), (2, 0), (2, 3), (3, 0), (3, 2)}
-    assert float(found.legendre[:, 1].abs().max()) == 0
+    found = triplets_of(centre, vectors, 2, 2)
+    n_seats = found.legendre.shape[2]
+    pairs = found.legendre.view(2, n_seats, 2, n_seats)
+    assert found.seat.tolist() == [0, 3, 1, 2]
+    between = torch.ones(3, 3, dtype=torch.float64) - torch.eye(3, dtype=torch.float64)
+    assert torch.equal(pairs[0, :, 0], between)  # every other edge, none with itself
+    assert not pairs[1].any()  # a lone edge has no partner
+    assert float(pairs[:, :, 1].abs().max()) == 0  # all at right angles
