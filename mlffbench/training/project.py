@@ -29,8 +29,12 @@ from mlffbench.training.stages import best_rows
 from mlffbench.training.training_plan import RecipeName, StagePlan, TrainingPlan
 from mlffbench.training.trunk import as_trunk
 
-NETWORKS = ("mace", "schnet", "gemnet")
+NETWORKS = ("mace", "schnet", "gemnet", "gemnet-dt")
 """Networks that can be trained from nothing."""
+VARIANTS: dict[str, tuple[str, dict[str, Any]]] = {
+    "gemnet-dt": ("gemnet", {"direct_forces": True, "max_neighbours": 50}),
+}
+"""Name -> the network that it is a kind of, and what sets it apart."""
 
 
 class LearningRates(NamedTuple):
@@ -44,6 +48,7 @@ LEARNING_RATES = {
     "mace": LearningRates(ref=3e-3, prior=1e-2),
     "schnet": LearningRates(ref=1e-3, prior=2e-3),
     "gemnet": LearningRates(ref=1e-3, prior=2e-3),
+    "gemnet-dt": LearningRates(ref=1e-3, prior=2e-3),
 }
 """Network -> what it learns with unless the user says otherwise."""
 NO_PRIOR = Baseline({}, 1.0)
@@ -57,7 +62,7 @@ class Order:
     Attributes:
         suite: Name of the suite.
         suite_version: Its version.
-        model: ``mace``, ``schnet``, or the pretrained model a head is attached to.
+        model: One of `NETWORKS`, or the pretrained model a head is attached to.
         recipe: Name of the recipe.
         depth: How much both heads share.
         cutoff: Of the graph, in Å.
@@ -293,24 +298,24 @@ def _architecture(order: Order, splits: Sequence[Split]) -> Architecture:
         index = split.source.index
         for record in set(index.record[split.rows].tolist()):
             found |= index.elements[record]
+    network, own = VARIANTS.get(order.model, (order.model, {}))
     values: dict[str, Any] = {
-        "network": order.model,
+        "network": network,
         "elements": tuple(sorted(found)),
         "cutoff": order.cutoff,
         "depth": order.depth,
     }
-    values[order.model] = {**_widths(order), **order.shape}
+    values[network] = {**own, **_widths(network, order.channels), **order.shape}
     return Architecture.model_validate(values)
 
 
-def _widths(order: Order) -> dict[str, int]:
+def _widths(network: str, channels: int | None) -> dict[str, int]:
     """Return the values of a network's shape that follow from ``channels``."""
-    if order.channels is None:
+    if channels is None:
         return {}
-    if order.model == "gemnet":
-        width = order.channels
-        return {"atom": width, "edge": width, "triplet": max(1, width // 2)}
-    return {{"mace": "channels", "schnet": "hidden"}[order.model]: order.channels}
+    if network == "gemnet":
+        return {"atom": channels, "edge": channels, "triplet": max(1, channels // 2)}
+    return {{"mace": "channels", "schnet": "hidden"}[network]: channels}
 
 
 def _within(pretrained: ForceField, labeller: Labeller) -> Labeller:

@@ -35,7 +35,7 @@ NetworkOption = Annotated[
     str,
     option(
         "--model -m",
-        "mace, schnet or gemnet; for attach-prior-head any pretrained model.",
+        "mace, schnet, gemnet or gemnet-dt; for attach-prior-head any pretrained model.",
         _NETWORK,
     ),
 ]

@@ -159,6 +159,30 @@ class AtomUpdate(nn.Module):
         return found
 
 
+class EdgeForces(nn.Module):
+    """Direct forces: each edge c→a pulls atom a along itself, by a learned amount.
+
+    The two directions of a pair pull by amounts of their own, as in GemNet-dT: the
+    forces on a molecule need not add up to nothing.
+    """
+
+    def __init__(self, edge: int, radial: int, depth: int) -> None:
+        super().__init__()
+        self.radial = Dense(radial, edge)
+        self.layers = nn.Sequential(
+            Dense(edge, edge, active=True), *(Residual(edge) for _ in range(depth))
+        )
+        self.last = nn.Linear(edge, 1, bias=False)
+        nn.init.normal_(self.last.weight, std=1 / edge)
+
+    def forward(
+        self, message: Tensor, radial: Tensor, centre: Tensor, unit: Tensor, n_atoms: int
+    ) -> Tensor:
+        """Return shape (n_atoms, 3); turns with the unit vectors of the edges."""
+        pull = self.last(self.layers(message) * self.radial(radial)) * unit
+        return pull.new_zeros((n_atoms, 3)).index_add(0, centre, pull)
+
+
 class TripletInteraction(nn.Module):
     """What the edges that end at the same atom tell an edge, by the angle between."""
 
