@@ -179,7 +179,8 @@ class EdgeForces(nn.Module):
         self, message: Tensor, radial: Tensor, centre: Tensor, unit: Tensor, n_atoms: int
     ) -> Tensor:
         """Return shape (n_atoms, 3); turns with the unit vectors of the edges."""
-        pull = self.last(self.layers(message) * self.radial(radial)) * unit
+        amount: Tensor = self.last(self.layers(message) * self.radial(radial))
+        pull = amount * unit
         return pull.new_zeros((n_atoms, 3)).index_add(0, centre, pull)
 
 
