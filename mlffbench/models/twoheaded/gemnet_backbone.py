@@ -10,7 +10,6 @@ from collections.abc import Iterator, Mapping
 import torch
 from torch import Tensor, nn
 
-from mlffbench.core.errors import ModelError
 from mlffbench.models.twoheaded.architecture import Architecture, GemnetShape
 from mlffbench.models.twoheaded.backbone import Atomwise, Backbone
 from mlffbench.models.twoheaded.gemnet_layers import (
@@ -90,11 +89,7 @@ class GemnetBackbone(Backbone):
     def forward(
         self, element_index: Tensor, edges: Tensor, vectors: Tensor, radius: float
     ) -> Atomwise:
-        """Return energies and features of atoms; see `Backbone.forward`.
-
-        Raises:
-            ModelError: Two atoms meet more than once, in a small periodic cell.
-        """
+        """Return energies and features of atoms; see `Backbone.forward`."""
         swap = _reversed(edges, len(element_index))
         centre, n_atoms = edges[0], len(element_index)
         lengths = vectors.norm(dim=1, keepdim=True)
@@ -150,13 +145,13 @@ class GemnetBackbone(Backbone):
 def _reversed(edges: Tensor, n_atoms: int) -> Tensor:
     """Return for each edge c→a the place of a→c.
 
-    Raises:
-        ModelError: Two atoms meet more than once.
+    Two atoms of a small cell meet several times. Their edges are ordered by lattice
+    translation, which the other direction negates: it has them in reverse.
     """
-    key = edges[0] * n_atoms + edges[1]
-    order = torch.argsort(key)
+    key, mirrored = edges[0] * n_atoms + edges[1], edges[1] * n_atoms + edges[0]
+    order = torch.argsort(key, stable=True)
     ranked = key[order]
-    if bool((ranked[1:] == ranked[:-1]).any()):
-        msg = "a gemnet cannot treat a periodic cell in which two atoms meet more than "
-        raise ModelError(msg + "once within the cutoff; give a supercell")
-    return order[torch.searchsorted(ranked, edges[1] * n_atoms + edges[0])]
+    place = torch.empty_like(order)
+    place[order] = torch.arange(len(order), device=order.device)
+    nth = place - torch.searchsorted(ranked, key)
+    return order[torch.searchsorted(ranked, mirrored, right=True) - 1 - nth]

@@ -5,6 +5,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from ase import Atoms
 from ase.build import molecule
 
 from mlffbench.core.graph import radius_graph
@@ -148,9 +149,30 @@ def test_a_cap_makes_energies_jump_where_all_neighbours_do_not() -> None:
 def test_ttt_follows_the_direct_forces_of_the_prior_head() -> None:
     methanol = place(*rattled("CH3OH"))
     targets = torch.zeros_like(methanol.positions)
-    mode = PriorTuning(gate="off", steps=30, learning_rate=1e-2)
+    mode = PriorTuning(gate="off", steps=8, learning_rate=2e-2)
     adapted = mode.adapt(DIRECT, methanol, targets, "one")
     assert adapted.losses[-1] < 0.9 * adapted.losses[0]
     assert adapted.model is not None
     before, after = DIRECT.predict(methanol), adapted.model.predict(methanol)
     assert float((before.forces - after.forces).abs().max()) > 1e-4
+
+
+def test_a_capped_crystal_is_its_supercell() -> None:
+    crystal = Atoms("CO", positions=[[0, 0, 0], [1.0, 1.1, 0.9]], cell=[2.5, 2.6, 2.7])
+    model = built(direct_forces=True, max_neighbours=9)
+    found = []
+    for atoms in (crystal, crystal.repeat((2, 1, 1))):
+        structures = Structures.build(
+            [torch.tensor(atoms.positions)],
+            [torch.tensor(atoms.numbers)],
+            ids=["crystal"],
+            cell=torch.tensor(atoms.cell.array)[None],
+            pbc=torch.ones(1, 3, dtype=torch.bool),
+        )
+        degree = torch.bincount(model.prepare(structures).edges[0])
+        assert 0 < int(degree.max()) <= 9
+        found.append(model.predict(structures))
+    small, large = found
+    torch.testing.assert_close(large.energy, 2 * small.energy, atol=1e-9, rtol=0)
+    forces = small.forces.repeat(2, 1)
+    torch.testing.assert_close(large.forces, forces, atol=1e-9, rtol=0)
