@@ -69,7 +69,18 @@ EpochsOption = Annotated[
 PriorEpochsOption = Annotated[
     int, option("--prior-epochs", "Epochs on prior labels at most.", _LOOP, least=1)
 ]
-BatchOption = Annotated[int, option("--batch", "Structures per step.", _LOOP, least=1)]
+BatchOption = Annotated[
+    int, option("--batch", "Structures whose gradient is taken at once.", _LOOP, least=1)
+]
+AccumulateOption = Annotated[
+    int,
+    option(
+        "--accumulate",
+        "Batches whose mean gradient makes a step: less memory than a larger batch.",
+        _LOOP,
+        least=1,
+    ),
+]
 LearningRateOption = Annotated[
     float | None,
     option(
@@ -131,6 +142,7 @@ class Optimisation:
     """What every stage of a training has in common."""
 
     batch: BatchOption = 8
+    accumulate: AccumulateOption = 1
     energy_weight: EnergyWeightOption = 1.0
     force_weight: ForceWeightOption = 10.0
     schedule: ScheduleOption = Schedule.cosine
