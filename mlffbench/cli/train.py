@@ -38,6 +38,7 @@ def train(
     depth: options.DepthOption = options.Depth.min,
     cutoff: options.CutoffOption = 4.5,
     channels: options.ChannelsOption = None,
+    shape: options.ShapeOption = None,
     epochs: options.EpochsOption = 200,
     prior_epochs: options.PriorEpochsOption = 200,
     learning_rate: options.LearningRateOption = None,
@@ -63,7 +64,7 @@ def train(
     from mlffbench.run.suite import load_suite
 
     load_suite(suite)  # a typo in it is told before torch is imported
-    from mlffbench.training.project import Order
+    from mlffbench.training.project import Order, shape_of
 
     order = Order(
         suite=suite,
@@ -72,6 +73,7 @@ def train(
         depth=depth.value,
         cutoff=cutoff,
         channels=channels,
+        shape=shape_of(shape or ()),
         epochs=epochs,
         prior_epochs=prior_epochs,
         learning_rate=learning_rate,

@@ -37,6 +37,10 @@ _SPICE_BOTH = replace(
     charges="0 in train; ions among the OOD molecules",
     downloads=("spice-1", "spice-2"),
 )
+_THEIR_FILES = (
+    "the paper's own files are read instead where they are downloaded: mlffbench "
+    "download mlff-distribution-shifts"
+)
 _MD17 = tuple(
     f"md17/{name}" for name in ("aspirin", "benzene", "uracil", "toluene", "naphthalene")
 )
@@ -114,22 +118,25 @@ BENCHMARKS = {
                 *_SPICE_1.notes,
                 "shifts: more than one standard deviation from the training mean; which "
                 "structures the paper drew is not published, so they are drawn anew",
+                _THEIR_FILES,
             ),
         ),
     ),
     "paper-md17": Entry(
         f"{_PAPER}:md17",
         "MD17: the published frames of three molecules against two aromatic ones",
-        card=_published(
-            MOLECULES["md17"],
-            "five trajectories",
-            *_MD17,
+        card=replace(
+            _published(MOLECULES["md17"], "five trajectories", *_MD17),
+            notes=(_THEIR_FILES,),
         ),
     ),
     "paper-md22": Entry(
         f"{_PAPER}:md22",
         "MD22: calm frames of stachyose against hot ones, at the published cut",
-        card=_published(MOLECULES["md22"], "one trajectory", "md22/stachyose"),
+        card=replace(
+            _published(MOLECULES["md22"], "one trajectory", "md22/stachyose"),
+            notes=(_THEIR_FILES,),
+        ),
     ),
     "acac": Entry(
         "mlffbench.datasets.sets.acac_3bpa:acac",

@@ -112,13 +112,14 @@ class DynamicsSpec(_Closed):
         relax: The prior whose minima are the starts, or ``none``: a molecule's first
             conformer as it is.
         reference: Whether a molecule's conformers are frames of a reference trajectory,
-            so that distributions can be compared with theirs.
+            so that distributions can be compared with theirs; or the name of a model
+            whose trajectories stand in for one.
     """
 
     splits: tuple[Name, ...] = ()
     halves: Literal["test", "both"] = "test"
     relax: Name = "gfn2-xtb"
-    reference: bool = Field(default=False, strict=True)
+    reference: Annotated[bool, Field(strict=True)] | Name = False
 
 
 class Suite(_Closed):

@@ -128,7 +128,7 @@ class StageRun:
         return {
             "stage": self.plan.name,
             "epoch": self.epoch,
-            "learning_rate": self._rate(self.epoch * self._n_batches()),
+            "learning_rate": self._rate(self.epoch * self._n_steps()),
             "loss": loss,
             "seconds": round(time.perf_counter() - started, 3),
             **errors,
@@ -173,28 +173,45 @@ class StageRun:
     def _train_epoch(self) -> float:
         """Return the mean loss of the steps of one epoch."""
         n_structures = self._loader.examples.n_structures
-        step = self.epoch * self._n_batches()
-        total = 0.0
-        for places in batches(n_structures, self.plan.batch, self._shuffle()):
+        step, n_batches = self.epoch * self._n_steps(), self._n_batches()
+        every, total = self.plan.accumulate, 0.0
+        for number, places in enumerate(
+            batches(n_structures, self.plan.batch, self._shuffle())
+        ):
+            first = number - number % every
+            n_together = min(every, n_batches - first)
+            if number == first:
+                self._optimiser.zero_grad(set_to_none=True)
+            loss = self._loss(self._loader.batch(places))
+            total += self._finite(loss)
+            if loss.requires_grad:
+                (loss / n_together).backward()  # type: ignore[no-untyped-call]  # no types
+            if number == first + n_together - 1:
+                self._step(step)
+                step += 1
+        return total / n_batches
+
+    def _finite(self, loss: Tensor) -> float:
+        """Return the value of a loss.
+
+        Raises:
+            BenchError: It is not finite.
+        """
+        value = float(loss.detach())
+        if not math.isfinite(value):
+            msg = f"the loss of stage {self.plan.name!r} is {value} in epoch "
+            msg += f"{self.epoch + 1}; train again with a smaller learning rate than "
+            raise BenchError(msg + f"{self.plan.learning_rate:g}, or a smaller --clip")
+        return value
+
+    def _step(self, step: int) -> None:
+        """Follow the gradients that were collected, if any, and the average follows."""
+        if any(parameter.grad is not None for parameter in self._moving.values()):
             for group in self._optimiser.param_groups:
                 group["lr"] = self._rate(step)
-            self._optimiser.zero_grad(set_to_none=True)
-            loss = self._loss(self._loader.batch(places))
-            value = float(loss.detach())
-            if not math.isfinite(value):
-                msg = f"the loss of stage {self.plan.name!r} is {value} in epoch "
-                msg += f"{self.epoch + 1}; train again with a smaller learning rate than "
-                raise BenchError(
-                    msg + f"{self.plan.learning_rate:g}, or a smaller --clip"
-                )
-            if loss.requires_grad:
-                loss.backward()  # type: ignore[no-untyped-call]  # torch ships no type
-                nn.utils.clip_grad_norm_(self._moving.values(), self.plan.clip)
-                self._optimiser.step()
-            step += 1
-            self._average.update(step)
-            total += value
-        return total / self._n_batches()
+            nn.utils.clip_grad_norm_(self._moving.values(), self.plan.clip)
+            self._optimiser.step()
+        self._average.update(step + 1)
 
     def _loss(self, batch: Examples) -> Tensor:
         """Return Σ over heads of weight × loss, over the structures each head knows."""
@@ -219,13 +236,16 @@ class StageRun:
     def _n_batches(self) -> int:
         return math.ceil(self._loader.examples.n_structures / self.plan.batch)
 
+    def _n_steps(self) -> int:
+        return math.ceil(self._n_batches() / self.plan.accumulate)
+
     def _rate(self, step: int) -> float:
-        n_batches = self._n_batches()
+        n_steps = self._n_steps()
         factor = learning_factor(
             self.plan.schedule,
             step=step,
-            n_steps=self.plan.epochs * n_batches,
-            n_warmup=round(self.plan.warmup_epochs * n_batches),
+            n_steps=self.plan.epochs * n_steps,
+            n_warmup=round(self.plan.warmup_epochs * n_steps),
             errors=self.errors,
         )
         return self.plan.learning_rate * factor

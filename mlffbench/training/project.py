@@ -29,8 +29,12 @@ from mlffbench.training.stages import best_rows
 from mlffbench.training.training_plan import RecipeName, StagePlan, TrainingPlan
 from mlffbench.training.trunk import as_trunk
 
-NETWORKS = ("mace", "schnet", "gemnet")
+NETWORKS = ("mace", "schnet", "gemnet", "gemnet-dt")
 """Networks that can be trained from nothing."""
+VARIANTS: dict[str, tuple[str, dict[str, Any]]] = {
+    "gemnet-dt": ("gemnet", {"direct_forces": True, "max_neighbours": 50}),
+}
+"""Name -> the network that it is a kind of, and what sets it apart."""
 
 
 class LearningRates(NamedTuple):
@@ -43,7 +47,8 @@ class LearningRates(NamedTuple):
 LEARNING_RATES = {
     "mace": LearningRates(ref=3e-3, prior=1e-2),
     "schnet": LearningRates(ref=1e-3, prior=2e-3),
-    "gemnet": LearningRates(ref=1e-3, prior=1e-3),
+    "gemnet": LearningRates(ref=1e-3, prior=2e-3),
+    "gemnet-dt": LearningRates(ref=1e-3, prior=2e-3),
 }
 """Network -> what it learns with unless the user says otherwise."""
 NO_PRIOR = Baseline({}, 1.0)
@@ -57,11 +62,12 @@ class Order:
     Attributes:
         suite: Name of the suite.
         suite_version: Its version.
-        model: ``mace``, ``schnet``, or the pretrained model a head is attached to.
+        model: One of `NETWORKS`, or the pretrained model a head is attached to.
         recipe: Name of the recipe.
         depth: How much both heads share.
         cutoff: Of the graph, in Å.
         channels: Features per atom; None for the network's default.
+        shape: Further values of the network's shape, as typed.
         epochs: On reference labels.
         prior_epochs: On prior labels.
         learning_rate: On reference labels; None for the network's default.
@@ -83,6 +89,7 @@ class Order:
     depth: Depth = "min"
     cutoff: float = 4.5
     channels: int | None = None
+    shape: Mapping[str, str] = field(default_factory=dict)
     epochs: int
     prior_epochs: int
     learning_rate: float | None = None
@@ -180,6 +187,22 @@ def conclude(
         checkpoint.save(model, stem, history)
 
 
+def shape_of(typed: Sequence[str]) -> dict[str, str]:
+    """Return ``NAME=VALUE`` pairs of a network's shape as a table.
+
+    Raises:
+        BenchError: One is no such pair, or a name comes twice.
+    """
+    found: dict[str, str] = {}
+    for text in typed:
+        name, equals, value = text.partition("=")
+        if not (name and equals and value) or name in found:
+            msg = f"--shape {text!r} is not understood: write NAME=VALUE, each name once"
+            raise BenchError(msg)
+        found[name] = value
+    return found
+
+
 def is_complete(stem: Path, plan: TrainingPlan) -> bool | None:
     """Return whether a checkpoint is there and of this plan; None without one."""
     try:
@@ -275,16 +298,24 @@ def _architecture(order: Order, splits: Sequence[Split]) -> Architecture:
         index = split.source.index
         for record in set(index.record[split.rows].tolist()):
             found |= index.elements[record]
+    network, own = VARIANTS.get(order.model, (order.model, {}))
     values: dict[str, Any] = {
-        "network": order.model,
+        "network": network,
         "elements": tuple(sorted(found)),
         "cutoff": order.cutoff,
         "depth": order.depth,
     }
-    if order.channels is not None:
-        width = {"mace": "channels", "schnet": "hidden", "gemnet": "edge"}[order.model]
-        values[order.model] = {width: order.channels}
+    values[network] = {**own, **_widths(network, order.channels), **order.shape}
     return Architecture.model_validate(values)
+
+
+def _widths(network: str, channels: int | None) -> dict[str, int]:
+    """Return the values of a network's shape that follow from ``channels``."""
+    if channels is None:
+        return {}
+    if network == "gemnet":
+        return {"atom": channels, "edge": channels, "triplet": max(1, channels // 2)}
+    return {{"mace": "channels", "schnet": "hidden"}[network]: channels}
 
 
 def _within(pretrained: ForceField, labeller: Labeller) -> Labeller:

@@ -15,6 +15,7 @@ RecipeName = Literal["scratch", "joint", "prior-freeze-finetune", "attach-prior-
 Positive = Annotated[float, Field(gt=0)]
 NotNegative = Annotated[float, Field(ge=0)]
 Count = Annotated[int, Field(ge=1)]
+_LATER = {"accumulate"}
 
 
 class _Closed(BaseModel):
@@ -32,7 +33,9 @@ class StagePlan(_Closed):
         start_from: Head whose weights the other moving head starts from, if any.
         further: Whether geometries with prior labels only are trained on too.
         epochs: Passes over the examples at most.
-        batch: Structures per step.
+        batch: Structures whose gradient is taken at once.
+        accumulate: Batches whose mean gradient makes a step: a larger batch in the memory
+            of a small one.
         learning_rate: Highest learning rate of AdamW.
         schedule: What becomes of it.
         warmup_epochs: Epochs over which it rises.
@@ -54,6 +57,7 @@ class StagePlan(_Closed):
     further: bool
     epochs: Count
     batch: Count = 8
+    accumulate: Count = 1
     learning_rate: Positive = 2e-3
     schedule: ScheduleName = "cosine"
     warmup_epochs: NotNegative = 1.0
@@ -102,5 +106,11 @@ class TrainingPlan(_Closed):
     dtype: str
 
     def fingerprint(self) -> str:
-        """Return a checksum that two plans share only if they end in the same weights."""
-        return hashlib.sha256(self.model_dump_json().encode()).hexdigest()
+        """Return a checksum that two plans share only if they end in the same weights.
+
+        What a plan did not say before it could be said is left out where it changes
+        nothing, so that trainings begun by then go on.
+        """
+        plain = {i for i, stage in enumerate(self.stages) if stage.accumulate == 1}
+        told = self.model_dump_json(exclude={"stages": dict.fromkeys(plain, _LATER)})
+        return hashlib.sha256(told.encode()).hexdigest()

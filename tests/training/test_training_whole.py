@@ -12,7 +12,7 @@ from tiny_training import Silent, few_splits, springs, tiny_model, tiny_plan, ti
 from mlffbench.core.errors import BenchError, DataError, StoreError
 from mlffbench.core.split import Split
 from mlffbench.models.twoheaded.model import TwoHeaded
-from mlffbench.training.epochs import all_parameters
+from mlffbench.training.epochs import StageRun, all_parameters
 from mlffbench.training.materials import Materials, gather
 from mlffbench.training.stages import train, training_lock
 from mlffbench.training.training_plan import RecipeName, StagePlan
@@ -56,6 +56,28 @@ def test_a_recipe_lowers_the_loss(
     assert len(lines) == 1 + len(watcher.rows)
     assert "id_molecules forces MAE meV/Å" in lines[0]
     assert "ood_elements forces MAE meV/Å" in lines[0]
+
+
+def test_batches_that_are_accumulated_are_one_larger_batch(materials: Materials) -> None:
+    """Of molecules of one size, whose means weigh the same."""
+    train = materials.train
+    sizes = train.structures.sizes
+    alike = (sizes == sizes.mode().values).nonzero().flatten().tolist()[:5]
+    assert len(alike) > 1
+    found = []
+    for batch, together in ((len(alike), 1), (1, len(alike)), (1, 1)):
+        model = tiny_model(materials)
+        (plan,) = tiny_stages("scratch", batch=batch, accumulate=together)
+        examples = train.select(alike).to(device=torch.device("cpu"), dtype=torch.float32)
+        stage = StageRun(model, plan, examples=examples, checks=[], seed=0)
+        loss = stage._train_epoch()
+        found.append((loss, torch.cat([v.flatten() for v in model.state().values()])))
+    (whole, weights), (parts, same), (_, steps) = found
+    assert parts == pytest.approx(whole, rel=1e-5)
+    torch.testing.assert_close(weights, same, atol=1e-6, rtol=0)
+    assert float((weights - steps).abs().max()) > 1e-4  # a step for each moves further
+    plans = [tiny_plan(materials, tiny_stages("scratch", accumulate=n)) for n in (1, 2)]
+    assert plans[0].fingerprint() != plans[1].fingerprint()
 
 
 class Diary(Silent):

@@ -35,7 +35,7 @@ NetworkOption = Annotated[
     str,
     option(
         "--model -m",
-        "mace, schnet or gemnet; for attach-prior-head any pretrained model.",
+        "mace, schnet, gemnet or gemnet-dt; for attach-prior-head any pretrained model.",
         _NETWORK,
     ),
 ]
@@ -51,6 +51,14 @@ CutoffOption = Annotated[float, option("--cutoff", "Of the graph, in Å.", _NETW
 ChannelsOption = Annotated[
     int | None, option("--channels", "Features per atom.", _NETWORK, least=1)
 ]
+ShapeOption = Annotated[
+    list[str] | None,
+    option(
+        "--shape",
+        "NAME=VALUE of the network's shape, e.g. blocks=2; may be repeated.",
+        _NETWORK,
+    ),
+]
 RecipeOption = Annotated[
     Recipe,
     option("--recipe", "What is learned from which labels, in which order.", _LOOP),
@@ -61,7 +69,18 @@ EpochsOption = Annotated[
 PriorEpochsOption = Annotated[
     int, option("--prior-epochs", "Epochs on prior labels at most.", _LOOP, least=1)
 ]
-BatchOption = Annotated[int, option("--batch", "Structures per step.", _LOOP, least=1)]
+BatchOption = Annotated[
+    int, option("--batch", "Structures whose gradient is taken at once.", _LOOP, least=1)
+]
+AccumulateOption = Annotated[
+    int,
+    option(
+        "--accumulate",
+        "Batches whose mean gradient makes a step: less memory than a larger batch.",
+        _LOOP,
+        least=1,
+    ),
+]
 LearningRateOption = Annotated[
     float | None,
     option(
@@ -123,6 +142,7 @@ class Optimisation:
     """What every stage of a training has in common."""
 
     batch: BatchOption = 8
+    accumulate: AccumulateOption = 1
     energy_weight: EnergyWeightOption = 1.0
     force_weight: ForceWeightOption = 10.0
     schedule: ScheduleOption = Schedule.cosine

@@ -20,6 +20,7 @@ from mlffbench.datasets.index.sampling import evenly
 from mlffbench.datasets.index.splitfiles import Cut, kept_splits
 from mlffbench.datasets.sets.md17 import TESTED, TRAINED, source_of
 from mlffbench.datasets.sets.md22 import CALM, HOT, trajectory_of
+from mlffbench.datasets.sets.paper_files import published_splits
 
 N_TRAIN, N_VAL, N_TEST = 9_500, 500, 10_000
 """Frames of each molecule."""
@@ -68,10 +69,20 @@ def published_rows(n_frames: int) -> PublishedRows:
 def md17() -> tuple[Split, ...]:
     """Return the splits of ``paper-md17``.
 
+    The published training file is taken where it is downloaded, with what is published
+    beside it; where no test frames are, those of the MD17 trajectories.
+
     Raises:
-        DataError: A molecule is not downloaded, or its file holds too few frames.
+        DataError: A molecule is not downloaded, its file holds too few frames, or a
+            published file is not what the paper says.
     """
-    trained, tested = source_of(TRAINED), source_of(TESTED)
+    published = published_splits("md17")
+    if published is not None and any(s.role == "ood_test" for s in published):
+        return published
+    if published is not None:
+        control = "id_val" if len(published) > 1 else ""
+        return (*published, *_tested(source_of(TESTED), control))
+    trained = source_of(TRAINED)
     parts = [_rows_of(trained, number) for number in range(len(TRAINED))]
     words = ", ".join(TRAINED)
     rule = f"{words}: as published, seed {SEED}"
@@ -93,18 +104,24 @@ def md17() -> tuple[Split, ...]:
             rule=f"{words}: {first}, seed {SEED}",
             shares_molecules=shares,
         ),
-        *(
-            Split(
-                name=f"ood_{molecule}",
-                role="ood_test",
-                source=tested,
-                rows=np.sort(_rows_of(tested, number).test[:N_EVALUATED]),
-                rule=f"{molecule}: {first}, seed {SEED}",
-                shift=Shift("connectivity", "an aromatic molecule that is not in train"),
-                control="id_frames",
-            )
-            for number, molecule in enumerate(TESTED)
-        ),
+        *_tested(source_of(TESTED), "id_frames"),
+    )
+
+
+def _tested(source: JoinedSource, control: str) -> tuple[Split, ...]:
+    """Return a split for each molecule that is not trained on."""
+    first = f"the first {N_EVALUATED:,} of the published test frames"
+    return tuple(
+        Split(
+            name=f"ood_{molecule}",
+            role="ood_test",
+            source=source,
+            rows=np.sort(_rows_of(source, number).test[:N_EVALUATED]),
+            rule=f"{molecule}: {first}, seed {SEED}",
+            shift=Shift("connectivity", "an aromatic molecule that is not in train"),
+            control=control,
+        )
+        for number, molecule in enumerate(TESTED)
     )
 
 
@@ -114,9 +131,15 @@ def md22(counter: Counter | None = None) -> tuple[Split, ...]:
     Args:
         counter: Told how far indexing is.
 
+    The published files are taken where they are downloaded.
+
     Raises:
-        DataError: Stachyose is not downloaded, or has no frame on one side of the cut.
+        DataError: Stachyose is not downloaded, or has no frame on one side of the cut, or
+            a published file is not what the paper says.
     """
+    published = published_splits("md22", counter)
+    if published is not None:
+        return published
     source = trajectory_of(MD22_MOLECULE, counter)
 
     def carve() -> list[Cut]:

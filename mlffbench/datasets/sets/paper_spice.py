@@ -19,6 +19,7 @@ from mlffbench.datasets.index.indexed import IndexedFile
 from mlffbench.datasets.index.sampling import size_of, spread
 from mlffbench.datasets.index.splitfiles import Cut
 from mlffbench.datasets.published_shifts import DeviationRule, Spread
+from mlffbench.datasets.sets.paper_files import published_splits
 from mlffbench.datasets.sets.spice import (
     SPECTRAL_SAMPLE,
     kept,
@@ -40,11 +41,17 @@ def splits(size: str = "10k", counter: Counter | None = None) -> tuple[Split, ..
         size: At most so many OOD structures, and so many of the control.
         counter: Told how far indexing and labelling are.
 
+    The published files are taken whole where they are downloaded.
+
     Raises:
         DataError: SPICE 1.1.4 or 2.0.1 is not downloaded, or damaged, or the second has
-            no molecule that the first lacks.
+            no molecule that the first lacks, or a published file is not what the paper
+            says.
         MissingExtraError: rdkit is not installed.
     """
+    published = published_splits("spice", counter)
+    if published is not None:
+        return published
     first = open_release("spice-1", "paper-spice", counter)
     second = open_release("spice-2", "paper-spice", counter)
 

@@ -73,6 +73,9 @@ class GemnetShape(_Frozen):
         spherical: Legendre polynomials of an angle.
         atom_layers: Residual layers of an atom's update.
         envelope_power: Power p of the polynomial envelope.
+        direct_forces: Whether forces are sums over edges of their own, as in GemNet-dT,
+            and not the slope of the energy.
+        max_neighbours: Neighbours of an atom at most; None for all within the cutoff.
     """
 
     atom: int = Field(default=128, ge=2, le=2048)
@@ -84,6 +87,8 @@ class GemnetShape(_Frozen):
     spherical: int = Field(default=7, ge=2, le=16)
     atom_layers: int = Field(default=2, ge=1, le=16)
     envelope_power: int = Field(default=5, ge=3, le=64)
+    direct_forces: bool = False
+    max_neighbours: int | None = Field(default=None, ge=1, le=10_000)
 
 
 SHAPES: dict[str, type[MaceShape | SchnetShape | GemnetShape]] = {
@@ -157,6 +162,17 @@ class Architecture(_Frozen):
         if shape is None:
             raise ValueError("an Architecture needs the shape of its network")
         return shape
+
+    @property
+    def direct_forces(self) -> bool:
+        """Whether forces are an output of their own, not the slope of the energy."""
+        return isinstance(self.shape, GemnetShape) and self.shape.direct_forces
+
+    @property
+    def max_neighbours(self) -> int | None:
+        """Neighbours of an atom at most; None for all within the cutoff."""
+        shape = self.shape
+        return shape.max_neighbours if isinstance(shape, GemnetShape) else None
 
     @property
     def shared_blocks(self) -> int:

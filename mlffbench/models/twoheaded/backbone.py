@@ -13,10 +13,13 @@ class Atomwise(NamedTuple):
     Attributes:
         energy: Shape (n_atoms,), before the scale of a head.
         features: Per block the invariant features, shape (n_atoms, n_features).
+        forces: Shape (n_atoms, 3), before the scale of a head, of a network that has
+            direct forces; else None.
     """
 
     energy: Tensor
     features: tuple[Tensor, ...]
+    forces: Tensor | None = None
 
 
 class Backbone(nn.Module, ABC):

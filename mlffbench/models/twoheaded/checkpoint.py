@@ -83,6 +83,7 @@ class Manifest(BaseModel):
                 licence=str(self.history.get("licence", "not stated")),
                 citation=str(self.history.get("citation", "not stated")),
                 cutoff=self.architecture.cutoff,
+                conservative=not self.architecture.direct_forces,
             )
         except ValueError as error:
             charges = self.history.get("charges")

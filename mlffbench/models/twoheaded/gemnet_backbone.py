@@ -1,8 +1,8 @@
-"""GemNet-T of Gasteiger et al. (2021) on our graph, its forces those of its energy.
+"""GemNet-T and GemNet-dT of Gasteiger et al. (2021) on our graph.
 
-Written from the publication. What differs: all neighbours within the cutoff count, so
-that energies are smooth; no fitted scale factors, whose place fixed ones take; no direct
-forces, which conserve no energy.
+Written from the publication. Forces are the slope of the energy (T), or an output of
+their own (dT), which conserves no energy. What differs: fixed scale factors in place of
+fitted ones, and all neighbours within the cutoff count unless the shape has a cap.
 """
 
 from collections.abc import Iterator, Mapping
@@ -10,7 +10,6 @@ from collections.abc import Iterator, Mapping
 import torch
 from torch import Tensor, nn
 
-from mlffbench.core.errors import ModelError
 from mlffbench.models.twoheaded.architecture import Architecture, GemnetShape
 from mlffbench.models.twoheaded.backbone import Atomwise, Backbone
 from mlffbench.models.twoheaded.gemnet_layers import (
@@ -18,6 +17,7 @@ from mlffbench.models.twoheaded.gemnet_layers import (
     AtomUpdate,
     Dense,
     EdgeEmbedding,
+    EdgeForces,
     Residual,
     TripletInteraction,
     envelope,
@@ -79,41 +79,45 @@ class GemnetBackbone(Backbone):
         )
         for layer in self.energies:
             nn.init.normal_(layer.weight, std=_START / shape.atom)  # type: ignore[arg-type]
+        self.forces = nn.ModuleList(
+            EdgeForces(shape.edge, shape.projected, shape.atom_layers)
+            for _ in range(shape.blocks + 1 if shape.direct_forces else 0)
+        )
         offsets = torch.linspace(0.0, 1.0, shape.radial)
         self.register_buffer("offsets", offsets)
 
     def forward(
         self, element_index: Tensor, edges: Tensor, vectors: Tensor, radius: float
     ) -> Atomwise:
-        """Return energies and features of atoms; see `Backbone.forward`.
-
-        Raises:
-            ModelError: Two atoms meet more than once, in a small periodic cell.
-        """
+        """Return energies and features of atoms; see `Backbone.forward`."""
         swap = _reversed(edges, len(element_index))
         centre, n_atoms = edges[0], len(element_index)
         lengths = vectors.norm(dim=1, keepdim=True)
         radial = self._radial(lengths, radius)
         known = {name: layer(radial) for name, layer in self.projections.items()}
-        triplets = triplets_of(centre, vectors, self.shape.spherical)
+        triplets = triplets_of(centre, vectors, self.shape.spherical, n_atoms)
         atoms = self.embedding(element_index)
-        message = self.edge_embedding(atoms, radial, edges)
-        energy = self._energy(0, message, known["out"], centre, n_atoms)
+        messages = [self.edge_embedding(atoms, radial, edges)]
         features = []
-        for number, module in enumerate(self.interactions):
+        for module in self.interactions:
             block: _Interaction = module  # type: ignore[assignment]  # a ModuleList
+            message = messages[-1]
             told = block.triplets(message, known["triplet"], triplets, swap)
             inner = block.before((block.skip(message) + told) * HALF)
             message = block.after((message + inner) * HALF)
             update = block.atoms(message, known["atom"], centre, n_atoms)
             atoms = (atoms + update) * HALF
             joined = block.last(block.concatenate(atoms, message, edges))
-            message = (message + joined) * HALF
-            energy = energy + self._energy(
-                number + 1, message, known["out"], centre, n_atoms
-            )
+            messages.append((message + joined) * HALF)
             features.append(atoms)
-        return Atomwise(energy, tuple(features))
+        energy = self._energy(messages, known["out"], centre, n_atoms)
+        unit = vectors / lengths
+        pulls = [
+            layer(message, known["out"], centre, unit, n_atoms)
+            for layer, message in zip(self.forces, messages, strict=False)
+        ]
+        forces = torch.stack(pulls).sum(0) if pulls else None
+        return Atomwise(energy, tuple(features), forces)
 
     def element_slices(self, parameters: Mapping[str, Tensor]) -> Iterator[Tensor]:
         """Yield the embedding, shape (n_elements, atom)."""
@@ -127,23 +131,27 @@ class GemnetBackbone(Backbone):
         return basis * envelope(lengths / radius, self.shape.envelope_power)
 
     def _energy(
-        self, place: int, message: Tensor, radial: Tensor, centre: Tensor, n_atoms: int
+        self, messages: list[Tensor], radial: Tensor, centre: Tensor, n_atoms: int
     ) -> Tensor:
-        atoms = self.outputs[place](message, radial, centre, n_atoms)
-        found: Tensor = self.energies[place](atoms)
-        return found.squeeze(1)
+        """Return the sum of all outputs, shape (n_atoms,)."""
+        total = radial.new_zeros(n_atoms)
+        layers = zip(self.outputs, self.energies, messages, strict=True)
+        for output, energy, message in layers:
+            found: Tensor = energy(output(message, radial, centre, n_atoms))
+            total = total + found.squeeze(1)
+        return total
 
 
 def _reversed(edges: Tensor, n_atoms: int) -> Tensor:
     """Return for each edge c→a the place of a→c.
 
-    Raises:
-        ModelError: Two atoms meet more than once.
+    Two atoms of a small cell meet several times. Their edges are ordered by lattice
+    translation, which the other direction negates: it has them in reverse.
     """
-    key = edges[0] * n_atoms + edges[1]
-    order = torch.argsort(key)
+    key, mirrored = edges[0] * n_atoms + edges[1], edges[1] * n_atoms + edges[0]
+    order = torch.argsort(key, stable=True)
     ranked = key[order]
-    if bool((ranked[1:] == ranked[:-1]).any()):
-        msg = "a gemnet cannot treat a periodic cell in which two atoms meet more than "
-        raise ModelError(msg + "once within the cutoff; give a supercell")
-    return order[torch.searchsorted(ranked, edges[1] * n_atoms + edges[0])]
+    place = torch.empty_like(order)
+    place[order] = torch.arange(len(order), device=order.device)
+    nth = place - torch.searchsorted(ranked, key)
+    return order[torch.searchsorted(ranked, mirrored, right=True) - 1 - nth]

@@ -19,42 +19,58 @@ FEW = 1 / math.sqrt(10)
 
 
 class Triplets(NamedTuple):
-    """Two edges that end at one atom: c→a, whose message is made, and b→a.
+    """Pairs of edges with one centre a: c→a, whose message is made, and b→a.
+
+    The edges of an atom have seats, as many per atom as the busiest one needs, so that
+    all angles at an atom are one small dense matrix.
 
     Attributes:
-        out: Shape (n_triplets,), int64: the edge c→a.
-        into: Shape (n_triplets,), int64: the edge b→a.
-        legendre: Shape (n_triplets, n_spherical): P_l of the cosine between them.
+        seat: Shape (n_edges,), int64: of each edge, among n_atoms × n_seats.
+        legendre: Shape (n_atoms, n_seats × n_spherical, n_seats): P_l of the cosine
+            between c→a and b→a; 0 for an empty seat and for an edge with itself.
     """
 
-    out: Tensor
-    into: Tensor
+    seat: Tensor
     legendre: Tensor
 
 
-def triplets_of(centre: Tensor, vectors: Tensor, n_spherical: int) -> Triplets:
+def triplets_of(
+    centre: Tensor, vectors: Tensor, n_spherical: int, n_atoms: int
+) -> Triplets:
     """Return all pairs of different edges with one centre.
 
     Args:
         centre: Shape (n_edges,), int64.
         vectors: Shape (n_edges, 3), from centre to neighbour.
         n_spherical: Legendre polynomials, from degree 0.
+        n_atoms: Atoms that may be a centre.
     """
     n_edges = len(centre)
-    n_atoms = int(centre.max()) + 1 if n_edges else 0
-    order = torch.argsort(centre, stable=True)
     degree = torch.bincount(centre, minlength=n_atoms)
+    n_seats = int(degree.max()) if n_edges else 1
+    order = torch.argsort(centre, stable=True)
     start = torch.cumsum(degree, 0) - degree
-    mine = degree[centre]
-    out = torch.repeat_interleave(torch.arange(n_edges, device=centre.device), mine)
-    first = torch.cumsum(mine, 0) - mine
-    within = torch.arange(len(out), device=centre.device) - first[out]
-    into = order[start[centre[out]] + within]
-    other = out != into
-    out, into = out[other], into[other]
+    rank = torch.empty_like(order)
+    rank[order] = torch.arange(n_edges, device=centre.device) - start[centre[order]]
+    seat = centre * n_seats + rank
     unit = vectors / vectors.norm(dim=1, keepdim=True)
-    cosine = (unit[out] * unit[into]).sum(1)
-    return Triplets(out, into, legendre(cosine, n_spherical))
+    seated = seat_all(unit, seat, n_atoms, n_seats)
+    taken = rank.new_zeros(n_atoms * n_seats, dtype=torch.bool)
+    taken[seat] = True
+    taken = taken.view(n_atoms, n_seats)
+    itself = torch.eye(n_seats, dtype=torch.bool, device=centre.device)
+    there = taken[:, :, None] & taken[:, None, :] & ~itself
+    cosine = torch.bmm(seated, seated.transpose(1, 2))
+    found = legendre(cosine.flatten(), n_spherical).view(*cosine.shape, n_spherical)
+    found = (found * there[..., None]).permute(0, 1, 3, 2)
+    return Triplets(seat, found.reshape(n_atoms, n_seats * n_spherical, n_seats))
+
+
+def seat_all(values: Tensor, seat: Tensor, n_atoms: int, n_seats: int) -> Tensor:
+    """Return values of edges at their seats, shape (n_atoms, n_seats, ...)."""
+    seated = values.new_zeros((n_atoms * n_seats, values.shape[1]))
+    seated = seated.index_add(0, seat, values)
+    return seated.view(n_atoms, n_seats, values.shape[1])
 
 
 def legendre(cosine: Tensor, n: int) -> Tensor:
@@ -143,6 +159,31 @@ class AtomUpdate(nn.Module):
         return found
 
 
+class EdgeForces(nn.Module):
+    """Direct forces: each edge c→a pulls atom a along itself, by a learned amount.
+
+    The two directions of a pair pull by amounts of their own, as in GemNet-dT: the
+    forces on a molecule need not add up to nothing.
+    """
+
+    def __init__(self, edge: int, radial: int, depth: int) -> None:
+        super().__init__()
+        self.radial = Dense(radial, edge)
+        self.layers = nn.Sequential(
+            Dense(edge, edge, active=True), *(Residual(edge) for _ in range(depth))
+        )
+        self.last = nn.Linear(edge, 1, bias=False)
+        nn.init.normal_(self.last.weight, std=1 / edge)
+
+    def forward(
+        self, message: Tensor, radial: Tensor, centre: Tensor, unit: Tensor, n_atoms: int
+    ) -> Tensor:
+        """Return shape (n_atoms, 3); turns with the unit vectors of the edges."""
+        amount: Tensor = self.last(self.layers(message) * self.radial(radial))
+        pull = amount * unit
+        return pull.new_zeros((n_atoms, 3)).index_add(0, centre, pull)
+
+
 class TripletInteraction(nn.Module):
     """What the edges that end at the same atom tell an edge, by the angle between."""
 
@@ -164,9 +205,11 @@ class TripletInteraction(nn.Module):
     ) -> Tensor:
         """Return shape (n_edges, edge)."""
         sent = self.down(self.own(message) * self.radial(radial))
-        each = triplets.legendre[:, :, None] * sent[triplets.into][:, None, :]
-        summed = each.new_zeros((len(message), *each.shape[1:]))
-        summed = summed.index_add(0, triplets.out, each)
+        n_atoms, _, n_seats = triplets.legendre.shape
+        summed = torch.bmm(
+            triplets.legendre, seat_all(sent, triplets.seat, n_atoms, n_seats)
+        )
+        summed = summed.view(n_atoms * n_seats, self.shape[1], -1)[triplets.seat]
         weights = self.circular(radial).view(-1, *self.shape)
         mixed = self.bilinear(FEW * torch.bmm(weights, summed).flatten(1))
         found: Tensor = (self.up(mixed) + self.up_swapped(mixed)[swap]) * HALF

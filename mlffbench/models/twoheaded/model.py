@@ -1,7 +1,6 @@
 """TwoHeaded: one representation, a prior's head and the reference's head."""
 
 import copy
-import dataclasses
 import math
 from collections.abc import Mapping
 from typing import Literal, Self
@@ -73,7 +72,10 @@ class TwoHeaded:
         self.architecture = architecture
         self.elements = frozenset(architecture.elements)
         self.card = ModelCard(
-            elements=self.elements, periodic=True, cutoff=architecture.cutoff
+            elements=self.elements,
+            periodic=True,
+            cutoff=architecture.cutoff,
+            conservative=not architecture.direct_forces,
         )
         self.history: Mapping[str, JsonValue] = {}
         self.cutoff = architecture.cutoff
@@ -152,6 +154,7 @@ class TwoHeaded:
             structures,
             elements=self.architecture.elements,
             cutoff=self.cutoff,
+            max_neighbours=self.architecture.max_neighbours,
             device=self.device,
             dtype=self.dtype,
         )
@@ -357,23 +360,28 @@ class TwoHeaded:
         return structures
 
     def _labels(self, batch: Prepared, head: Head, *, differentiable: bool) -> Labels:
-        with torch.enable_grad():
-            positions = batch.positions.clone().requires_grad_()
-            energy = self._energy(batch, positions, head)
-            [slope] = torch.autograd.grad(
-                energy.sum(), [positions], create_graph=differentiable
-            )
-        source = _source(self.name, head)
-        labels = Labels(energy=energy, forces=-slope, source=source)
-        return (
-            labels
-            if differentiable
-            else dataclasses.replace(labels, energy=energy.detach())
-        )
+        direct = self.architecture.direct_forces
+        with torch.set_grad_enabled(differentiable or not direct):
+            positions = batch.positions.clone().requires_grad_(not direct)
+            atoms = self._run(batch, positions, head)
+            energy = self._sum(batch, atoms.energy, head)
+            if atoms.forces is not None:
+                forces = self.scale[head] * atoms.forces
+            else:
+                [slope] = torch.autograd.grad(
+                    energy.sum(), [positions], create_graph=differentiable
+                )
+                forces = -slope
+        energy = energy if differentiable else energy.detach()
+        return Labels(energy=energy, forces=forces, source=_source(self.name, head))
 
     def _energy(self, batch: Prepared, positions: Tensor, head: Head) -> Tensor:
-        atoms = self._run(batch, positions, head).energy.double()
-        atoms = self.scale[head] * atoms + self._zeros[head][batch.element_index]
+        return self._sum(batch, self._run(batch, positions, head).energy, head)
+
+    def _sum(self, batch: Prepared, atoms: Tensor, head: Head) -> Tensor:
+        """Return energies of structures from those of their atoms."""
+        atoms = self.scale[head] * atoms.double()
+        atoms = atoms + self._zeros[head][batch.element_index]
         return atoms.new_zeros(batch.n_systems).index_add(0, batch.system, atoms)
 
     def _run(self, batch: Prepared, positions: Tensor, head: Head) -> Atomwise:

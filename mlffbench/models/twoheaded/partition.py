@@ -36,9 +36,12 @@ PARTS: dict[Network, tuple[tuple[str, Part], ...]] = {
     "gemnet": (
         (r"embedding\..*", "elements"),
         # the paper shares the first output at every depth as well
-        (r"(?:edge_embedding|projections|outputs\.0|energies\.0)\..*", "elements"),
+        (
+            r"(?:edge_embedding|projections|outputs\.0|energies\.0|forces\.0)\..*",
+            "elements",
+        ),
         (r"interactions\.(\d+)\..*", "block"),
-        (r"(?:outputs|energies)\.[1-9]\d*\..*", "readout"),
+        (r"(?:outputs|energies|forces)\.[1-9]\d*\..*", "readout"),
     ),
 }
 """Network -> (pattern of the parameter name, part); a ``block`` captures its number."""

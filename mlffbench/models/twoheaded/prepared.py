@@ -1,6 +1,6 @@
 """Prepared: a batch whose neighbour list is built once and used many times."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
@@ -9,6 +9,7 @@ from mlffbench.core.card import format_elements
 from mlffbench.core.errors import ModelError
 from mlffbench.core.graph import radius_graph
 from mlffbench.core.structures import Structures
+from mlffbench.models.twoheaded.neighbour_cap import capped
 
 
 @dataclass(frozen=True, slots=True, eq=False, kw_only=True)
@@ -58,6 +59,7 @@ def prepare(
     *,
     elements: tuple[int, ...],
     cutoff: float,
+    max_neighbours: int | None = None,
     device: torch.device,
     dtype: torch.dtype,
 ) -> Prepared:
@@ -67,6 +69,7 @@ def prepare(
         structures: Any batch; it may be empty.
         elements: Ascending atomic numbers of the network.
         cutoff: Cutoff of the graph, in Å.
+        max_neighbours: Neighbours of an atom at most; None for all.
         device: Where the network is.
         dtype: What the network computes in.
 
@@ -85,6 +88,10 @@ def prepare(
         )
         raise ModelError(msg)
     graph = radius_graph(structures, cutoff)
+    if max_neighbours is not None:
+        lengths = graph.vectors(structures).detach().norm(dim=1)
+        kept = capped(graph, lengths, max_neighbours)
+        graph = replace(graph, edges=graph.edges[:, kept], shifts=graph.shifts[kept])
     offsets = None
     if bool(structures.pbc.any()):
         cells = structures.cell[structures.system[graph.edges[0]]]

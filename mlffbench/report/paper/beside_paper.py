@@ -285,7 +285,7 @@ def _why_other_data(told: BesidePaper, records: Sequence[Record]) -> str:
     if first.provenance.get("limit"):
         return "a trial of some structures"
     if suite != "paper-md17":
-        return "carved by the published rule; which structures they drew is not published"
+        return "by the published rule, or files that were not compared with theirs"
     if "preset" not in first.provenance:
         return "which molecule and which frames they labelled is not published"
     if first.provenance["preset"] != _PROTOCOL:

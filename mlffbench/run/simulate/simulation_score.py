@@ -18,6 +18,7 @@ from mlffbench.metrics.metric_card import MetricCard
 from mlffbench.metrics.molecules import Molecules
 from mlffbench.metrics.samples import Samples
 from mlffbench.run.folder import RunFolder, limit_of
+from mlffbench.run.simulate.reference_distances import distance_errors
 
 RAN = ("stable", "unstable")
 """Status of the trajectories that were simulated."""
@@ -54,8 +55,11 @@ def score_simulation(folder: RunFolder) -> list[Record]:
     """
     manifest, table = folder.read_manifest(), read_trajectories(folder)
     baseline = _baseline(folder, manifest)
+    against = distance_errors(folder, manifest, table)
+    if against.errors is not None:
+        table = table.assign(distance_error=against.errors)
     return [
-        _record(manifest, split, rows, _rows_of(baseline, split, rows))
+        _record(manifest, split, rows, _rows_of(baseline, split, rows), against.note)
         for split, rows in table.groupby("split", sort=False)
     ]
 
@@ -125,6 +129,7 @@ def _record(
     split: object,
     rows: pd.DataFrame,
     baseline: pd.DataFrame | None,
+    note: str,
 ) -> Record:
     job = manifest["job"]
     molecules = Molecules.of(rows["molecule"].tolist())
@@ -172,7 +177,7 @@ def _record(
         worst_group=None if worst is None else (worst.group, worst.value),
         wall_s_per_structure=None,
         provenance=_provenance(manifest),
-        notes=_notes(manifest, rows),
+        notes=(*_notes(manifest, rows), *((note,) if note else ())),
     )
 
 

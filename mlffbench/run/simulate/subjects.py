@@ -164,7 +164,7 @@ def _read(
     ]
     alike = conformers.select(same).positions.reshape(len(same), -1, 3)
     frames = None
-    if suite.dynamics.reference:
+    if suite.dynamics.reference is True:
         every = split.source.structures(rows[_spread(len(rows), MOST_FRAMES)])
         frames = every.positions.reshape(every.n_systems, -1, 3).double()
     (bonds,) = find_bonds(start)

@@ -18,6 +18,7 @@ from mlffbench.core.assembly import singles
 from mlffbench.core.files import make_folder, write_atomic
 from mlffbench.dynamics.motion import FS_PER_PS
 from mlffbench.dynamics.observables import (
+    H_BINS,
     distance_distribution,
     distribution_error,
     energy_drift,
@@ -28,6 +29,7 @@ from mlffbench.dynamics.recording import Track
 from mlffbench.dynamics.stability import hydrogen_drift
 from mlffbench.dynamics.state import FINISHED, State
 from mlffbench.run.folder import slug
+from mlffbench.run.simulate.reference_distances import DENSITIES
 from mlffbench.run.simulate.subjects import Subject
 
 Format = Literal["extxyz", "traj"]
@@ -170,7 +172,7 @@ def table_of(rows: Sequence[Mapping[str, Any]]) -> pd.DataFrame:
 
 
 def thermo_of(tracks: Sequence[Track]) -> dict[str, NDArray[Any]]:
-    """Return step, energies and owner of every frame, for ``thermo.npz``."""
+    """Return step, energies and owner of every frame, and h(r), for ``thermo.npz``."""
     owner = [np.full(len(t.step), index) for index, t in enumerate(tracks)]
     return {
         "trajectory": np.concatenate([np.zeros(0, dtype=np.int64), *owner]),
@@ -178,7 +180,14 @@ def thermo_of(tracks: Sequence[Track]) -> dict[str, NDArray[Any]]:
             name: np.concatenate([np.zeros(0), *(getattr(t, name) for t in tracks)])
             for name in ("step", "energy", "kinetic")
         },
+        DENSITIES: np.array([_density(t) for t in tracks]).reshape(-1, len(H_BINS) - 1),
     }
+
+
+def _density(track: Track) -> NDArray[np.float64]:
+    if len(track.step) < LEAST_STABLE_FRAMES:
+        return np.full(len(H_BINS) - 1, np.nan)
+    return distance_distribution(track.positions)
 
 
 def write_trajectory(

@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 import torch
+from ase import Atoms
 from ase.build import molecule
 
-from mlffbench.core.errors import ModelError
 from mlffbench.core.structures import Structures
 from mlffbench.models.twoheaded.architecture import Architecture, GemnetShape
 from mlffbench.models.twoheaded.gemnet_layers import envelope, legendre, triplets_of
@@ -107,19 +107,32 @@ def test_two_molecules_far_apart_are_two_and_a_batch_is_its_parts() -> None:
     torch.testing.assert_close(together.forces, expected, atol=1e-9, rtol=0)
 
 
-def test_one_atom_has_no_forces_and_a_small_cell_is_refused() -> None:
+def test_one_atom_has_no_forces() -> None:
     atom = MODEL.predict(place(np.zeros((1, 3)), np.array([6])))
     assert torch.isfinite(atom.energy).all()
     assert torch.equal(atom.forces, torch.zeros(1, 3, dtype=torch.float64))
-    cell = Structures.build(
-        [torch.tensor([[0.0, 0, 0], [1.0, 1.0, 1.0]], dtype=torch.float64)],
-        [torch.tensor([6, 8])],
-        ids=["crystal"],
-        cell=torch.eye(3, dtype=torch.float64)[None] * 2.5,
-        pbc=torch.ones(1, 3, dtype=torch.bool),
-    )
-    with pytest.raises(ModelError, match="give a supercell"):
-        MODEL.predict(cell)
+
+
+def test_a_cell_smaller_than_the_cutoff_is_its_supercell() -> None:
+    crystal = Atoms("CO", positions=[[0, 0, 0], [1.0, 1.1, 0.9]], cell=[2.5, 2.6, 2.7])
+    crystal.pbc = True
+    found = []
+    for atoms in (crystal, crystal.repeat((2, 1, 2))):
+        structures = Structures.build(
+            [torch.tensor(atoms.positions)],
+            [torch.tensor(atoms.numbers)],
+            ids=["crystal"],
+            cell=torch.tensor(atoms.cell.array)[None],
+            pbc=torch.ones(1, 3, dtype=torch.bool),
+        )
+        labels = MODEL.predict(structures)
+        assert not labels.failures
+        found.append(labels)
+    small, large = found
+    torch.testing.assert_close(large.energy, 4 * small.energy, atol=1e-9, rtol=0)
+    forces = small.forces.repeat(4, 1)
+    torch.testing.assert_close(large.forces, forces, atol=1e-9, rtol=0)
+    assert float(small.forces.abs().max()) > 1e-3
 
 
 def test_every_parameter_has_a_gradient_and_the_heads_share_what_the_paper_shares() -> (
@@ -167,7 +180,11 @@ def test_bases_against_their_definitions() -> None:
     torch.testing.assert_close(ends, torch.tensor([1.0, 0, 0], dtype=torch.float64))
     centre = torch.tensor([0, 1, 0, 0])
     vectors = torch.eye(3, dtype=torch.float64)[[0, 1, 1, 2]]
-    found = triplets_of(centre, vectors, 2)
-    pairs = set(zip(found.out.tolist(), found.into.tolist(), strict=True))
-    assert pairs == {(0, 2), (0, 3), (2, 0), (2, 3), (3, 0), (3, 2)}
-    assert float(found.legendre[:, 1].abs().max()) == 0
+    found = triplets_of(centre, vectors, 2, 2)
+    n_seats = found.legendre.shape[2]
+    pairs = found.legendre.view(2, n_seats, 2, n_seats)
+    assert found.seat.tolist() == [0, 3, 1, 2]
+    between = torch.ones(3, 3, dtype=torch.float64) - torch.eye(3, dtype=torch.float64)
+    assert torch.equal(pairs[0, :, 0], between)  # every other edge, none with itself
+    assert not pairs[1].any()  # a lone edge has no partner
+    assert float(pairs[:, :, 1].abs().max()) == 0  # all at right angles

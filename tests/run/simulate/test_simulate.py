@@ -177,6 +177,26 @@ def test_scores_are_over_molecules(suite: Path) -> None:
     assert curve["at_risk"].iloc[0] == 4
 
 
+def test_distances_are_compared_with_those_of_a_model(suite: Path) -> None:
+    text = suite.read_text().replace("reference: true", "reference: mini-schnet")
+    suite.write_text(text)
+    (alone,) = run(suite, splits=("id",)).folders
+    (record,) = write_scores(alone)
+    assert "distance_distribution_error" not in record.metrics
+    assert any("repeat the command with --model mini-schnet" in n for n in record.notes)
+    (reference,) = run(suite, splits=("id",), models=("mini-schnet",)).folders
+    (record,) = write_scores(alone)
+    far = record.metrics["distance_distribution_error"].value
+    (itself,) = write_scores(reference)
+    near = itself.metrics["distance_distribution_error"].value
+    assert 0 < near < far <= 2
+    assert any("between its own replicas" in note for note in itself.notes)
+    other = replace(FAST, temperature=301.0)
+    (warm,) = run(suite, splits=("id",), preset=other, overwrite=True).folders
+    (record,) = write_scores(warm)  # another protocol
+    assert "distance_distribution_error" not in record.metrics
+
+
 def test_all_alive_is_a_lower_bound_not_a_certainty(suite: Path) -> None:
     done = run(suite, splits=("id",))
     (record,) = write_scores(done.folders[0])
