@@ -32,8 +32,10 @@ class Rule:
         gap: Share with a smaller gap, which must be exceeded too; 0 does not ask,
         trust: unless the loss is below this share of the gap.
         hot: Losses are divided by this power of the prior's mean force over training's,
-            where that is above 1; ``cold``: where it is below 1 as well.
-        kind: Which curve is followed: ``careful``, or ``full`` where it was recorded.
+            where that is above 1; ``hot_gap``: the same for gaps; ``cold``: where it
+            is below 1 as well.
+        kind: Which curve is followed: ``curved`` (L-BFGS), ``careful`` or ``full`` (Adam,
+            where they were recorded).
     """
 
     start: float
@@ -41,8 +43,9 @@ class Rule:
     gap: float = 0.0
     trust: float = 0.0
     hot: float = 0.7
+    hot_gap: float = 0.6
     cold: bool = False
-    kind: str = "careful"
+    kind: str = "curved"
 
 
 CHOSEN = Rule(start=0.95, stop=0.5, gap=0.9, trust=0.8)
@@ -55,13 +58,19 @@ OTHERS: Mapping[str, tuple[float, ...]] = {
 }
 """Value of the chosen rule -> what else is tried."""
 RULES: Mapping[str, Rule] = {
-    "all steps, full rate": Rule(0, 0, kind="full"),
-    "all steps, careful": Rule(0, 0),
+    "all steps, Adam, full rate": Rule(0, 0, kind="full"),
+    "all steps, Adam, careful": Rule(0, 0, kind="careful"),
+    "all steps": Rule(0, 0),
     "loss, down to the start": replace(CHOSEN, stop=0.95, gap=0, trust=0, hot=0),
     "loss": replace(CHOSEN, gap=0, trust=0, hot=0),
-    "loss and gap": replace(CHOSEN, trust=0, hot=0),
-    "loss, gap or trusted head": replace(CHOSEN, hot=0),
+    "loss and gap": replace(CHOSEN, trust=0, hot=0, hot_gap=0),
+    "loss, gap or trusted head": replace(CHOSEN, hot=0, hot_gap=0),
+    "gaps are not hot": replace(CHOSEN, hot_gap=0),
+    "the same, Adam, careful": replace(CHOSEN, hot_gap=0, kind="careful"),
     NAME: CHOSEN,
+    "hot_gap 0.4": replace(CHOSEN, hot_gap=0.4),
+    "hot_gap 0.8": replace(CHOSEN, hot_gap=0.8),
+    "hot_gap 1": replace(CHOSEN, hot_gap=1),
     "hot 0.5": replace(CHOSEN, hot=0.5),
     "hot 1": replace(CHOSEN, hot=1),
     "relative, cold ones too": replace(CHOSEN, cold=True),
@@ -94,20 +103,25 @@ def apply(rule: Rule, curves: pd.DataFrame, levels: pd.DataFrame) -> pd.DataFram
     known = molecules(levels)
     typical = known["prior_norm"].median()
 
-    def scale(force: Any) -> Any:
+    def scale(force: Any, power: float) -> Any:
         ratio = force / typical
-        return (ratio if rule.cold else np.maximum(1, ratio)) ** rule.hot
+        return (ratio if rule.cold else np.maximum(1, ratio)) ** power
 
-    losses = (known["loss"] / scale(known["prior_norm"])).to_numpy()
+    losses, gaps = (
+        (known[name] / scale(known["prior_norm"], power)).to_numpy()
+        for name, power in (("loss", rule.hot), ("gap", rule.hot_gap))
+    )
     start, stop = bound(losses, rule.start), bound(losses, rule.stop)
-    gap = bound(known["gap"].to_numpy(), rule.gap)
+    gap = bound(gaps, rule.gap)
     rows = []
     mine = curves[curves["kind"] == rule.kind]
     for (split, unit), points in mine.groupby(["split", "unit"], sort=False):
         loss = points["prior_loss"].to_numpy()
         apart = points["gap"].iloc[0]
-        guided = apart > gap or loss[0] < rule.trust * apart
-        loss = loss / scale(points["prior_norm"].to_numpy())
+        force = points["prior_norm"].to_numpy()
+        near = apart <= gap * scale(force, rule.hot_gap)[0]
+        guided = not near or loss[0] < rule.trust * apart
+        loss = loss / scale(force, rule.hot)
         at = 0
         if loss[0] > start and guided:
             reached = np.flatnonzero(loss <= stop)
@@ -212,7 +226,7 @@ def draw(curves: pd.DataFrame, levels: pd.DataFrame) -> None:
         1, len(models), figsize=(3.2 * len(models), 3.4), squeeze=False, sharey=True
     )
     for axis, model in zip(axes[0], models, strict=True):
-        mine = curves[(curves["model"] == model) & (curves["kind"] == "careful")]
+        mine = curves[(curves["model"] == model) & (curves["kind"] == CHOSEN.kind)]
         for (split, _), points in mine.groupby(["split", "unit"], sort=False):
             known = not str(split).startswith("ood") and model != "mace-spice"
             axis.plot(
