@@ -55,8 +55,9 @@ KINDS: Mapping[str, Optimizer] = {"curved": "lbfgs"}
 """Name of a curve -> how it descends; ``careful`` was recorded with ``adam``."""
 LOW = {"mace-spice": 1.0, "mace-spice, spice-sample": 1.0}
 """A curve ends at this share of the median loss of training, 0.6 where not said."""
-LOOSEST = 0.8
-"""Share of training molecules that the loosest rule leaves alone."""
+LOOSEST = 0.9, 0.8, 0.9
+"""Shares of training molecules that the loosest rule leaves alone, by loss and by gap,
+and the share of the gap up to which it trusts a head."""
 LEVELS = 400
 PRIOR = "gfn2-xtb"
 OPTIONS = ModelOptions(dtype="float32")
@@ -96,7 +97,7 @@ def main() -> None:
             levels.add(list(levels_of(case, labels)))
         done = curves.done("model", "split", "unit", "kind")
         low = LOW.get(case.name, 0.6) * levels.median(case.name)
-        ends = low, levels.least(case.name)
+        ends = low, levels.level(case.name)
         for split, (structures, truth) in case.splits.items():
             for unit in units_of(structures, SPENT.get(case.name, 2)):
                 mine = structures.select(unit)
@@ -140,8 +141,8 @@ class Table:
     def median(self, model: str) -> float:
         return statistics.median(float(row["loss"]) for row in self.of(model))
 
-    def least(self, model: str) -> float:
-        """Return the loss below which no rule that is tried adapts."""
+    def level(self, model: str) -> PriorLevel:
+        """Return what training molecules have, as the gate sees it."""
         molecules: dict[str, list[tuple[float, ...]]] = {}
         for row in self.of(model):
             three = tuple(float(row[name]) for name in ("loss", "gap", "prior_norm"))
@@ -150,8 +151,7 @@ class Table:
             tuple(map(statistics.fmean, zip(*rows, strict=True)))
             for rows in molecules.values()
         ]
-        level = PriorLevel.of([(one[0], one[1], one[2]) for one in means], model)
-        return level.loss_at(LOOSEST)
+        return PriorLevel.of([(one[0], one[1], one[2]) for one in means], model)
 
     def done(self, *columns: str) -> set[tuple[str, ...]]:
         if not self.path.exists():
@@ -397,10 +397,10 @@ def walk(
         structures: One unit.
         targets: The prior's forces.
         truth: The reference's.
-        how: Kind of the curve, the loss at which it ends, and the loss at first below
-            which no rule adapts, so that nothing is walked.
+        how: Kind of the curve, the loss at which it ends, and what training molecules
+            have: what no rule would adapt is not walked.
     """
-    kind, low, least = how
+    kind, low, level = how
     tuning = PriorTuning(gate="off", optimizer=KINDS[kind])
     here, twin = structures.to(dtype=torch.float32), model.clone()
     before, best = model.predict(here).forces.double(), math.inf
@@ -422,8 +422,16 @@ def walk(
             "n_atoms": structures.n_atoms,
             "n": structures.n_systems,
         }
-        if step == 0 and value <= least:
+        if step == 0 and left_alone(value, norm(before - targets), targets, level):
             return
+
+
+def left_alone(loss: float, gap: float, targets: Tensor, level: PriorLevel) -> bool:
+    """Return whether the loosest rule that is tried would not adapt."""
+    force, (start, near, trust) = norm(targets), LOOSEST
+    if loss <= level.loss_at(start) * level.scale_of(force):
+        return True
+    return gap <= level.gap_at(near) * level.gap_scale_of(force) and loss >= trust * gap
 
 
 def unit_fails(labels: PriorLabels, structures: Structures) -> bool:

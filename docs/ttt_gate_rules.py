@@ -32,8 +32,7 @@ class Rule:
         gap: Share with a smaller gap, which must be exceeded too; 0 does not ask,
         trust: unless the loss is below this share of the gap.
         hot: Losses are divided by this power of the prior's mean force over training's,
-            where that is above 1; ``hot_gap``: the same for gaps; ``cold``: where it
-            is below 1 as well.
+            where that is above 1; ``hot_gap``: the same for gaps.
         kind: Which curve is followed: ``curved`` (L-BFGS), ``careful`` or ``full`` (Adam,
             where they were recorded).
     """
@@ -44,36 +43,28 @@ class Rule:
     trust: float = 0.0
     hot: float = 0.7
     hot_gap: float = 0.6
-    cold: bool = False
     kind: str = "curved"
 
 
 CHOSEN = Rule(start=0.95, stop=0.5, gap=0.9, trust=0.8)
 NAME = "**chosen**"
 OTHERS: Mapping[str, tuple[float, ...]] = {
-    "start": (0.8, 0.9, 0.97, 0.98, 0.99),
+    "start": (0.9, 0.97, 0.98, 0.99),
     "stop": (0.3, 0.8, 0.95),
-    "gap": (0.7, 0.8, 0.95),
+    "gap": (0.8, 0.95),
     "trust": (0.7, 0.9),
 }
 """Value of the chosen rule -> what else is tried."""
 RULES: Mapping[str, Rule] = {
     "all steps, Adam, full rate": Rule(0, 0, kind="full"),
     "all steps, Adam, careful": Rule(0, 0, kind="careful"),
-    "all steps": Rule(0, 0),
-    "loss, down to the start": replace(CHOSEN, stop=0.95, gap=0, trust=0, hot=0),
-    "loss": replace(CHOSEN, gap=0, trust=0, hot=0),
-    "loss and gap": replace(CHOSEN, trust=0, hot=0, hot_gap=0),
-    "loss, gap or trusted head": replace(CHOSEN, hot=0, hot_gap=0),
     "gaps are not hot": replace(CHOSEN, hot_gap=0),
     "the same, Adam, careful": replace(CHOSEN, hot_gap=0, kind="careful"),
     NAME: CHOSEN,
     "hot_gap 0.4": replace(CHOSEN, hot_gap=0.4),
     "hot_gap 0.8": replace(CHOSEN, hot_gap=0.8),
     "hot_gap 1": replace(CHOSEN, hot_gap=1),
-    "hot 0.5": replace(CHOSEN, hot=0.5),
     "hot 1": replace(CHOSEN, hot=1),
-    "relative, cold ones too": replace(CHOSEN, cold=True),
     **{
         f"{name} {value}": replace(CHOSEN, **{name: value})
         for name, values in OTHERS.items()
@@ -105,7 +96,7 @@ def apply(rule: Rule, curves: pd.DataFrame, levels: pd.DataFrame) -> pd.DataFram
 
     def scale(force: Any, power: float) -> Any:
         ratio = force / typical
-        return (ratio if rule.cold else np.maximum(1, ratio)) ** power
+        return np.maximum(1, ratio) ** power
 
     losses, gaps = (
         (known[name] / scale(known["prior_norm"], power)).to_numpy()

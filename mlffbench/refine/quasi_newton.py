@@ -2,8 +2,9 @@
 
 Limited-memory BFGS (Liu & Nocedal, Math. Program. 45, 503, 1989) whose first guess of the
 curvature is a diagonal from the first gradient: no parameter moves by more than the
-learning rate in the first step, and all that matter move alike, as in Adam. A trial that
-does not lower the loss enough (Armijo) is taken back and tried nearer by.
+learning rate in the first step, and all that matter move alike, as in Adam; one whose
+slope is 0 there is never moved (other elements' weights). A trial that does not lower the
+loss enough (Armijo) is taken back and tried nearer by.
 """
 
 import math
@@ -13,7 +14,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-_MEMORY = 8
+_MEMORY = 5
 """Steps whose curvature is remembered."""
 _SMALL_SLOPE = 0.1
 """Parameters with less than this share of the mean slope move by less than the others."""
@@ -46,28 +47,27 @@ class QuasiNewton:
     def __init__(self, place: Tensor, rate: float) -> None:
         self.place = self.trial = place
         self.ended = False
-        self._longest = _LONGEST * rate * math.sqrt(len(place))
         self._rate = rate
         self._loss = math.inf
         self._slope = 0.0
         self._share = 1.0
-        self._gradient: Tensor | None = None
-        self._step = self._direction = torch.zeros_like(place)
-        self._guess = torch.zeros_like(place)
+        self._moved: Tensor | None = None
+        # All that follows has a row per parameter that is moved.
+        self._gradient = self._direction = self._guess = place[:0]
         self._pairs: deque[tuple[Tensor, Tensor]] = deque(maxlen=_MEMORY)
 
     def accepts(self, loss: float) -> bool:
         """Return whether the trial is good enough to go on from; else try nearer by."""
-        if self._gradient is None:
+        if self._moved is None:
             self._loss = loss
             self.ended = not math.isfinite(loss)
             return not self.ended
         if loss <= self._loss + _ENOUGH * self._share * self._slope:
-            self._step, self.place, self._loss = self.trial - self.place, self.trial, loss
+            self.place, self._loss = self.trial, loss
             return True
         self._share *= _NEARER
         self.ended = self._share < _NEAREST
-        self.trial = self.place + self._share * self._direction
+        self._look()
         return False
 
     def turn(self, gradient: Tensor) -> None:
@@ -79,17 +79,25 @@ class QuasiNewton:
         if not bool(torch.isfinite(gradient).all()):
             self.ended = True
             return
-        if self._gradient is None:
+        if self._moved is None:
+            self._moved = gradient.nonzero().flatten()
+            gradient = gradient[self._moved]
             size = gradient.abs()
-            floor = _SMALL_SLOPE * float(size.mean())
-            self._guess = self._rate / (size + max(floor, 1e-30))
+            self._guess = self._rate / (size + _SMALL_SLOPE * size.mean())
         else:
-            self._remember(self._step, gradient - self._gradient)
+            gradient = gradient[self._moved]
+            self._remember(self._share * self._direction, gradient - self._gradient)
         self._gradient, self._share = gradient, 1.0
         self._direction = self._descent(gradient)
         self._slope = float(self._direction @ gradient)
         self.ended = not self._slope < 0
-        self.trial = self.place + self._direction
+        self._look()
+
+    def _look(self) -> None:
+        """Choose the next trial."""
+        if self._moved is not None:
+            step = self._share * self._direction
+            self.trial = self.place.index_add(0, self._moved, step)
 
     def _remember(self, step: Tensor, change: Tensor) -> None:
         """Keep what a step says of the curvature, where it is positive."""
@@ -100,9 +108,10 @@ class QuasiNewton:
     def _descent(self, gradient: Tensor) -> Tensor:
         """Return the step to take, no longer than the longest."""
         direction = -_two_loops(gradient, self._guess, self._pairs)
+        longest = _LONGEST * self._rate * math.sqrt(len(gradient))
         length = float(direction.norm())
-        if length > self._longest:
-            direction *= self._longest / length
+        if length > longest:
+            direction *= longest / length
         return direction
 
 

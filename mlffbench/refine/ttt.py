@@ -37,7 +37,7 @@ from mlffbench.refine.refined_units import mean_offsets, rows_of, units_of
 from mlffbench.refine.refiner import Fact, Refined, Training, Unit
 from mlffbench.refine.unit_gate import START, START_GAP, Gate, UnitGate
 
-STEPS, CURVED_STEPS = 50, 20
+STEPS, CURVED_STEPS = 50, 16
 """Looks at a unit at most, without and with curvature."""
 DEFAULT_RATE = 1e-3
 """Learning rate for a model that does not remember that of its prior head."""
@@ -72,7 +72,7 @@ class PriorTuning:
         stop: The same for the prior loss at which adapting ends.
         careful: Take back a step that does not lower the prior loss and try nearer by.
         steps: Looks at a unit, or at a batch of it, at most: each costs a gradient. None
-            is 20 with ``lbfgs`` and 50 else.
+            is 16 with ``lbfgs`` and 50 else.
         optimizer: ``lbfgs`` (`QuasiNewton`, always careful), ``adam`` or ``sgd`` (the
             paper's, with momentum 0.9). None is ``lbfgs`` where steps are careful, else
             ``adam``. A unit larger than a batch is left to ``adam`` by ``lbfgs``.

@@ -46,7 +46,7 @@ def descend(function: Function, place: Tensor, rate: float, looks: int) -> list[
 def test_it_finds_the_minimum_and_never_rises(
     function: Function, looks: int, rate: float
 ) -> None:
-    losses = descend(function, torch.zeros(6, dtype=torch.float64), rate, looks)
+    losses = descend(function, torch.full((6,), 0.1, dtype=torch.float64), rate, looks)
     assert losses == sorted(losses, reverse=True)
     assert losses[-1] < 1e-6 * losses[0]
 
