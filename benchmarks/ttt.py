@@ -18,6 +18,10 @@ Usage: python benchmarks/ttt.py [STEPS]
 and gain instead: the same steps for units of one molecule, of k molecules that are alike
 in the model's own features, and of a whole split. Gain is the fall of the force MAE, mean
 over structures; cost is CPU time over that of predicting the same structures.
+
+``python benchmarks/ttt.py steps [MODEL] [MOLECULES]`` asks the same, molecule by molecule
+with up to five conformers each, of the way down: 50 careful steps of Adam, 8 to 20 looks
+of L-BFGS, and the defaults with their gate.
 """
 
 from __future__ import annotations
@@ -47,6 +51,7 @@ if __name__ != "__mp_main__":
     from mlffbench.priors.prior_labels import LabelCache, label
     from mlffbench.refine.refiner import Unit
     from mlffbench.refine.ttt import PriorTuning
+    from mlffbench.run.evaluate.execute import training_of
     from mlffbench.run.suite import load_suite
     from mlffbench.run.suite_splits import load_splits
     from mlffbench.training.loss import l2_mae
@@ -146,15 +151,64 @@ def compare_units(name: str, steps: int, n_molecules: int) -> None:
         print(f"{spent / inference.cpu_s:.0f}× inference", flush=True)
 
 
+def compare_steps(name: str, n_molecules: int) -> None:
+    """Print gain and cost by the way down, over the OOD validation splits."""
+    torch.set_num_threads(1)
+    model = load_model(name, ModelOptions())
+    assert isinstance(model, TwoHeaded)
+    suite, folder = load_suite("mini-ood")
+    splits = load_splits(suite, folder)
+    parts = [
+        few_molecules(split.structures, split.reference.forces, n_molecules, 5)
+        for split in splits
+        if split.role == "ood_val"
+    ]
+    warm_up(model, parts[0][0])
+    inference = measure(lambda: predict(model, [one for one, _ in parts]), 5).cpu_s
+    before = [errors_of(model, *part) for part in parts]
+    ways: dict[str, PriorTuning] = {
+        "Adam, 50": PriorTuning(gate="off", optimizer="adam"),
+        **{f"L-BFGS, {n}": PriorTuning(gate="off", steps=n) for n in (8, 12, 16, 20)},
+        "Adam, 50, gate": PriorTuning(optimizer="adam"),
+        "the defaults": PriorTuning(),
+    }
+    gained = 0.0
+    for title, tuning in ways.items():
+        tuning.learn(model, training_of(suite, splits, 0))
+        for structures, _ in parts:  # the prior's labels are not what is compared
+            tuning._labels.of(structures)
+        units, after, spent = 0, [], 0.0
+        for structures, forces in parts:
+            start = cpu_seconds()
+            refined = tuning.refine(model, structures)
+            spent += cpu_seconds() - start
+            units += sum(bool(losses) for losses in refined.trace.values())
+            after.append(errors_of(refined.model, structures, forces))
+        gain = 1 - sum(after) / sum(before)
+        gained = gained or gain
+        old, new = (sum(errors) / len(parts) for errors in (before, after))
+        print(
+            f"{name}, {title}: {old:.1f} -> {new:.1f} meV/Å, {100 * gain / gained:.0f} % "
+            f"of the gain of Adam, {units} units adapted, {spent / inference:.0f}× "
+            "inference",
+            flush=True,
+        )
+
+
 def few_molecules(
-    structures: Structures, forces: torch.Tensor, n_molecules: int
+    structures: Structures,
+    forces: torch.Tensor,
+    n_molecules: int,
+    n_conformers: int = 2,
 ) -> tuple[Structures, torch.Tensor]:
-    """Return two structures each of the first molecules of a split, with their labels."""
+    """Return a few structures of the first molecules of a split, with their labels."""
     names = list(dict.fromkeys(structures.group))[:n_molecules]
     kept = [
         place
         for name in names
-        for place in [i for i, group in enumerate(structures.group) if group == name][:2]
+        for place in [i for i, g in enumerate(structures.group) if g == name][
+            :n_conformers
+        ]
     ]
     pieces = torch.split(forces, structures.sizes.tolist())
     return structures.select(kept), torch.cat([pieces[place] for place in kept])
@@ -325,5 +379,8 @@ if __name__ == "__main__":
     if sys.argv[1:2] == ["units"]:
         given = [*sys.argv[2:], *("mini-schnet", "50", "8")[len(sys.argv) - 2 :]]
         compare_units(given[0], int(given[1]), int(given[2]))
+    elif sys.argv[1:2] == ["steps"]:
+        given = [*sys.argv[2:], *("mini-schnet", "4")[len(sys.argv) - 2 :]]
+        compare_steps(given[0], int(given[1]))
     else:
         main()

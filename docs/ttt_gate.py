@@ -13,7 +13,6 @@ out. Restarted, it goes on.
 """
 
 import argparse
-import copy
 import csv
 import hashlib
 import math
@@ -28,31 +27,37 @@ from typing import Any
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from mlffbench.core.model_options import ModelOptions
 from mlffbench.core.structures import Structures
 from mlffbench.datasets.sets.mini.splits import splits as mini_splits
 from mlffbench.datasets.sets.spice_sample import splits as sample_splits
 from mlffbench.models.load import load_model
+from mlffbench.refine.descent import Optimizer
 from mlffbench.refine.prior_head import PriorLabels
+from mlffbench.refine.prior_level import PriorLevel
+from mlffbench.refine.ttt import PriorTuning
 from mlffbench.training.attached import AttachedPriorHead
 from mlffbench.training.automatic_head import HeadSettings, fit_head, sample_of, within
 from mlffbench.training.trunk import as_trunk
 
 HERE = Path(__file__).parent
-CLIP = 10.0
 MOLECULES = int(os.environ.get("MOLECULES", "4"))
-SPENT = {"mace-spice": (15, 1), "mace-spice, spice-sample": (15, 1)}
-"""Steps and conformers of a molecule, fewer where molecules are large."""
+SPENT = {"mace-spice": 1, "mace-spice, spice-sample": 1}
+"""Conformers of a molecule, fewer than 2 where molecules are large."""
 FITS = {
     name: HeadSettings(n_structures=120, epochs=15)
     for name in ("mace-spice", "mace-spice, spice-sample")
 }
 """A smaller fit where molecules are large."""
-KINDS = {"careful": 1.0}
+KINDS: Mapping[str, Optimizer] = {"curved": "lbfgs"}
+"""Name of a curve -> how it descends; ``careful`` was recorded with ``adam``."""
 LOW = {"mace-spice": 1.0, "mace-spice, spice-sample": 1.0}
 """A curve ends at this share of the median loss of training, 0.6 where not said."""
+LOOSEST = 0.9, 0.8, 0.9
+"""Shares of training molecules that the loosest rule leaves alone, by loss and by gap,
+and the share of the gap up to which it trusts a head."""
 LEVELS = 400
 PRIOR = "gfn2-xtb"
 OPTIONS = ModelOptions(dtype="float32")
@@ -92,9 +97,9 @@ def main() -> None:
             levels.add(list(levels_of(case, labels)))
         done = curves.done("model", "split", "unit", "kind")
         low = LOW.get(case.name, 0.6) * levels.median(case.name)
+        ends = low, levels.level(case.name)
         for split, (structures, truth) in case.splits.items():
-            steps, conformers = SPENT.get(case.name, (50, 2))
-            for unit in units_of(structures, conformers):
+            for unit in units_of(structures, SPENT.get(case.name, 2)):
                 mine = structures.select(unit)
                 key = (case.name, split, mine.group[0])
                 todo = [kind for kind in KINDS if (*key, kind) not in done]
@@ -105,8 +110,7 @@ def main() -> None:
                 for kind in todo:
                     head = dict(zip(("model", "split", "unit"), key, strict=True))
                     start = time.perf_counter()
-                    limits = Limits(kind, steps, low)
-                    points = list(walk(case.model, mine, targets, true, limits))
+                    points = list(walk(case.model, mine, targets, true, (kind, *ends)))
                     wall = round(time.perf_counter() - start, 2)
                     curves.add(
                         [{**head, "kind": kind, **p, "wall": wall} for p in points]
@@ -128,11 +132,26 @@ class Table:
                 writer.writeheader()
             writer.writerows(rows)
 
-    def median(self, model: str) -> float:
+    def of(self, model: str) -> list[dict[str, str]]:
+        """Return a model's rows of held-out training geometries, all where none are."""
         with self.path.open(newline="") as file:
             rows = [row for row in csv.DictReader(file) if row["model"] == model]
-        held = [row for row in rows if row["part"] == "held_out"] or rows
-        return statistics.median(float(row["loss"]) for row in held)
+        return [row for row in rows if row["part"] == "held_out"] or rows
+
+    def median(self, model: str) -> float:
+        return statistics.median(float(row["loss"]) for row in self.of(model))
+
+    def level(self, model: str) -> PriorLevel:
+        """Return what training molecules have, as the gate sees it."""
+        molecules: dict[str, list[tuple[float, ...]]] = {}
+        for row in self.of(model):
+            three = tuple(float(row[name]) for name in ("loss", "gap", "prior_norm"))
+            molecules.setdefault(row["group"], []).append(three)
+        means = [
+            tuple(map(statistics.fmean, zip(*rows, strict=True)))
+            for rows in molecules.values()
+        ]
+        return PriorLevel.of([(one[0], one[1], one[2]) for one in means], model)
 
     def done(self, *columns: str) -> set[tuple[str, ...]]:
         if not self.path.exists():
@@ -368,73 +387,51 @@ def levels_of(case: Case, labels: PriorLabels) -> Iterator[dict[str, Any]]:
             }
 
 
-@dataclass(frozen=True)
-class Limits:
-    """Kind of curve, steps at most, and the loss at which it ends."""
-
-    kind: str
-    steps: int
-    low: float
-
-
 def walk(
-    model: Any, structures: Structures, targets: Tensor, truth: Tensor, limits: Limits
+    model: Any, structures: Structures, targets: Tensor, truth: Tensor, how: Any
 ) -> Iterator[dict[str, Any]]:
-    """Yield where the model stands before every step, and after the last."""
-    kind, steps, low = limits.kind, limits.steps, limits.low
-    here = structures.to(dtype=torch.float32)
-    wanted = targets.to(torch.float32)
-    twin = model.clone()
-    parameters = list(twin.representation_parameters())
-    rate = getattr(model, "prior_learning_rate", 1e-3) * KINDS[kind]
-    optimizer = torch.optim.AdamW(parameters, lr=rate, weight_decay=0.0)
-    before = model.predict(here).forces.double()
-    best, saved, factor, back = math.inf, None, 1.0, 0
-    for step in range(steps + 1):
-        error = twin.forward(here, "prior").forces - wanted
-        loss = torch.linalg.vector_norm(error, dim=1).mean()
-        value = float(loss.detach())
-        if kind == "careful" and saved and not value <= best:
-            factor /= 2
-            put(parameters, optimizer, saved)
-            back += 1
-            if back > 1:  # its momentum may point uphill
-                optimizer = torch.optim.AdamW(parameters, lr=rate, weight_decay=0.0)
-        else:
-            best, back = value, 0
-            found = twin.predict(here).forces.double()
-            yield {
-                "step": step,
-                "prior_loss": round(value, 5),
-                "factor": factor,
-                "mae": round(float((found - truth).abs().mean()), 5),
-                "moved": round(norm(found - before), 5),
-                "gap": round(norm(found - targets), 5),
-                "prior_norm": round(norm(targets), 4),
-                "prior_mae": round(float((targets - truth).abs().mean()), 5),
-                "n_atoms": structures.n_atoms,
-                "n": structures.n_systems,
-            }
-            if not math.isfinite(value) or factor < 1 / 300 or value < low:
-                return
-            gradients = torch.autograd.grad(loss, parameters, allow_unused=True)
-            for parameter, gradient in zip(parameters, gradients, strict=True):
-                parameter.grad = gradient
-            nn.utils.clip_grad_norm_(parameters, CLIP)
-            saved = (
-                [p.detach().clone() for p in parameters],
-                copy.deepcopy(optimizer.state_dict()),
-            )
-        for group in optimizer.param_groups:
-            group["lr"] = rate * factor * 0.5 * (1 + math.cos(math.pi * step / steps))
-        optimizer.step()
+    """Yield where the model stands at first, and after every step that lowers the loss.
+
+    Args:
+        model: With a prior head.
+        structures: One unit.
+        targets: The prior's forces.
+        truth: The reference's.
+        how: Kind of the curve, the loss at which it ends, and what training molecules
+            have: what no rule would adapt is not walked.
+    """
+    kind, low, level = how
+    tuning = PriorTuning(gate="off", optimizer=KINDS[kind])
+    here, twin = structures.to(dtype=torch.float32), model.clone()
+    before, best = model.predict(here).forces.double(), math.inf
+    looks = tuning.descend(twin, here, targets.to(torch.float32), "", low)
+    for step, value in enumerate(looks):
+        if not value < best:
+            continue
+        best = value
+        found = twin.predict(here).forces.double()
+        yield {
+            "step": step,
+            "prior_loss": round(value, 5),
+            "factor": 1.0,
+            "mae": round(float((found - truth).abs().mean()), 5),
+            "moved": round(norm(found - before), 5),
+            "gap": round(norm(found - targets), 5),
+            "prior_norm": round(norm(targets), 4),
+            "prior_mae": round(float((targets - truth).abs().mean()), 5),
+            "n_atoms": structures.n_atoms,
+            "n": structures.n_systems,
+        }
+        if step == 0 and left_alone(value, norm(before - targets), targets, level):
+            return
 
 
-def put(parameters: Any, optimizer: Any, saved: Any) -> None:
-    with torch.no_grad():
-        for parameter, value in zip(parameters, saved[0], strict=True):
-            parameter.copy_(value)
-    optimizer.load_state_dict(copy.deepcopy(saved[1]))
+def left_alone(loss: float, gap: float, targets: Tensor, level: PriorLevel) -> bool:
+    """Return whether the loosest rule that is tried would not adapt."""
+    force, (start, near, trust) = norm(targets), LOOSEST
+    if loss <= level.loss_at(start) * level.scale_of(force):
+        return True
+    return gap <= level.gap_at(near) * level.gap_scale_of(force) and loss >= trust * gap
 
 
 def unit_fails(labels: PriorLabels, structures: Structures) -> bool:

@@ -4,7 +4,8 @@ A rule sees the prior loss of a molecule after each step, its gap, and losses an
 training molecules, nothing else. Writes docs/ttt_gate_rules_<half>.csv, a row per model,
 rule and split, and docs/ttt_gate.png, and prints the tables of docs/pretrained.md.
 
-Usage: python docs/ttt_gate_rules.py [--half val]        (seconds: no model is run)
+Usage: python docs/ttt_gate_rules.py [--half val] [--kind careful]   (seconds: no model
+is run). With ``--kind curved`` only the chosen rule is printed, on what was walked so.
 """
 
 import argparse
@@ -32,8 +33,9 @@ class Rule:
         gap: Share with a smaller gap, which must be exceeded too; 0 does not ask,
         trust: unless the loss is below this share of the gap.
         hot: Losses are divided by this power of the prior's mean force over training's,
-            where that is above 1; ``cold``: where it is below 1 as well.
-        kind: Which curve is followed: ``careful``, or ``full`` where it was recorded.
+            where that is above 1; ``hot_gap``: the same for gaps.
+        kind: Which curve is followed: ``careful`` (Adam), ``full`` (the same without a
+            way back), or ``curved`` (L-BFGS, only where a rule could adapt).
     """
 
     start: float
@@ -41,13 +43,15 @@ class Rule:
     gap: float = 0.0
     trust: float = 0.0
     hot: float = 0.7
-    cold: bool = False
+    hot_gap: float = 0.6
     kind: str = "careful"
 
 
 CHOSEN = Rule(start=0.95, stop=0.5, gap=0.9, trust=0.8)
 NAME = "**chosen**"
 OTHERS: Mapping[str, tuple[float, ...]] = {
+    "hot_gap": (0.3, 0.8, 1),
+    "hot": (0.5, 1),
     "start": (0.8, 0.9, 0.97, 0.98, 0.99),
     "stop": (0.3, 0.8, 0.95),
     "gap": (0.7, 0.8, 0.95),
@@ -56,15 +60,13 @@ OTHERS: Mapping[str, tuple[float, ...]] = {
 """Value of the chosen rule -> what else is tried."""
 RULES: Mapping[str, Rule] = {
     "all steps, full rate": Rule(0, 0, kind="full"),
-    "all steps, careful": Rule(0, 0),
+    "all steps": Rule(0, 0),
     "loss, down to the start": replace(CHOSEN, stop=0.95, gap=0, trust=0, hot=0),
     "loss": replace(CHOSEN, gap=0, trust=0, hot=0),
-    "loss and gap": replace(CHOSEN, trust=0, hot=0),
-    "loss, gap or trusted head": replace(CHOSEN, hot=0),
+    "loss and gap": replace(CHOSEN, trust=0, hot=0, hot_gap=0),
+    "loss, gap or trusted head": replace(CHOSEN, hot=0, hot_gap=0),
+    "gaps never hot": replace(CHOSEN, hot_gap=0),
     NAME: CHOSEN,
-    "hot 0.5": replace(CHOSEN, hot=0.5),
-    "hot 1": replace(CHOSEN, hot=1),
-    "relative, cold ones too": replace(CHOSEN, cold=True),
     **{
         f"{name} {value}": replace(CHOSEN, **{name: value})
         for name, values in OTHERS.items()
@@ -94,20 +96,25 @@ def apply(rule: Rule, curves: pd.DataFrame, levels: pd.DataFrame) -> pd.DataFram
     known = molecules(levels)
     typical = known["prior_norm"].median()
 
-    def scale(force: Any) -> Any:
+    def scale(force: Any, power: float) -> Any:
         ratio = force / typical
-        return (ratio if rule.cold else np.maximum(1, ratio)) ** rule.hot
+        return np.maximum(1, ratio) ** power
 
-    losses = (known["loss"] / scale(known["prior_norm"])).to_numpy()
+    losses, gaps = (
+        (known[name] / scale(known["prior_norm"], power)).to_numpy()
+        for name, power in (("loss", rule.hot), ("gap", rule.hot_gap))
+    )
     start, stop = bound(losses, rule.start), bound(losses, rule.stop)
-    gap = bound(known["gap"].to_numpy(), rule.gap)
+    gap = bound(gaps, rule.gap)
     rows = []
     mine = curves[curves["kind"] == rule.kind]
     for (split, unit), points in mine.groupby(["split", "unit"], sort=False):
         loss = points["prior_loss"].to_numpy()
         apart = points["gap"].iloc[0]
-        guided = apart > gap or loss[0] < rule.trust * apart
-        loss = loss / scale(points["prior_norm"].to_numpy())
+        force = points["prior_norm"].to_numpy()
+        near = apart <= gap * scale(force, rule.hot_gap)[0]
+        guided = not near or loss[0] < rule.trust * apart
+        loss = loss / scale(force, rule.hot)
         at = 0
         if loss[0] > start and guided:
             reached = np.flatnonzero(loss <= stop)
@@ -147,12 +154,14 @@ def interval(rows: pd.DataFrame) -> tuple[float, float]:
     return float(low), float(high)
 
 
-def judge(curves: pd.DataFrame, levels: pd.DataFrame) -> pd.DataFrame:
+def judge(
+    curves: pd.DataFrame, levels: pd.DataFrame, rules: Mapping[str, Rule]
+) -> pd.DataFrame:
     """Return a row per model, rule and split."""
     tables = []
     for model, mine in curves.groupby("model", sort=False):
         known = levels[levels["model"] == model]
-        for name, rule in RULES.items():
+        for name, rule in rules.items():
             found = apply(rule, mine, known)
             if len(found):
                 table = summary(found).reset_index()
@@ -212,7 +221,7 @@ def draw(curves: pd.DataFrame, levels: pd.DataFrame) -> None:
         1, len(models), figsize=(3.2 * len(models), 3.4), squeeze=False, sharey=True
     )
     for axis, model in zip(axes[0], models, strict=True):
-        mine = curves[(curves["model"] == model) & (curves["kind"] == "careful")]
+        mine = curves[(curves["model"] == model) & (curves["kind"] == CHOSEN.kind)]
         for (split, _), points in mine.groupby(["split", "unit"], sort=False):
             known = not str(split).startswith("ood") and model != "mace-spice"
             axis.plot(
@@ -237,10 +246,15 @@ def draw(curves: pd.DataFrame, levels: pd.DataFrame) -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--half", default="val")
+    parser.add_argument("--kind", default=CHOSEN.kind)
     asked = parser.parse_args()
     curves = pd.read_csv(HERE / f"ttt_gate_curves_{asked.half}.csv")
     levels = pd.read_csv(HERE / f"ttt_gate_levels_{asked.half}.csv")
-    table = judge(curves, levels)
+    if asked.kind != CHOSEN.kind:
+        rules = {NAME: replace(CHOSEN, kind=asked.kind)}
+        print(by_split(judge(curves, levels, rules), NAME))
+        return
+    table = judge(curves, levels, RULES)
     path = HERE / f"ttt_gate_rules_{asked.half}.csv"
     table.to_csv(path, index=False, float_format="%.4g")
     print(overview(table), by_split(table, NAME), sep="\n\n")

@@ -29,7 +29,7 @@ class TunedRadius:
         prior: Name of the prior of both.
         unit: What is adapted together; a radius is chosen per structure.
         gate: Whether only units with a prior loss above that of training are adapted.
-        steps: Gradient steps per unit at most.
+        steps: Looks at a unit at most; None as in `PriorTuning`.
         learning_rate: Of the first step; None is the rate of the model's prior head.
         criterion: What chooses a radius; None as in `RadiusRefinement`.
         envelope: What becomes of the radial envelope; None as in `RadiusRefinement`.
@@ -45,7 +45,7 @@ class TunedRadius:
         prior: str = DEFAULT_PRIOR,
         unit: Unit = "group",
         gate: Gate = "training",
-        steps: int = 50,
+        steps: int | None = None,
         learning_rate: float | None = None,
         criterion: Criterion | None = None,
         envelope: Envelope | None = None,

@@ -6,16 +6,17 @@ import math
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, Protocol, cast, runtime_checkable
 
 import torch
 from torch import Tensor, nn
 
 from mlffbench.core.forcefield import HasPriorHead
 from mlffbench.core.structures import Structures
+from mlffbench.refine.quasi_newton import QuasiNewton
 from mlffbench.refine.refined_units import rows_of
 
-Optimizer = Literal["adam", "sgd"]
+Optimizer = Literal["lbfgs", "adam", "sgd"]
 Penalty = Callable[[HasPriorHead, list[nn.Parameter], list[Tensor]], Tensor | float]
 """Added to the prior loss: of the model, its parameters and where they began."""
 _CLIP = 10.0
@@ -29,9 +30,11 @@ class Descent:
     """How the shared parameters of a model are moved.
 
     Attributes:
-        steps: Gradients at most.
-        optimizer: ``adam`` or ``sgd`` (with momentum 0.9).
-        learning_rate: Of the first step; it falls to 0 along a cosine.
+        steps: Evaluations of the unit or of a batch at most.
+        optimizer: ``lbfgs`` (`QuasiNewton`) for a unit that is no larger than a batch,
+            ``adam`` or ``sgd`` (with momentum 0.9).
+        learning_rate: Of the first step; with ``adam`` and ``sgd`` it falls to 0 along
+            a cosine.
         weight_decay: Decoupled with ``adam``.
         batch: Structures per step at most; a larger unit is visited in random batches.
         seed: Of the order of the batches.
@@ -73,8 +76,13 @@ class Descent:
             stop: Loss in eV/Å at which the descent ends.
             penalty: Is added to the loss.
         """
+        if self.optimizer == "lbfgs":
+            yield from self._curved(twin, structures, targets, stop, penalty)
+            return
         walk = _Walk(self, twin, structures.n_systems)
-        for step, (batch, wanted) in enumerate(self._batches(structures, targets, key)):
+        for step, (batch, wanted) in enumerate(
+            self._batches(twin, structures, targets, key)
+        ):
             error = prior_error(twin, batch, wanted)
             total = error + penalty(twin, walk.parameters, walk.origin)
             loss = float(error.detach())
@@ -96,13 +104,49 @@ class Descent:
             here = here + penalty(twin, walk.parameters, walk.origin)
             walk.settle(float(here.detach()))
 
+    def _curved(
+        self,
+        twin: HasPriorHead,
+        structures: Structures,
+        targets: Tensor,
+        stop: float,
+        penalty: Penalty,
+    ) -> Iterator[float]:
+        """Follow `QuasiNewton`, yielding the prior loss of every trial."""
+        parameters = list(twin.representation_parameters())
+        origin = [parameter.detach().clone() for parameter in parameters]
+        for parameter in parameters:
+            parameter.requires_grad_(True)
+        walk = QuasiNewton(flat(origin, parameters), self.learning_rate)
+        here = prepared(twin, structures)
+        for left in reversed(range(self.steps)):
+            put_flat(walk.trial, parameters)
+            error = prior_error(twin, here, targets)
+            total = error + penalty(twin, parameters, origin)
+            loss = float(error.detach())
+            accepted = walk.accepts(float(total.detach()))
+            reached = accepted and loss <= stop
+            if accepted and left and not reached:
+                gradients = torch.autograd.grad(total, parameters, allow_unused=True)
+                walk.turn(flat(gradients, parameters))
+            if reached or walk.ended or not left:
+                put_flat(walk.place, parameters)
+            yield loss
+            if reached or walk.ended:
+                return
+
     def _batches(
-        self, structures: Structures, targets: Tensor, key: str
+        self,
+        twin: HasPriorHead,
+        structures: Structures,
+        targets: Tensor,
+        key: str,
     ) -> Iterator[tuple[Structures, Tensor]]:
         """Yield ``steps`` batches of the unit with their targets."""
         if structures.n_systems <= self.batch:
+            whole = prepared(twin, structures)
             for _ in range(self.steps):
-                yield structures, targets
+                yield whole, targets
             return
         generator = torch.Generator().manual_seed(_seed(self.seed, key))
         order: list[int] = []
@@ -206,6 +250,43 @@ class _Walk:
 def prior_error(model: HasPriorHead, structures: Structures, targets: Tensor) -> Tensor:
     """Return the mean over atoms of the norm of the prior head's force error, eV/Å."""
     return force_error(model.forward(structures, "prior").forces, targets)
+
+
+def prepared(model: HasPriorHead, structures: Structures) -> Structures:
+    """Return structures with their neighbour list where a model can use one again."""
+    if isinstance(model, _Prepares):
+        return cast("Structures", model.prepare(structures))
+    return structures
+
+
+@runtime_checkable
+class _Prepares(Protocol):
+    """A model whose `forward` takes what `prepare` made of structures as well."""
+
+    def prepare(self, structures: Structures) -> object: ...
+
+
+def flat(values: Sequence[Tensor | None], like: Sequence[Tensor]) -> Tensor:
+    """Return values as one vector, shape (n,); what is missing is 0.
+
+    Args:
+        values: Shaped as `like`.
+        like: Parameters.
+    """
+    return torch.cat(
+        [
+            torch.zeros_like(one).flatten() if value is None else value.flatten()
+            for value, one in zip(values, like, strict=True)
+        ]
+    )
+
+
+@torch.no_grad()
+def put_flat(vector: Tensor, parameters: Sequence[Tensor]) -> None:
+    """Write what `flat` returned into parameters."""
+    pieces = torch.split(vector, [one.numel() for one in parameters])
+    for piece, one in zip(pieces, parameters, strict=True):
+        one.copy_(piece.view_as(one))
 
 
 def force_error(forces: Tensor, targets: Tensor) -> Tensor:

@@ -5,8 +5,9 @@ eV/Å: the *loss*, of the prior head from the prior, and the *gap*, of the model
 from the prior. Both are known without a reference label. On molecules like those of
 training the loss is what the head reaches; below that, adapting would fit the prior's own
 errors. And where the gap is no larger than there, the model is as right as ever, and a
-high loss is the head's own fault. Hot geometries have larger losses everywhere: where the
-prior's forces are larger than in training, larger losses are as on training molecules.
+high loss is the head's own fault. Hot geometries have larger losses and gaps everywhere:
+where the prior's forces are larger than in training, larger ones are as on training
+molecules.
 """
 
 import hashlib
@@ -37,6 +38,9 @@ N_STRUCTURES = 200
 """Training geometries looked at, at most."""
 HEAT = 0.7
 """Power of the prior's force by which losses grow where it is larger than in training."""
+GAP_HEAT = 0.6
+"""The same power for gaps, as training geometries of seven models show it
+(docs/pretrained.md)."""
 LEAST = 5
 """Molecules, or structures where there are fewer molecules, that a level needs."""
 CHUNK_ATOMS = 600
@@ -61,7 +65,7 @@ class PriorLevel:
 
     Attributes:
         losses: One per molecule, in eV/Å, divided by `scale_of` its forces.
-        gaps: One per molecule, in eV/Å.
+        gaps: One per molecule, in eV/Å, divided by `gap_scale_of` its forces.
         force: Median over molecules of the mean norm of the prior's force, in eV/Å.
         origin: Whose they are, in words.
     """
@@ -92,11 +96,17 @@ class PriorLevel:
             raise DataError(msg)
         losses, gaps, forces = zip(*known, strict=True)
         typical = statistics.median(forces)
-        scaled = (
-            loss / _heat(force / typical)
-            for loss, force in zip(losses, forces, strict=True)
+
+        def scaled(values: Sequence[float], power: float) -> tuple[float, ...]:
+            pairs = zip(values, forces, strict=True)
+            return tuple(one / _heat(force / typical, power) for one, force in pairs)
+
+        return cls(
+            losses=scaled(losses, HEAT),
+            gaps=scaled(gaps, GAP_HEAT),
+            force=typical,
+            origin=origin,
         )
-        return cls(losses=tuple(scaled), gaps=gaps, force=typical, origin=origin)
 
     def scale_of(self, force: float) -> float:
         """Return how much larger losses may be where the prior's forces are larger.
@@ -107,7 +117,11 @@ class PriorLevel:
         Returns:
             1 for forces as in training and for smaller ones.
         """
-        return _heat(force / self.force)
+        return _heat(force / self.force, HEAT)
+
+    def gap_scale_of(self, force: float) -> float:
+        """Return how much larger gaps may be; else as `scale_of`."""
+        return _heat(force / self.force, GAP_HEAT)
 
     def loss_at(self, share: float) -> float:
         """Return the loss in eV/Å that a share of new molecules stays below."""
@@ -118,9 +132,9 @@ class PriorLevel:
         return _bound(self.gaps, share)
 
 
-def _heat(ratio: float) -> float:
-    """Return how much larger losses are at forces that are so much larger."""
-    return float(max(1.0, ratio) ** HEAT)
+def _heat(ratio: float, power: float) -> float:
+    """Return how much larger distances are at forces that are so much larger."""
+    return float(max(1.0, ratio) ** power)
 
 
 def _bound(values: Sequence[float], share: float) -> float:

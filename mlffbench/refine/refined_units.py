@@ -51,18 +51,15 @@ def mean_offsets(
     """
     if not models:
         return {}
-    names = structures.ids if unit == "structure" else structures.group
-    before = base.predict(structures).energy.double()
-    after = Routed(base, models).predict(structures).energy.double()
+    mine = structures.select([i for i, one in enumerate(structures.ids) if one in models])
+    names = mine.ids if unit == "structure" else mine.group
+    before = base.predict(mine).energy.double()
+    after = Routed(base, models).predict(mine).energy.double()
     drift: dict[str, list[float]] = {}
-    adapted = [name in models for name in structures.ids]
-    change = (before - after).tolist()
-    for group, mine, value in zip(names, adapted, change, strict=True):
-        if mine and math.isfinite(value):
+    for group, value in zip(names, (before - after).tolist(), strict=True):
+        if math.isfinite(value):
             drift.setdefault(group, []).append(value)
     means = {group: sum(values) / len(values) for group, values in drift.items()}
     return {
-        name: means.get(group, 0.0)
-        for name, group, mine in zip(structures.ids, names, adapted, strict=True)
-        if mine
+        name: means.get(group, 0.0) for name, group in zip(mine.ids, names, strict=True)
     }

@@ -37,6 +37,8 @@ from mlffbench.refine.refined_units import mean_offsets, rows_of, units_of
 from mlffbench.refine.refiner import Fact, Refined, Training, Unit
 from mlffbench.refine.unit_gate import START, START_GAP, Gate, UnitGate
 
+STEPS, CURVED_STEPS = 50, 16
+"""Looks at a unit at most, without and with curvature."""
 DEFAULT_RATE = 1e-3
 """Learning rate for a model that does not remember that of its prior head."""
 
@@ -68,12 +70,17 @@ class PriorTuning:
             below the one from which on a unit is adapted.
         start_gap: The same for how far the model is from the prior.
         stop: The same for the prior loss at which adapting ends.
-        careful: Take back a step that does not lower the prior loss and halve the rate.
-        steps: Gradient steps per unit at most.
-        optimizer: ``adam`` or ``sgd`` (the paper's, with momentum 0.9).
-        learning_rate: Of the first step; it falls to 0 along a cosine. None is the rate
-            that the model's prior head was trained with, which fits its network.
-        weight_decay: Decoupled, towards the untouched weights' own scale.
+        careful: Take back a step that does not lower the prior loss and try nearer by.
+        steps: Looks at a unit, or at a batch of it, at most: each costs a gradient. None
+            is 16 with ``lbfgs`` and 50 else.
+        optimizer: ``lbfgs`` (`QuasiNewton`, always careful), ``adam`` or ``sgd`` (the
+            paper's, with momentum 0.9). None is ``lbfgs`` where steps are careful, else
+            ``adam``. A unit larger than a batch is left to ``adam`` by ``lbfgs``.
+        learning_rate: Largest change of a parameter in the first step; with ``adam`` and
+            ``sgd`` it falls to 0 along a cosine. None is the rate that the model's prior
+            head was trained with, which fits its network.
+        weight_decay: Decoupled, towards the untouched weights' own scale; not with
+            ``lbfgs``.
         batch: Structures per step at most; a larger unit is visited in random batches.
         anchor: Weight of the squared distance to the untouched weights (L2-SP).
         seed: Of the order of the batches.
@@ -91,26 +98,34 @@ class PriorTuning:
         start_gap: float = START_GAP,
         stop: float = 0.5,
         careful: bool = True,
-        steps: int = 50,
-        optimizer: Optimizer = "adam",
+        steps: int | None = None,
+        optimizer: Optimizer | None = None,
         learning_rate: float | None = None,
         weight_decay: float = 0.0,
         batch: int = 16,
         anchor: float = 0.0,
         seed: int = 0,
     ) -> None:
+        optimizer = optimizer or ("lbfgs" if careful else "adam")
         for value, known in (
             (unit, ("group", "split", "structure")),
             (gate, ("training", "off")),
-            (optimizer, ("adam", "sgd")),
+            (optimizer, ("lbfgs", "adam", "sgd")),
         ):
             if value not in known:
                 msg = f"ttt: {value!r} is none of {', '.join(known)}"
                 raise BenchError(msg)
         wrong_rate = learning_rate is not None and not learning_rate > 0
-        if steps < 1 or batch < 1 or anchor < 0 or wrong_rate:
+        too_few = steps is not None and steps < 1
+        if too_few or batch < 1 or anchor < 0 or wrong_rate:
             msg = "ttt: steps and batch must be at least 1, learning_rate above 0 and "
             raise BenchError(msg + "anchor not below 0")
+        if optimizer == "lbfgs" and (not careful or weight_decay):
+            msg = (
+                "ttt: lbfgs takes no step that raises the prior loss and has no weight "
+                "decay; set optimizer=adam for careful=false or for weight_decay"
+            )
+            raise BenchError(msg)
         if not (0 < stop <= start < 1 and 0 < start_gap < 1):
             msg = (
                 f"ttt: start {start:g}, start_gap {start_gap:g} and stop {stop:g} are "
@@ -170,8 +185,13 @@ class PriorTuning:
             "stop_loss": round(level.loss_at(self.stop), 6) if level else None,
             "level": level.origin if level else None,
             "careful": self.careful,
-            "steps": self.steps,
+            "steps": self._steps(self.optimizer),
             "optimizer": self.optimizer,
+            "beyond_a_batch": (
+                f"adam, {self._steps('adam')} steps"
+                if self.optimizer == "lbfgs"
+                else None
+            ),
             "learning_rate": self._rate(model),
             "weight_decay": self.weight_decay,
             "batch": self.batch,
@@ -244,7 +264,9 @@ class PriorTuning:
         for loss in self.descend(twin, structures, targets, key, stop):
             losses.append(loss)
             if not math.isfinite(loss) and not self.careful:
-                return _Adapted(None, "the adaptation diverged", losses)
+                break
+        if not math.isfinite(losses[-1] if not self.careful else min(losses)):
+            return _Adapted(None, "the adaptation diverged", losses)
         return _Adapted(cast("ForceField", twin), "", losses)
 
     def descend(
@@ -264,9 +286,12 @@ class PriorTuning:
             key: Name of the unit, which seeds the order of its batches.
             stop: Prior loss in eV/Å at which to stop; 0 takes all steps.
         """
+        optimizer = self.optimizer
+        if optimizer == "lbfgs" and structures.n_systems > self.batch:
+            optimizer = "adam"
         descent = Descent(
-            steps=self.steps,
-            optimizer=self.optimizer,
+            steps=self._steps(optimizer),
+            optimizer=optimizer,
             learning_rate=self._rate(twin),
             weight_decay=self.weight_decay,
             batch=self.batch,
@@ -300,6 +325,9 @@ class PriorTuning:
             start=self.start,
             start_gap=self.start_gap,
         )
+
+    def _steps(self, optimizer: Optimizer) -> int:
+        return self.steps or (CURVED_STEPS if optimizer == "lbfgs" else STEPS)
 
     def _rate(self, model: object) -> float:
         if self.learning_rate is not None:

@@ -95,7 +95,7 @@ class UnitGate:
         if not gap >= 0:
             return "the model has no forces of it"
         most_loss = self.loss_at(self.start, places)
-        most_gap = self.level.gap_at(self.start_gap)
+        most_gap = self.gap_at(self.start_gap, places)
         if loss <= most_loss:
             return (
                 f"the prior loss of {loss:.3f} eV/Å is as on training molecules "
@@ -118,6 +118,11 @@ class UnitGate:
         scale = self.level.scale_of(self._mean(self.forces, places))
         return self.level.loss_at(share) * scale
 
+    def gap_at(self, share: float, places: Sequence[int]) -> float:
+        """Return the gap in eV/Å; else as `loss_at`."""
+        scale = self.level.gap_scale_of(self._mean(self.forces, places))
+        return self.level.gap_at(share) * scale
+
     def facts(self, places: Sequence[int]) -> dict[str, Fact]:
         """Return loss and gap of structures together, and what they are compared with."""
         if not places:
@@ -130,7 +135,7 @@ class UnitGate:
             "prior_loss": loss if loss >= 0 else None,
             "prior_loss_of_training": self.loss_at(self.start, places),
             "prior_gap": gap if gap >= 0 else None,
-            "prior_gap_of_training": self.level.gap_at(self.start_gap),
+            "prior_gap_of_training": self.gap_at(self.start_gap, places),
         }
 
     def _mean(self, values: Tensor, places: Sequence[int]) -> float:

@@ -117,3 +117,11 @@ def test_losses_of_hot_molecules_are_relative_to_their_forces() -> None:
     assert level.losses[:3] == pytest.approx((0.1, 0.1, 0.3 / 3**0.7))
     scales = [level.scale_of(one) for one in (0.01, 2.0, 6.0)]
     assert scales == pytest.approx([1.0, 1.0, 3**0.7])
+
+
+def test_gaps_of_hot_molecules_are_relative_to_their_forces() -> None:
+    molecules = [(0.1, 1.0, 1.0), (0.1, 1.0, 2.0), (0.3, 3.0, 6.0)] * 3
+    level = PriorLevel.of(molecules, "toys")
+    assert level.gaps[:3] == pytest.approx((1.0, 1.0, 3.0 / 3**0.6))
+    scales = [level.gap_scale_of(one) for one in (0.01, 2.0, 6.0)]
+    assert scales == pytest.approx([1.0, 1.0, 3**0.6])

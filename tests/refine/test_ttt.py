@@ -12,7 +12,7 @@ from mlffbench.core.structures import Structures
 from mlffbench.models.twoheaded.architecture import Architecture
 from mlffbench.models.twoheaded.model import TwoHeaded
 from mlffbench.refine import prior_head
-from mlffbench.refine.descent import prior_error
+from mlffbench.refine.descent import Optimizer, prior_error
 from mlffbench.refine.per_structure import Routed
 from mlffbench.refine.prior_level import PriorLevel
 from mlffbench.refine.refined_units import rows_of
@@ -174,7 +174,9 @@ def test_a_model_without_prior_head_gets_one_sentence() -> None:
     [
         {"steps": 0},
         {"unit": "molecule"},
-        {"optimizer": "lbfgs"},
+        {"optimizer": "newton"},
+        {"optimizer": "lbfgs", "careful": False},
+        {"weight_decay": 0.1},
         {"anchor": -1},
         {"gate": "open"},
         {"start": 1.0},
@@ -295,6 +297,20 @@ def test_hot_geometries_may_have_larger_losses(prior: Springs) -> None:
     assert first["prior_loss_of_training"] > 2.5 * known.loss_at(0.95)  # type: ignore[operator]
 
 
+def test_hot_geometries_may_have_larger_gaps(prior: Springs) -> None:
+    base, structures = model(), batch()
+    hot = float(structures.positions.norm(dim=1).mean())  # of the springs
+    loss, factor = 0.1 * min(losses_of(base, structures)), 0.5
+    # neither head knows anything yet: the gap is as large as the loss, about `hot`
+    known = level(loss, gap=factor * hot)
+    assert gated(known, steps=1).refine(base, structures).gradient_steps > 0
+    cool = level(loss / 10, gap=factor * hot, force=hot / 10)
+    refined = gated(cool, steps=1).refine(base, structures)
+    assert refined.gradient_steps == 0
+    for facts in refined.facts:
+        assert "the head is no guide" in str(facts["not_adapted_because"])
+
+
 def renamed(structures: Structures) -> Structures:
     """Return the same structures as other molecules, a little stretched."""
     return replace(
@@ -305,10 +321,15 @@ def renamed(structures: Structures) -> Structures:
     )
 
 
+@pytest.mark.parametrize("optimizer", ["lbfgs", "adam"])
 @pytest.mark.parametrize("rate", [1e-3, 1.0])
-def test_a_careful_descent_never_ends_higher(prior: Springs, rate: float) -> None:
+def test_a_careful_descent_never_ends_higher(
+    prior: Springs, rate: float, optimizer: Optimizer
+) -> None:
     base, structures = model(), batch()
-    tuning = PriorTuning(gate="off", unit="split", steps=12, learning_rate=rate)
+    tuning = PriorTuning(
+        gate="off", unit="split", steps=12, learning_rate=rate, optimizer=optimizer
+    )
     targets = Springs().predict(structures).forces
     adapted = tuning.adapt(base, structures, targets, "u")
     assert isinstance(adapted.model, TwoHeaded)
