@@ -47,7 +47,8 @@ def _row(row: Any) -> str:
     cells = [
         _text(row["id"]),
         f'<b style="color:{colour}">{_text(verdict)}</b>',
-        *map(_text, (error, interval_of(row), row["why"], row["refine"])),
+        *map(_text, (error, interval_of(row), row["why"])),
+        _text(str(row["refine"]).partition(":")[0]),
     ]
     return f"<tr>{''.join(f'<td>{cell}</td>' for cell in cells)}</tr>"
 

@@ -55,15 +55,17 @@ def verify_export(path: Path) -> Verification:
         f"{counted(export.n_files, 'file')} are what was written, by their checksums"
     )
     counts: Counter[str] = Counter()
-    for run, folder in zip(export.manifest.runs, export.folders, strict=True):
-        records = _read_strictly(folder)
+    runs = list(zip(export.manifest.runs, export.folders, strict=True))
+    told = [_read_strictly(folder) for folder in export.folders]
+    for (run, folder), records in zip(runs, told, strict=True):
         _check_entry(run, folder, records)
+    for (run, folder), records in zip(runs, told, strict=True):
         if run.predictions:
             counts["recomputed"] += _recompute(folder, records, found)
-            found_in = check_references(StoredRun.read(folder))
-            counts["references"] += not found_in
-            if found_in:
-                found.open.append(f"references of {run.suite}: {found_in}")
+            why_not = check_references(StoredRun.read(folder))
+            counts["references"] += not why_not
+            if why_not:
+                found.open.append(f"references of {run.suite}: {why_not}")
         else:
             counts["consistent"] += _check_consistent(folder, records)
     _tell(found, counts)

@@ -4,9 +4,11 @@ import shutil
 from pathlib import Path
 
 import pytest
-from small_runs import run_small
+from small_runs import refined, score
 
 from mlffbench.publish.export_job import ExportRequest, export_runs
+from mlffbench.run.loop import run_campaign
+from mlffbench.run.request import Request, resolve
 
 
 @pytest.fixture(scope="session")
@@ -15,7 +17,15 @@ def published(
 ) -> Path:
     """Return a folder with ``runs`` and exports of them, ``whole`` and ``records``."""
     folder = tmp_path_factory.mktemp("published")
-    run_small(shared_suite_file, shared_springs, folder / "runs")
+    request = Request(
+        suite=str(shared_suite_file),
+        models=("zero", shared_springs),
+        out=folder / "runs",
+        diagnose=False,
+    )
+    made = run_campaign(resolve(request)).folders
+    for one in (*made, refined(made[-1], "ttt", 0.4, unit="group")):
+        score(one)
     for name in ("whole", "records"):
         export_runs(
             ExportRequest(

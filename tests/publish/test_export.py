@@ -65,7 +65,7 @@ def test_an_export_holds_no_place_user_machine_or_password(
     score(folder)
 
     out = tmp_path / "export"
-    export_runs(ExportRequest(runs=(runs,), out=out))
+    export_runs(ExportRequest(runs=(folder.path,), out=out))
     content = everything_in(out)
     assert [one for one in SECRETS if one.encode() in content] == []
     assert str(tmp_path).encode() not in content
@@ -126,7 +126,7 @@ def test_what_others_are_compared_with_is_taken_along(
 def test_records_that_are_not_of_the_predictions_are_refused(
     runs: Path, tmp_path: Path
 ) -> None:
-    folder = next(runs.rglob("rr/run.json")).parent
+    folder = next(runs.rglob("ttt/run.json")).parent
     forces = read_arrays(folder / "forces.npz")["forces"]
     change(RunFolder(folder))
     write_arrays(folder / "forces.npz", {"forces": 2 * forces})
