@@ -27,6 +27,7 @@ FLOORS = {
     "deploy": 5,
     "engines": 5,
     "screening": 6,
+    "publish": 6,
     "api": 7,
     "cli": 8,
 }

@@ -14,6 +14,7 @@ from pydantic import (
 )
 
 from mlffbench.api.inputs import device_named, names_given
+from mlffbench.api.notebook_bar import watched
 from mlffbench.api.results import Results
 from mlffbench.core.errors import BenchError
 from mlffbench.report.run_inventory import take_inventory
@@ -90,7 +91,7 @@ def run_suite(
         overwrite: Replace finished runs, and runs with other settings.
         trust: Whether model files that can run code of their own may be loaded.
         diagnose: Also measure, beside every run, how far its splits are from training.
-        progress: Told of every finished batch; left out, nobody is.
+        progress: Told of every finished batch; left out, a notebook shows a bar.
 
     Returns:
         The runs of this call. What could not run is in ``Results.faults``, one sentence
@@ -118,7 +119,7 @@ def run_suite(
         diagnose=diagnose,
     )
     request = Request(**asked.model_dump(), device=device_named(device))
-    done = run_campaign(resolve(request), progress)
+    done = run_campaign(resolve(request), watched(progress))
     scored = score_folders(done.folders)
     faults = (*done.faults, *scored.faults)
     if not scored.folders:

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mlffbench.api.inputs import device_named, names_given
+from mlffbench.api.notebook_bar import watched
 from mlffbench.core.errors import BenchError
 from mlffbench.deploy.ase_calculator import BenchCalculator, make_calculator
 from mlffbench.deploy.model_spread import with_spread
@@ -55,7 +56,7 @@ def predict_file(
         form: ``"extxyz"``, ``"npz"`` or ``"db"``: the files with the forces.
         overwrite: Replace predictions with other settings.
         trust: Whether model files that can run code of their own may be loaded.
-        progress: Told of every finished batch; left out, nobody is.
+        progress: Told of every finished batch; left out, a notebook shows a bar.
 
     Returns:
         One row per structure, model and mode: ``model``, ``mode``, ``id``, ``energy`` in
@@ -87,7 +88,7 @@ def predict_file(
         overwrite=overwrite,
         trust=trust,
     )
-    done = run_campaign(prepare_predictions(request), progress)
+    done = run_campaign(prepare_predictions(request), watched(progress))
     if done.faults:
         raise BenchError("; ".join(done.faults))
     frames = []
@@ -131,7 +132,7 @@ def refine_file(
         dtype: ``"float32"`` or ``"float64"``; None is the model's own default.
         overwrite: Replace another refinement.
         trust: Whether model files that can run code of their own may be loaded.
-        progress: Told of every unit that is finished; left out, nobody is.
+        progress: Told of every unit that is finished; left out, a notebook shows a bar.
 
     Returns:
         One row per unit, a molecule by default: ``name``, ``n_structures``, ``adapted``,
@@ -160,7 +161,7 @@ def refine_file(
         trust=trust,
     )
     rows = []
-    for unit in refine_and_keep(request, progress).units:
+    for unit in refine_and_keep(request, watched(progress)).units:
         before, after = unit.losses or (float("nan"), float("nan"))
         rows.append(
             {

@@ -2,16 +2,14 @@
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from mlffbench.api.inputs import device_named, names_given
+from mlffbench.api.notebook_bar import watched
+from mlffbench.api.screen_table import ScreenTable
 from mlffbench.models.catalog import DEFAULT_PRIOR
 from mlffbench.run.work import Progress
-from mlffbench.screening.screen_files import write_screen
+from mlffbench.screening.screen_files import make_way, write_screen
 from mlffbench.screening.screening_job import ScreenRequest, screen
-
-if TYPE_CHECKING:
-    import pandas as pd
 
 
 def screen_file(
@@ -25,9 +23,10 @@ def screen_file(
     device: str = "auto",
     dtype: str | None = None,
     out: str | Path | None = None,
+    overwrite: bool = False,
     trust: bool = False,
     progress: Progress | None = None,
-) -> "pd.DataFrame":
+) -> ScreenTable:
     """Judge how far a model can be trusted on structures without labels.
 
     Args:
@@ -42,17 +41,20 @@ def screen_file(
         device: ``"cpu"``, ``"cuda"``, or ``"auto"``: the GPU where there is one.
         dtype: ``"float32"`` or ``"float64"``; None is each model's own default.
         out: Folder for the table, the page and annotated structures; None writes nothing.
+        overwrite: Replace another screen that is in that folder.
         trust: Whether model files that can run code of their own may be loaded.
-        progress: Told how far it is; left out, nobody is.
+        progress: Told how far it is; left out, a notebook shows a bar.
 
     Returns:
-        One row per structure: ``verdict``, ``why``, ``expected_error`` with
-        ``error_low`` and ``error_high`` (90 %, force MAE in eV/Å; absent where fewer than
-        20 labelled molecules calibrate it), ``refine``, ``furthest_atom`` and every
-        alarm. ``attrs["remarks"]`` holds what a reader must know.
+        One row per structure, which a notebook shows as verdicts: ``verdict``, ``why``,
+        ``expected_error`` with ``error_low`` and ``error_high`` (90 %, force MAE in
+        eV/Å; absent where fewer than 20 labelled molecules calibrate it), ``refine``,
+        ``furthest_atom`` and every alarm. ``attrs["remarks"]`` holds what a reader must
+        know. It is a pandas frame.
 
     Raises:
-        BenchError: A name or the file is wrong, or no suite is known.
+        BenchError: A name or the file is wrong, no suite is known, or another screen
+            stands in the way.
 
     Examples:
         >>> screen_file("mine.xyz", models="mini-mace")  # doctest: +SKIP
@@ -68,9 +70,11 @@ def screen_file(
         conformers=conformers,
         trust=trust,
     )
-    found = screen(request, progress)
     if out is not None:
-        write_screen(found, Path(out))
-    table = found.table
+        make_way(request, Path(out), overwrite=overwrite)
+    found = screen(request, watched(progress))
+    if out is not None:
+        write_screen(found, request, Path(out))
+    table = ScreenTable(found.table)
     table.attrs["remarks"] = list(found.remarks)
     return table

@@ -10,6 +10,7 @@ from rich.console import Console
 from mlffbench import __version__
 from mlffbench.cli.diagnose import diagnose
 from mlffbench.cli.download import download
+from mlffbench.cli.export import export
 from mlffbench.cli.finetune_curve import finetune_curve
 from mlffbench.cli.info import info
 from mlffbench.cli.label import label
@@ -79,6 +80,7 @@ app.command()(run)
 app.command()(worker)
 app.command()(score)
 app.command()(report)
+app.command()(export)
 app.command()(diagnose)
 app.command()(screen)
 app.command()(predict)

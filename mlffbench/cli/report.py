@@ -53,9 +53,12 @@ def report(
     units: UnitsOption = Units.mev,
 ) -> None:
     """Write what stored runs say, without loading any model."""
+    from mlffbench.publish.export_folder import exports_among, open_export
     from mlffbench.report.document import compose, write_report
 
     folders = runs or [RUNS]
+    for path in exports_among(folders):
+        open_export(path)
     target = out or (PAGE if form is Format.html else None)
     if target is None:
         if open_it:

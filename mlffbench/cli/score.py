@@ -9,6 +9,8 @@ from mlffbench.cli.shared.asked import RUNS
 from mlffbench.cli.shared.console import make_console, print_matrix, print_table
 from mlffbench.cli.shared.endings import end
 from mlffbench.cli.shared.options import Units, UnitsOption, WideOption
+from mlffbench.core.errors import BenchError
+from mlffbench.core.guards.plain import counted
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -25,15 +27,46 @@ def score(
     ] = None,
     units: UnitsOption = Units.mev,
     wide: WideOption = False,
+    verify: Annotated[
+        bool,
+        typer.Option(
+            "--verify", help="Check exports of others; nothing of them is changed."
+        ),
+    ] = False,
 ) -> None:
     """Recompute the metrics from stored predictions; no model is needed."""
+    from mlffbench.publish.export_folder import refuse_exports
     from mlffbench.run.checksums import say_unverified
     from mlffbench.run.folder import find_runs
 
     console = make_console()
+    if verify:
+        _verify(console, runs or [])
+        return
+    refuse_exports(runs or [RUNS])
     folders = find_runs(runs or [RUNS])
     say_unverified(one.path for one in folders)
     end(score_and_print(console, folders, units, wide=wide))
+
+
+def _verify(console: "Console", paths: list[Path]) -> None:
+    """Verify exports and say what was and what was not.
+
+    Raises:
+        BenchError: None is named, or one is damaged or altered.
+    """
+    from mlffbench.publish.verification import verify_export
+
+    if not paths:
+        raise BenchError("--verify needs a folder; give that of an export")
+    for path in paths:
+        found = verify_export(path)
+        for heading, lines in (("verified", found.verified), ("not", found.open)):
+            for line in lines:
+                console.print(f"{heading}: {line}", markup=False, soft_wrap=True)
+        n_runs = len(found.export.manifest.runs)
+        told = f"{path}: {counted(n_runs, 'run')}, nothing was altered"
+        console.print(told, markup=False, soft_wrap=True)
 
 
 def score_and_print(

@@ -109,6 +109,9 @@ def measure(runs: tuple[ReadRun, ...]) -> Iterator[Measured]:
     """
     tested: Tested | None = None
     for run in runs:
+        if run.manifest.get("published") == "records only":
+            msg = f"{run.path} was published without its predictions, so it has no place "
+            raise StoreError(msg + "on a board; its numbers are in --format md or csv")
         table = run.folder.read_table(columns=_COLUMNS)
         if tested is None:
             tested = _read_tested(run, table)

@@ -27,7 +27,7 @@ def render_screen(found: Screening) -> str:
         version=__version__,
         remarks=found.remarks,
         counts=[(str(v), int((found.table["verdict"] == v).sum())) for v in Verdict],
-        usual=f"{1000 * found.facts['usual_error']:.0f}",
+        usual=in_milli(found.facts["usual_error"]),
         rows=[_row(found.table.iloc[place]) for place in order[:MOST_ROWS]],
         n_left=max(0, len(order) - MOST_ROWS),
         cards=[_card(found, place) for place in order[:MOST_DRAWN]],
@@ -79,16 +79,32 @@ def _card(found: Screening, place: int) -> dict[str, Any]:
     numbers = structures.numbers.numpy()[here]
     gap = found.mine.atom_gap[here]
     scores = times_usual(found.mine, found.familiar, place)
-    if not np.isfinite(scores).any():
+    by_prior = not np.isfinite(scores).any()
+    if by_prior:  # the model has no features: its forces are compared with the prior's
         scores = gap / (3 * found.familiar.alarms.get("prior_gap", np.nan))
     about = [
-        f"atom {atom}, {SYMBOLS[z]}: {scores[atom]:.1f} times the usual distance from "
-        f"training, {in_milli(gap[atom])} meV/Å from the prior"
+        _about_atom(atom, z, scores[atom], gap[atom], by_prior=by_prior)
         for atom, z in enumerate(numbers.tolist())
     ]
     positions = structures.positions.numpy()[here]
     picture = draw_atoms(numbers, positions, scores, about)
-    return {**_row(found.table.iloc[place]), "picture": picture}
+    by_prior = by_prior and bool(np.isfinite(scores).any())
+    return {
+        **_row(found.table.iloc[place]),
+        "picture": picture,
+        "coloured_by": "the gap to the prior's forces" if by_prior else "",
+    }
+
+
+def _about_atom(atom: int, z: int, score: float, gap: float, *, by_prior: bool) -> str:
+    """Return what is told of an atom where it is pointed at."""
+    who = f"atom {atom}, {SYMBOLS[z]}: "
+    told = f"{in_milli(gap)} meV/Å from the prior"
+    if not np.isfinite(score):
+        return who + (told if np.isfinite(gap) else "nothing could be measured")
+    if by_prior:
+        return f"{who}{told}, {score:.1f} times what is usual"
+    return f"{who}{score:.1f} times the usual distance from training, {told}"
 
 
 def _calibration_figure(found: Screening) -> Markup:

@@ -13,15 +13,18 @@ from ase.build import molecule
 from typer.testing import CliRunner
 
 import mlffbench
+from mlffbench.api.screen_table import ScreenTable
 from mlffbench.cli.app import app
 from mlffbench.core.errors import BenchError
 from mlffbench.core.labels import Labels
 from mlffbench.core.structures import Structures
+from mlffbench.datasets.unlabelled.unlabelled_file import open_unlabelled
 from mlffbench.diagnostics.diagnostic import Sample
 from mlffbench.screening.calibration import Calibration
 from mlffbench.screening.judgement import Familiar, judge
 from mlffbench.screening.measured import Alarmed
 from mlffbench.screening.molecule_svg import colour_of, draw_atoms
+from mlffbench.screening.screen_page import _about_atom
 
 KNOWN = (
     "CH3OH CH4 C2H6 H2O CO2 H2CO C2H4 C2H2 CH3CHO HCOOH CO H2O2 CH3COCH3 C6H6 CH3CH2OH "
@@ -216,3 +219,58 @@ def test_an_alarm_that_is_missing_is_no_sign_of_trust() -> None:
     [judged] = judge(mine, familiar, calibration, "zero")
     assert judged.verdict == "caution"
     assert judged.reason == "prior_gap could not be measured (the prior failed)"
+
+
+def test_another_screen_is_not_overwritten_without_a_word(
+    folder: Path, screened: tuple[Path, str]
+) -> None:
+    words = words_for(folder, "small", screened[0])
+    assert CliRunner().invoke(app, words, env={"COLUMNS": "80"}).exit_code == 0
+    other = words_for(folder, "small", screened[0])
+    other[other.index("zero")] = "gfn1-xtb"
+    done = CliRunner().invoke(app, other)
+    assert isinstance(done.exception, BenchError)
+    assert "holds another screen (prior); choose another --out" in str(done.exception)
+    assert "--overwrite" in str(done.exception)
+
+
+def test_a_notebook_shows_verdicts_and_escapes_every_name() -> None:
+    table = ScreenTable(
+        {
+            "id": ["<script>alert(1)</script>/0", "b/0"],
+            "verdict": ["caution", "do not trust"],
+            "expected_error": [0.1, np.nan],
+            "error_low": [0.05, np.nan],
+            "error_high": [0.2, np.nan],
+            "rank": [1.0, 2.0],
+            "why": ["new element <b>S", "charge +1"],
+            "refine": ["yes", "no"],
+        }
+    )
+    table.attrs["remarks"] = ["<i>labels</i> are ignored"]
+    shown = table._repr_html_()
+    assert "<script>" not in shown
+    assert "<i>" not in shown
+    assert "&lt;script&gt;" in shown
+    assert shown.index("do not trust</b>") < shown.index("caution</b>")
+    assert "<td>100</td><td>50–200</td>" in shown
+    assert not isinstance(table.query("rank > 1"), ScreenTable)
+
+
+def test_an_atom_is_told_of_by_what_colours_it() -> None:
+    with_features = _about_atom(0, 6, 2.0, 0.1, by_prior=False)
+    assert with_features.endswith("2.0 times the usual distance from training, "
+                                  "100 meV/Å from the prior")  # fmt: skip
+    by_prior = _about_atom(0, 6, 2.0, 0.1, by_prior=True)
+    assert by_prior == "atom 0, C: 100 meV/Å from the prior, 2.0 times what is usual"
+    assert "nothing could be measured" in _about_atom(0, 6, np.nan, np.nan, by_prior=True)
+
+
+def test_isomers_without_a_group_are_molecules_of_their_own(tmp_path: Path) -> None:
+    names = ("CH3CH2OH", "CH3OCH3", "CH3CH2OH", "H2O")
+    ase.io.write(tmp_path / "mine.xyz", [molecule(name) for name in names])
+    source = open_unlabelled(tmp_path / "mine.xyz")
+    ethanol, ether, again, water = source.structures(np.arange(4)).group
+    assert ethanol == again
+    assert ethanol != ether
+    assert water == "H2O"

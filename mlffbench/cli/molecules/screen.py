@@ -17,6 +17,7 @@ from mlffbench.cli.shared.options import (
     Dtype,
     DtypeOption,
     ModelsOption,
+    OverwriteOption,
     SeedOption,
     TrustOption,
     option,
@@ -57,6 +58,7 @@ def screen(
     out: Annotated[
         Path, option("--out", "Folder of table, page and structures.", "Where results go")
     ] = Path("screened"),
+    overwrite: OverwriteOption = False,
     trust: TrustOption = False,
 ) -> None:
     """Judge how far a model can be trusted on structures without labels.
@@ -65,7 +67,7 @@ def screen(
     calibrate. Of several models the first is judged; their disagreement is an alarm.
     """
     from mlffbench.cli.shared.resolving import names, resolve_device, resolve_dtype
-    from mlffbench.screening.screen_files import write_screen
+    from mlffbench.screening.screen_files import make_way, write_screen
     from mlffbench.screening.screening_job import EXCHANGEABLE, ScreenRequest
     from mlffbench.screening.screening_job import screen as judge_file
 
@@ -81,13 +83,14 @@ def screen(
         conformers=conformers,
         trust=trust,
     )
+    make_way(request, out, overwrite=overwrite)
     with resumable(), ProgressBar(console) as progress:
         found = judge_file(request, progress)
     print_warnings(found.remarks)
     if found.calibration is not None:
         print_note(f"note: {EXCHANGEABLE}")
     _print(console, found)
-    written = write_screen(found, out)
+    written = write_screen(found, request, out)
     console.print(f"wrote {', '.join(map(str, written))}", markup=False, soft_wrap=True)
 
 
@@ -118,4 +121,6 @@ def _print(console: "Console", found: "Screening") -> None:
     usual = in_milli(found.facts["usual_error"])
     counts = found.table["verdict"].value_counts()
     told = ", ".join(f"{n} {word}" for word, n in counts.items())
-    console.print(f"{told}; 95 % of familiar structures have at most {usual} meV/Å")
+    if errors:
+        told += f"; 95 % of familiar structures have at most {usual} meV/Å"
+    console.print(told)

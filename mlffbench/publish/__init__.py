@@ -1,0 +1,1 @@
+"""Publish: results that leave this machine, and those of others that are checked."""

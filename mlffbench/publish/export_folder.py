@@ -1,0 +1,326 @@
+"""An export: a folder of results that others verify and merge.
+
+::
+
+    DIR/
+      README.md       what it is, under which licences, how to verify it
+      export.json     the runs in it, with sizes and licences
+      report.md       their tables
+      sha256sums      the checksum of every file, which ``sha256sum -c`` reads too
+      runs/<suite>/<model>/<mode>/   a run folder, its arrays packed
+
+A folder from elsewhere is hostile until it has been looked through: `open_export` follows
+no link, reads no file that is not named, and unpacks nothing that claims too much.
+"""
+
+import json
+import os
+import re
+import stat
+import zipfile
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from mlffbench.core.errors import BenchError, DataError, StoreError
+from mlffbench.core.files import sha256_of
+from mlffbench.core.guards.archives import ARCHIVE_FAULTS
+from mlffbench.core.guards.sizes import check_packing, read_text
+from mlffbench.run.checksums import read_checksums
+from mlffbench.run.folder import RunFolder
+
+MANIFEST, SUMS, README, REPORT = "export.json", "sha256sums", "README.md", "report.md"
+RUNS = "runs"
+SCHEMA = 1
+MOST_FILES = 20_000
+"""Files of an export."""
+ARRAYS = ("predictions.parquet", "forces.npz", "reference.npz", "structures.npz")
+"""What is left out where records are all that is published."""
+_IN_RUN = frozenset(
+    {*ARRAYS, "run.json", "records.jsonl", "alignment.json", "sha256sums"}
+)
+_LINE = re.compile(r"([0-9a-f]{64})  ([^\n]+)")
+
+
+class ExportedRun(BaseModel):
+    """What an export says of a run.
+
+    Attributes:
+        folder: Below the export, with slashes.
+        suite: Name of the suite, with its ``suite_version``.
+        model: The model.
+        mode: The mode.
+        predictions: Whether its predictions, references and structures are there.
+        bytes: Of its files.
+        model_licence: As the model's card says.
+        data_licences: Data set -> licence, as its card says.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+
+    folder: str
+    suite: str
+    suite_version: int
+    model: str
+    mode: str
+    predictions: bool
+    bytes: int
+    model_licence: str
+    data_licences: dict[str, str]
+
+
+class ExportManifest(BaseModel):
+    """What ``export.json`` holds.
+
+    Attributes:
+        schema_version: Of this file.
+        mlffbench: Version that wrote it.
+        written: When, UTC.
+        licence: Of the results, as who exported them says.
+        runs: What is in it.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+
+    schema_version: int = SCHEMA
+    mlffbench: str
+    written: str
+    licence: str
+    runs: tuple[ExportedRun, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Export:
+    """An export whose files are what was written.
+
+    Attributes:
+        path: Its folder.
+        manifest: Its ``export.json``.
+        n_files: Files whose checksums were compared.
+        n_bytes: Of all of them.
+    """
+
+    path: Path
+    manifest: ExportManifest
+    n_files: int
+    n_bytes: int
+
+    @property
+    def folders(self) -> tuple[RunFolder, ...]:
+        """The runs, in the order of the manifest."""
+        return tuple(RunFolder(self.path / run.folder) for run in self.manifest.runs)
+
+
+def is_export(path: Path) -> bool:
+    """Return whether a folder says that it is an export."""
+    return os.path.lexists(path / MANIFEST)
+
+
+def exports_among(folders: list[Path]) -> list[Path]:
+    """Return the exports at and below some folders; links are not followed."""
+    found = [one for one in folders if is_export(one)]
+    below = {path.parent for one in folders for path in one.rglob(MANIFEST)}
+    return [*found, *sorted(below - set(found))]
+
+
+def refuse_exports(folders: list[Path]) -> None:
+    """Check that no export is among folders whose records are to be written.
+
+    Raises:
+        StoreError: One is.
+    """
+    for path in exports_among(folders):
+        msg = f"{path} is an export, which nobody changes; check it with: mlffbench "
+        raise StoreError(msg + f"score --verify {path}")
+
+
+def open_export(path: Path) -> Export:
+    """Return an export after every file of it was looked at.
+
+    Raises:
+        StoreError: It is none, or a file is missing, altered, a link, or not named.
+    """
+    if not is_export(path):
+        msg = f"{path} holds no {MANIFEST}, so it is no export; make one with: "
+        raise StoreError(msg + "mlffbench export RUN --out DIR")
+    there = dict(_files(path))
+    try:
+        known = _read_sums(path)
+        manifest = _read_manifest(path)
+        for name in sorted(known.keys() | there.keys() - {SUMS}):
+            _check_file(path, name, known.get(name), there.get(name))
+        _check_named(path, manifest, set(known))
+        for run in manifest.runs:
+            _check_run(path / run.folder, run)
+    except DataError as error:
+        raise _damaged(str(error)) from error
+    return Export(path, manifest, len(known), sum(there.values()))
+
+
+def _files(path: Path) -> Iterator[tuple[str, int]]:
+    """Yield name and bytes of every file of a folder.
+
+    Raises:
+        StoreError: Something is a link or no file, or there are too many.
+    """
+    waiting, n_seen = [path], 0
+    while waiting:
+        try:
+            entries = sorted(os.scandir(waiting.pop()), key=lambda one: one.name)
+        except OSError as error:
+            msg = f"{path} cannot be read: {error.strerror}; check the path"
+            raise StoreError(msg) from error
+        for entry in entries:
+            n_seen += 1
+            kind = entry.stat(follow_symlinks=False).st_mode
+            if stat.S_ISDIR(kind) and n_seen <= MOST_FILES:
+                waiting.append(Path(entry.path))
+            elif stat.S_ISREG(kind) and n_seen <= MOST_FILES:
+                name = Path(entry.path).relative_to(path).as_posix()
+                yield name, entry.stat(follow_symlinks=False).st_size
+            elif n_seen > MOST_FILES:
+                msg = f"{path} holds more than {MOST_FILES:,} files, which no export does"
+                raise _damaged(msg)
+            else:
+                msg = f"{entry.path} is a link or no file, which an export never holds"
+                raise _damaged(msg)
+
+
+def _read_sums(path: Path) -> dict[str, str]:
+    """Return name -> sha256 of every file of an export.
+
+    Raises:
+        StoreError: They are missing, damaged, or name a file elsewhere.
+        DataError: They cannot be read.
+    """
+    lines = [_LINE.fullmatch(line) for line in read_text(path / SUMS).splitlines()]
+    found = {line[2]: line[1] for line in lines if line is not None}
+    if not found or len(found) != len(lines):
+        msg = f"{path / SUMS} is damaged: expected a checksum and a name on every line"
+        raise _damaged(msg)
+    for name in found:
+        _inside(path, name)
+    return found
+
+
+def _inside(path: Path, name: str) -> None:
+    """Check that a name leads to somewhere in an export.
+
+    Raises:
+        StoreError: It leads out of it.
+    """
+    parts = PurePosixPath(name).parts
+    odd = "\\" in name or ":" in name or PurePosixPath(name).as_posix() != name
+    if odd or not parts or name.startswith("/") or ".." in parts:
+        msg = f"{path} names the file {name!r}, which leads out of the export"
+        raise _damaged(msg)
+
+
+def _read_manifest(path: Path) -> ExportManifest:
+    """Return ``export.json``.
+
+    Raises:
+        StoreError: It is damaged, or of another schema.
+        DataError: It cannot be read.
+    """
+    text = read_text(path / MANIFEST)
+    try:
+        found = ExportManifest.model_validate_json(text)
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(str(part) for part in first["loc"])
+        msg = f"{path / MANIFEST} is damaged: {where}: {first['msg']}"
+        raise _damaged(msg) from error
+    if found.schema_version != SCHEMA:
+        msg = f"{path / MANIFEST} has schema version {found.schema_version}, this "
+        raise StoreError(msg + f"mlffbench reads {SCHEMA}; update the older side")
+    return found
+
+
+def _check_file(path: Path, name: str, known: str | None, size: int | None) -> None:
+    """Check a file against its checksum.
+
+    Raises:
+        StoreError: It is missing, altered, or no checksum names it.
+    """
+    file = path / name
+    if size is None:
+        msg = f"{file} is missing"
+    elif known is None:
+        msg = f"{file} is not named in {SUMS}, so it was put there later"
+    else:
+        found = sha256_of(file)
+        if found == known:
+            return
+        msg = f"{file} was damaged or altered (sha256 {found[:12]}…, expected "
+        msg += f"{known[:12]}…)"
+    raise _damaged(msg)
+
+
+def _check_named(path: Path, manifest: ExportManifest, known: set[str]) -> None:
+    """Check that the runs of the manifest are the files that are there.
+
+    Raises:
+        StoreError: A run has no files, or a file belongs to no run.
+    """
+    rest = known - {MANIFEST, README, REPORT}
+    for run in manifest.runs:
+        _inside(path, run.folder)
+        wanted = set(_IN_RUN) if run.predictions else _IN_RUN - {*ARRAYS}
+        mine = {f"{run.folder}/{name}" for name in wanted}
+        if not run.folder.startswith(f"{RUNS}/") or not mine <= rest:
+            msg = f"{path} lacks {min(mine - rest, default=run.folder)}"
+            raise _damaged(msg)
+        rest -= mine
+    if rest:
+        msg = f"{path / min(rest)} belongs to no run of the export"
+        raise _damaged(msg)
+
+
+def _check_run(folder: Path, run: ExportedRun) -> None:
+    """Check what the files of a run claim before any is unpacked.
+
+    Raises:
+        BenchError: It has not finished, or claims more than it holds.
+    """
+    if (read_checksums(folder) or {}).keys() != _sealed(run):
+        msg = f"{folder / 'sha256sums'} does not name the files of its run"
+        raise _damaged(msg)
+    manifest = RunFolder(folder).read_finished("run")
+    if not run.predictions:
+        return
+    try:
+        for name in ARRAYS[1:]:
+            with zipfile.ZipFile(folder / name) as archive:
+                for member in archive.infolist():
+                    where = f"{folder / name}, {member.filename}"
+                    check_packing(member.file_size, member.compress_size, where)
+        n_rows = pq.read_metadata(folder / ARRAYS[0]).num_rows
+        expected = sum(int(split["n_chosen"]) for split in manifest["splits"])
+    except BenchError:
+        raise
+    except (*ARCHIVE_FAULTS, pa.ArrowException) as error:
+        msg = f"the files in {folder} cannot be read ({error})"
+        raise _damaged(msg) from error
+    if n_rows != expected:
+        msg = f"{folder} holds {n_rows} predictions, its splits have {expected}"
+        raise _damaged(msg)
+
+
+def _sealed(run: ExportedRun) -> set[str]:
+    return {*(_IN_RUN if run.predictions else _IN_RUN - {*ARRAYS})} - {"sha256sums"}
+
+
+def _damaged(what: str) -> StoreError:
+    return StoreError(f"{what}; ask for it or fetch it again")
+
+
+def manifest_text(manifest: ExportManifest) -> bytes:
+    """Return ``export.json``."""
+    content: Any = manifest.model_dump(mode="json")
+    return (json.dumps(content, indent=1, ensure_ascii=False) + "\n").encode()

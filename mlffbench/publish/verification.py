@@ -1,0 +1,279 @@
+"""Verification: every number of an export computed again, and what cannot be checked."""
+
+import json
+import math
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Never
+
+import numpy as np
+
+from mlffbench.core.errors import StoreError
+from mlffbench.core.guards.plain import counted
+from mlffbench.core.guards.sizes import read_text
+from mlffbench.core.record import Comparison, MetricValue, Record
+from mlffbench.metrics.catalog import METRICS
+from mlffbench.publish.export_folder import Export, ExportedRun, open_export
+from mlffbench.publish.reference_check import check_references
+from mlffbench.publish.same_numbers import difference_of
+from mlffbench.run.evaluate.evaluation_score import score_run
+from mlffbench.run.evaluate.stored import StoredRun
+from mlffbench.run.folder import RunFolder
+
+_TIES = 1e-6
+_BESIDE = ("paired", "against_prior", "radius")
+"""Of a record, what needs another run beside it."""
+
+
+@dataclass(slots=True)
+class Verification:
+    """What was verified of an export, and what was not.
+
+    Attributes:
+        export: The export.
+        verified: A sentence each.
+        open: A sentence for each thing that nothing here can verify.
+    """
+
+    export: Export
+    verified: list[str] = field(default_factory=list)
+    open: list[str] = field(default_factory=list)
+
+
+def verify_export(path: Path) -> Verification:
+    """Return what can be said of an export after all of it was computed again.
+
+    Raises:
+        StoreError: A file is damaged, altered, missing or hostile, a number is not what
+            the predictions give, or a reference is not that of the data.
+    """
+    export = open_export(path)
+    found = Verification(export)
+    found.verified.append(
+        f"{counted(export.n_files, 'file')} are what was written, by their checksums"
+    )
+    counts: Counter[str] = Counter()
+    runs = list(zip(export.manifest.runs, export.folders, strict=True))
+    told = [_read_strictly(folder) for folder in export.folders]
+    for (run, folder), records in zip(runs, told, strict=True):
+        _check_entry(run, folder, records)
+    for (run, folder), records in zip(runs, told, strict=True):
+        if run.predictions:
+            counts["recomputed"] += _recompute(folder, records, found)
+            why_not = check_references(StoredRun.read(folder))
+            counts["references"] += not why_not
+            if why_not:
+                found.open.append(f"references of {run.suite}: {why_not}")
+        else:
+            counts["consistent"] += _check_consistent(folder, records)
+    _tell(found, counts)
+    return found
+
+
+def _tell(found: Verification, counts: Mapping[str, int]) -> None:
+    """Put what was verified in words."""
+    if counts.get("recomputed"):
+        found.verified.append(
+            f"{counts['recomputed']:,} numbers are what the stored predictions and "
+            "references give"
+        )
+    if counts.get("references"):
+        found.verified.append(
+            f"references and structures of {counted(counts['references'], 'run')} are "
+            "those of the data set on this machine"
+        )
+    if counts.get("consistent"):
+        found.verified.append(
+            f"{counts['consistent']:,} numbers of records without predictions agree with "
+            "one another"
+        )
+        found.open.append(
+            "records without predictions: their numbers are as told, nothing here can "
+            "compute them again"
+        )
+    found.open.append(
+        "that the named model made the predictions, times, versions and commands: as told"
+    )
+    found.open = list(dict.fromkeys(found.open))
+
+
+def _read_strictly(folder: RunFolder) -> list[Record]:
+    """Return the records of a run; no number in them is other than finite.
+
+    Raises:
+        StoreError: One is, or they are broken.
+    """
+    path = folder.path / "records.jsonl"
+    for line in read_text(path).splitlines():
+        try:
+            _check_finite(json.loads(line, parse_constant=_refuse))
+        except ValueError as error:
+            msg = f"{path} holds a number that is not finite ({error}), so it was altered"
+            raise StoreError(msg) from error
+    return folder.read_records()
+
+
+def _refuse(word: str) -> Never:
+    raise ValueError(word)
+
+
+def _check_finite(content: Any) -> None:
+    if isinstance(content, float) and not math.isfinite(content):
+        raise ValueError(str(content))  # 1e999
+    inner = content.values() if isinstance(content, dict) else content
+    if isinstance(content, dict | list):
+        for one in inner:
+            _check_finite(one)
+
+
+def _check_entry(run: ExportedRun, folder: RunFolder, records: list[Record]) -> None:
+    """Check that the manifest, ``run.json`` and the records are of one run.
+
+    Raises:
+        StoreError: They are not.
+    """
+    manifest = folder.read_manifest()
+    job, mode = manifest.get("job") or {}, manifest.get("mode") or {}
+    told = (run.suite, run.suite_version, run.model, run.mode)
+    same = told == (*map(job.get, ("suite", "suite_version", "model")), mode.get("name"))
+    of = {(r.suite, r.suite_version, r.model, r.mode) for r in records}
+    if not same or of != {told}:
+        msg = f"{folder.path} is not the run that export.json names, so it was altered"
+        raise StoreError(msg)
+
+
+def _recompute(folder: RunFolder, records: list[Record], found: Verification) -> int:
+    """Compare records with what the predictions give; return how many numbers there are.
+
+    Raises:
+        StoreError: They differ.
+    """
+    _check_predictions(StoredRun.read(folder))
+    told = [record.model_dump(mode="json") for record in records]
+    again = [record.model_dump(mode="json") for record in score_run(folder).records]
+    for mine, theirs in zip(told, again, strict=False):
+        _leave_out_unknown(mine, theirs, found)
+        _leave_out_beside(mine, theirs, found)
+    different = difference_of(told, again)
+    if different:
+        msg = f"{folder.path / 'records.jsonl'} is not what the predictions beside it "
+        raise StoreError(msg + f"give, so it was altered: {different}")
+    return sum(map(_count_numbers, told))
+
+
+def _check_predictions(run: StoredRun) -> None:
+    """Check that what counts as evaluated has forces, and what does not has none.
+
+    Raises:
+        StoreError: It is otherwise.
+    """
+    for split in run.splits:
+        finite = np.isfinite(split.prediction.forces.numpy()).all(axis=1)
+        n_bad = np.bincount(split.structures.system, weights=~finite)
+        evaluated = (split.table["status"] == "ok").to_numpy()
+        if (n_bad[: len(evaluated)][evaluated] > 0).any():
+            msg = f"{run.folder.path} counts structures of {split.manifest['name']!r} as "
+            raise StoreError(msg + "evaluated whose forces are not finite; altered")
+
+
+def _leave_out_unknown(
+    mine: dict[str, Any], theirs: dict[str, Any], found: Verification
+) -> None:
+    """Leave metrics of other packages out of a comparison."""
+    known = set(METRICS.names())
+    for part in ("metrics", "gap", "paired", "against_prior"):
+        for name in list(mine[part]):
+            if name.partition("[")[0] not in known:
+                del mine[part][name]
+                found.open.append(
+                    f"metric {name.partition('[')[0]}: this mlffbench has none"
+                )
+        for name in list(theirs[part]):
+            if name not in mine[part] and METRICS.rows()[name.partition("[")[0]].package:
+                del theirs[part][name]
+
+
+def _leave_out_beside(
+    mine: dict[str, Any], theirs: dict[str, Any], found: Verification
+) -> None:
+    """Leave comparisons out whose other side is not in the export."""
+    for part in _BESIDE:
+        if mine[part] and not theirs[part]:
+            theirs[part] = mine[part]
+            who = f"{part} of {mine['model']} {mine['mode']}"
+            found.open.append(
+                f"{who}: the run that it is compared with is not in the export"
+            )
+
+
+def _count_numbers(content: Any) -> int:
+    if isinstance(content, dict):
+        return sum(map(_count_numbers, content.values()))
+    if isinstance(content, list):
+        return sum(map(_count_numbers, content))
+    return int(isinstance(content, int | float) and not isinstance(content, bool))
+
+
+def _check_consistent(folder: RunFolder, records: list[Record]) -> int:
+    """Check records against themselves and one another; return how many numbers agree.
+
+    Raises:
+        StoreError: Numbers exclude each other.
+    """
+    by_split = {record.split: record for record in records}
+    for record in records:
+        where = f"{folder.path / 'records.jsonl'}, {record.split}"
+        counts = record.counts
+        if counts.total != counts.evaluated + counts.skipped + counts.failed:
+            raise _at_odds(where, "its counts do not add up")
+        pairs = [*record.gap.items(), *record.paired.items()]
+        for name, value in record.metrics.items():
+            _check_value(value, counts.evaluated, f"{where}, {name}")
+        for name, compared in [*pairs, *record.against_prior.items()]:
+            _check_comparison(compared, f"{where}, {name}")
+        control = by_split.get(record.control)
+        for name, compared in record.gap.items() if control else ():
+            _check_gap(record, control, name, compared, where)  # type: ignore[arg-type]
+    return sum(_count_numbers(record.model_dump(mode="json")) for record in records)
+
+
+def _check_value(value: MetricValue, most: int, where: str) -> None:
+    ends = [(value.low, value.high), (value.lowest, value.highest)]
+    inside = all(
+        low <= value.value + _TIES and value.value - _TIES <= high
+        for low, high in ends
+        if low is not None and high is not None
+    )
+    if not inside or not 0 < value.n_molecules <= value.n <= most:
+        raise _at_odds(where, "value, interval and counts exclude each other")
+
+
+def _check_comparison(compared: Comparison, where: str) -> None:
+    low, high = compared.difference.low, compared.difference.high
+    if low is None or high is None:
+        told = compared.verdict == "cannot be judged"
+    elif low <= 0 <= high:
+        told = compared.verdict in {"no difference", "cannot be judged"}
+    else:
+        told = compared.verdict != "no difference"
+    if not told:
+        why = f"its interval does not say {compared.verdict!r}"
+        raise _at_odds(where, why)
+
+
+def _check_gap(
+    record: Record, control: Record, name: str, compared: Comparison, where: str
+) -> None:
+    ours, theirs = record.metrics.get(name), control.metrics.get(name)
+    if ours is None or theirs is None:
+        return
+    different = difference_of(compared.difference.value, ours.value - theirs.value)
+    if different:
+        told = f"gap of {name}: {different}"
+        raise _at_odds(where, told)
+
+
+def _at_odds(where: str, why: str) -> StoreError:
+    return StoreError(f"{where}: {why}, so it was altered; ask for it again")
