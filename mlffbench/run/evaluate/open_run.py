@@ -197,6 +197,7 @@ class OpenRun:
         with _told(self.folder.path / _TABLE):
             rows = table.read(*spans[0])
         try:
+            rows[["status", "reason"]]  # a table without them is none of ours
             shown = Structures(
                 positions=torch.from_numpy(read("structures", "positions")),
                 numbers=torch.from_numpy(read("structures", "numbers")),
