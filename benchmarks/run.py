@@ -11,7 +11,7 @@ import; seconds of wall clock, and of CPU in brackets:
 
 With ``pages MODEL`` instead: what the system takes to hand out memory while batches are
 predicted, for a process as it is and for one that keeps what it frees, as the command
-line does (`mlffbench.core.allocator`); each in a process of its own.
+line does (`mlffbench.core.guards.allocator`); each in a process of its own.
 
 Usage: python benchmarks/run.py [REPEATS] | pages [MODEL] [LIMIT]
 """
@@ -36,7 +36,7 @@ with warnings.catch_warnings():
     import torchani.ase
 from ase import Atoms
 
-from mlffbench.core.allocator import keep_freed_memory
+from mlffbench.core.guards.allocator import keep_freed_memory
 from mlffbench.core.model_options import ModelOptions
 from mlffbench.core.structures import Structures
 from mlffbench.models.load import load_model

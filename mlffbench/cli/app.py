@@ -30,8 +30,8 @@ from mlffbench.cli.shared.debugging import show_tracebacks
 from mlffbench.cli.simulate import simulate
 from mlffbench.cli.train import train
 from mlffbench.cli.validate import validate
-from mlffbench.core.allocator import keep_freed_memory
 from mlffbench.core.errors import BenchError
+from mlffbench.core.guards.allocator import keep_freed_memory
 from mlffbench.core.guards.children import VARIABLE
 from mlffbench.core.guards.output import guard_output, shortage
 from mlffbench.core.guards.plain import sentence

@@ -12,8 +12,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TextIO
 
-from mlffbench.core.allocator import keep_freed_memory
 from mlffbench.core.errors import BenchError
+from mlffbench.core.guards.allocator import keep_freed_memory
 from mlffbench.run.loop import run_campaign
 from mlffbench.run.request import resolve
 

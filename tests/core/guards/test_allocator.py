@@ -4,7 +4,7 @@ import sys
 
 import pytest
 
-from mlffbench.core.allocator import keep_freed_memory
+from mlffbench.core.guards.allocator import keep_freed_memory
 
 PROBE = """
 import resource
@@ -12,7 +12,7 @@ import sys
 
 import numpy as np
 
-from mlffbench.core.allocator import keep_freed_memory
+from mlffbench.core.guards.allocator import keep_freed_memory
 
 assert sys.argv[1] == "no" or keep_freed_memory()
 np.ones(2_000_000)
