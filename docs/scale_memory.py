@@ -15,7 +15,7 @@ import matplotlib.pyplot as plt
 HERE = Path(__file__).parent
 LINES = {
     ("before", "score_gb"): ("everything held", "#b0b0b0", "o"),
-    ("regions", "score_gb"): ("run in regions, scored whole", "#d08a2e", "s"),
+    ("regions", "score_gb"): ("scored as a whole", "#d08a2e", "s"),
     ("now", "run_gb"): ("now: run", "#1f5fa8", "o"),
     ("now", "score_gb"): ("now: score", "#1f5fa8", "^"),
 }
