@@ -9,10 +9,16 @@ import; seconds of wall clock, and of CPU in brackets:
 - ``plain``: the same batches padded and given to torchani's own ensemble;
 - ``ase``: torchani's own ASE calculator, one structure at a time.
 
-Usage: python benchmarks/run.py [REPEATS]
+With ``pages MODEL`` instead: what the system takes to hand out memory while batches are
+predicted, for a process as it is and for one that keeps what it frees, as the command
+line does (`mlffbench.core.guards.allocator`); each in a process of its own.
+
+Usage: python benchmarks/run.py [REPEATS] | pages [MODEL] [LIMIT]
 """
 
 import os
+import resource
+import subprocess
 import sys
 import tempfile
 import time
@@ -30,6 +36,7 @@ with warnings.catch_warnings():
     import torchani.ase
 from ase import Atoms
 
+from mlffbench.core.guards.allocator import keep_freed_memory
 from mlffbench.core.model_options import ModelOptions
 from mlffbench.core.structures import Structures
 from mlffbench.models.load import load_model
@@ -41,6 +48,12 @@ ASKED = {"suite": "mini-ood", "models": ("ani-1x",), "modes": ("baseline",)}
 
 
 def main() -> None:
+    if sys.argv[1:2] == ["pages"]:
+        pages(*(sys.argv[2:] or ["mini-mace"]))
+        return
+    if sys.argv[1:2] == ["keeps"]:
+        predict(*sys.argv[2:])
+        return
     repeats = int(sys.argv[1]) if len(sys.argv) > 1 else 3
     torch.set_num_threads(1)
     campaign = resolve(Request(**ASKED))
@@ -97,6 +110,38 @@ def main() -> None:
     ):
         wall, cpu = (times[name][i] / times[other][i] for i in (0, 1))
         print(f"{name} / {other} = {wall:.2f} ({cpu:.2f}), bar {bar}")
+
+
+def pages(model: str, limit: str = "30") -> None:
+    """Print what predicting costs with and without memory that is kept."""
+    print("keeps  user s  system s  page faults  peak MB")
+    for keeps in ("no", "yes"):
+        words = [sys.executable, __file__, "keeps", keeps, model, limit]
+        subprocess.run(words, check=True)
+
+
+def predict(keeps: str, model: str, limit: str) -> None:
+    """Predict mini-ood in float64 and print what it cost this process."""
+    assert keeps == "no" or keep_freed_memory()
+    torch.set_num_threads(1)
+    asked = {**ASKED, "models": (model,), "limit": int(limit), "trust": True}
+    campaign = resolve(Request(**asked))
+    [job] = campaign.jobs
+    loaded = load_model(model, ModelOptions(trust=True, dtype="float64"))
+    plan, reader = campaign.kind.work(job, loaded).read()
+    batches = [
+        reader.structures(shard.region).select(batch.tolist())
+        for shard in plan.shards
+        for batch in shard.batches
+    ]
+    before = resource.getrusage(resource.RUSAGE_SELF)
+    for batch in batches:
+        loaded.predict(batch)
+    after = resource.getrusage(resource.RUSAGE_SELF)
+    user, system = after.ru_utime - before.ru_utime, after.ru_stime - before.ru_stime
+    faults = after.ru_minflt - before.ru_minflt
+    peak = after.ru_maxrss * 1024 / 1e6
+    print(f"{keeps:5s} {user:7.2f} {system:9.2f} {faults:12,d} {peak:8.0f}", flush=True)
 
 
 def measure(work: Callable[[], None], repeats: int) -> tuple[float, float]:

@@ -1,7 +1,8 @@
 """What runs cost as they grow, and whether workers change anything.
 
 - ``memory``: the ``zero`` model on synthetic sets of 14 atoms a structure, each in a
-  fresh process: seconds and peak memory once data are indexed, run, and scored;
+  fresh process: CPU seconds and peak memory once data are indexed and run, and, in one
+  more process, scored;
 - ``workers``: `mlffbench run` of mini-ood with one worker and with two, start-up
   included, and whether their files are the same;
 - ``kills``: workers that are killed with SIGKILL at random moments, in forked processes,
@@ -65,8 +66,8 @@ def main() -> None:
     what, *words = sys.argv[1:] or ["memory"]
     if what == "memory":
         memory([int(word) for word in words] or [1_000, 10_000, 100_000])
-    elif what == "one":
-        one(Path(words[0]))
+    elif what in {"one", "scored"}:
+        {"one": one, "scored": scored}[what](Path(words[0]))
     elif what == "workers":
         workers(*(words or ["mini-mace"]))
     else:
@@ -82,18 +83,22 @@ def memory(sizes: list[int]) -> None:
             write(folder / "train.hdf5", "C2H6", 2)
             write(folder / "test.hdf5", "trans-butane", size // N_CONFORMERS)
             (folder / "suite.yaml").write_text(SUITE)
-            done = subprocess.run(
-                [sys.executable, __file__, "one", name],
-                stdout=subprocess.PIPE,
-                text=True,
-                check=True,
-            )
-        told = json.loads(done.stdout.splitlines()[-1])
+            told: dict[str, Any] = {}
+            for what in ("one", "scored"):
+                done = subprocess.run(
+                    [sys.executable, __file__, what, name],
+                    stdout=subprocess.PIPE,
+                    text=True,
+                    check=True,
+                )
+                told |= json.loads(done.stdout.splitlines()[-1])
+            files = [path for path in (folder / "runs").rglob("*") if path.is_file()]
+            disk_mb = sum(path.stat().st_size for path in files) / 1e6
         parts = "  ".join(
             f"{told[part][0]:7.1f} {told[part][1]:5.0f}"
             for part in ("index", "run", "score")
         )
-        print(f"{size:10,d}  {parts}  {told['disk_mb']:10.0f}", flush=True)
+        print(f"{size:10,d}  {parts}  {disk_mb:10.0f}", flush=True)
 
 
 def write(path: Path, name: str, n_groups: int, n_conformers: int = N_CONFORMERS) -> None:
@@ -119,30 +124,39 @@ def write(path: Path, name: str, n_groups: int, n_conformers: int = N_CONFORMERS
 
 
 def one(folder: Path) -> None:
-    """Run and score one set; print seconds and peak MB after each step as JSON."""
-    from mlffbench.run.evaluate.evaluation_score import score_run
+    """Run one set; print CPU seconds and peak MB after each step as JSON."""
     from mlffbench.run.loop import run_campaign
     from mlffbench.run.request import Request, resolve
 
-    told: dict[str, Any] = {}
-    start = time.perf_counter()
-
-    def note(what: str) -> None:
-        nonlocal start
-        kilobytes = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-        told[what] = (time.perf_counter() - start, kilobytes * 1024 / 1e6)
-        start = time.perf_counter()
-
+    told, start = {}, cpu_s()
     campaign = resolve(Request(suite=str(folder / "suite.yaml"), out=folder / "runs"))
-    note("index")
+    told["index"] = cpu_s() - start, peak_mb()
     done = run_campaign(campaign)
     assert not done.faults, done.faults
-    note("run")
-    assert score_run(done.folders[0]).records
-    note("score")
-    files = [path for path in (folder / "runs").rglob("*") if path.is_file()]
-    told["disk_mb"] = sum(path.stat().st_size for path in files) / 1e6
+    told["run"] = cpu_s() - start - told["index"][0], peak_mb()
     print(json.dumps(told))
+
+
+def scored(folder: Path) -> None:
+    """Score the run of one set; print CPU seconds and peak MB as JSON."""
+    from mlffbench.api.benchmark import score_folders
+    from mlffbench.run.folder import find_runs
+
+    start = cpu_s()
+    done = score_folders(find_runs([folder / "runs"]))
+    assert not done.faults, done.faults
+    print(json.dumps({"score": (cpu_s() - start, peak_mb())}))
+
+
+def cpu_s() -> float:
+    """Return the CPU seconds of this process, the system's for it among them."""
+    used = resource.getrusage(resource.RUSAGE_SELF)
+    return used.ru_utime + used.ru_stime
+
+
+def peak_mb() -> float:
+    """Return the most memory that this process has held."""
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 / 1e6
 
 
 def workers(model: str, mode: str = "baseline") -> None:

@@ -32,6 +32,7 @@ from mlffbench.cli.simulate import simulate
 from mlffbench.cli.train import train
 from mlffbench.cli.validate import validate
 from mlffbench.core.errors import BenchError
+from mlffbench.core.guards.allocator import keep_freed_memory
 from mlffbench.core.guards.children import VARIABLE
 from mlffbench.core.guards.output import guard_output, shortage
 from mlffbench.core.guards.plain import sentence
@@ -68,6 +69,8 @@ def _options(
         show_tracebacks()
     # One thread per process: more only spins on small molecules. Set before torch loads.
     os.environ.setdefault("OMP_NUM_THREADS", "1")
+    # Tensors of the next batch take the memory of the last one's.
+    keep_freed_memory()
     # No child of ours imports from the current folder, whoever starts it.
     os.environ[VARIABLE] = "1"
 

@@ -66,16 +66,30 @@ def sum_molecules(samples: Samples, molecules: Molecules) -> Totals:
         found, expected = len(samples.value), len(molecules.index)
         msg = f"{found} samples, but the molecules of {expected} structures"
         raise DataError(msg)
-    rows = np.flatnonzero(samples.evaluated)
-    rows = rows[
-        np.lexsort((samples.weight[rows], samples.value[rows], molecules.index[rows]))
-    ]
-    index, weight = molecules.index[rows], samples.weight[rows]
-    weighted = weight * samples.value[rows]
-    n_molecules = len(molecules.keys)
-    sums = np.zeros((n_molecules, 2))
-    sums[:, 0] = np.bincount(index, weights=weighted, minlength=n_molecules)
-    sums[:, 1] = np.bincount(index, weights=weight, minlength=n_molecules)
+    sums, n = sum_by_index(samples, molecules.index, len(molecules.keys))
     present = np.flatnonzero(sums[:, 1] > 0)
     keys = tuple(molecules.keys[position] for position in present)
-    return Totals(keys, sums[present], len(rows))
+    return Totals(keys, sums[present], n)
+
+
+def sum_by_index(
+    samples: Samples, index: NDArray[np.int64], n_molecules: int
+) -> tuple[NDArray[np.float64], int]:
+    """Return Σ w·v and Σ w of every molecule, and how many structures count.
+
+    Args:
+        samples: What was measured.
+        index: Shape (n_systems,): structure -> molecule.
+        n_molecules: Molecules that there are.
+
+    Returns:
+        Shape (n_molecules, 2), zeros for a molecule without an evaluated structure.
+    """
+    rows = np.flatnonzero(samples.evaluated)
+    rows = rows[np.lexsort((samples.weight[rows], samples.value[rows], index[rows]))]
+    owner, weight = index[rows], samples.weight[rows]
+    weighted = weight * samples.value[rows]
+    sums = np.zeros((n_molecules, 2))
+    sums[:, 0] = np.bincount(owner, weights=weighted, minlength=n_molecules)
+    sums[:, 1] = np.bincount(owner, weights=weight, minlength=n_molecules)
+    return sums, len(rows)

@@ -149,7 +149,7 @@ class RunFolder:
             size_of(path)
             manifest = json.loads(path.read_text(encoding="utf-8"))
         except (DataError, OSError, ValueError, RecursionError) as error:
-            raise _unreadable(
+            raise unreadable(
                 path, error, "run the suite again with --overwrite"
             ) from error
         version = manifest.get("schema_version") if isinstance(manifest, dict) else None
@@ -221,7 +221,7 @@ class RunFolder:
             with path.open("rb") as file:  # its name need not be UTF-8
                 return pd.read_parquet(file, columns=columns)
         except (DataError, *ARCHIVE_FAULTS, AttributeError, pa.ArrowException) as error:
-            raise _unreadable(
+            raise unreadable(
                 path, error, f"repeat the {what} with --overwrite"
             ) from error
 
@@ -247,7 +247,7 @@ class RunFolder:
             lines = path.read_text(encoding="utf-8").splitlines()
             return [Record.model_validate_json(line) for line in lines]
         except (DataError, OSError, ValidationError, UnicodeDecodeError) as error:
-            raise _unreadable(path, error, f"run: mlffbench score {self.path}") from error
+            raise unreadable(path, error, f"run: mlffbench score {self.path}") from error
 
 
 def suite_folder(suite: str, *, half: str = "test", limit: int | None = None) -> str:
@@ -351,7 +351,7 @@ def read_arrays(path: Path) -> Arrays:
             with np.load(content, allow_pickle=False) as arrays:
                 return dict(arrays)
     except (DataError, *ARCHIVE_FAULTS) as error:
-        raise _unreadable(path, error, "repeat the run with --overwrite") from error
+        raise unreadable(path, error, "repeat the run with --overwrite") from error
 
 
 def _as_json(manifest: Mapping[str, Any]) -> bytes:
@@ -361,7 +361,7 @@ def _as_json(manifest: Mapping[str, Any]) -> bytes:
     return text.encode("utf-8", errors="backslashreplace")
 
 
-def _unreadable(path: Path, error: Exception, what_to_do: str) -> StoreError:
+def unreadable(path: Path, error: Exception, what_to_do: str) -> StoreError:
     """Return the sentence for a file that is broken, or that cannot even be opened."""
     if isinstance(error, DataError) and not isinstance(error.__cause__, OSError):
         return StoreError(f"cannot read {error}")  # it is no file

@@ -6,6 +6,7 @@ import resource
 import shlex
 import subprocess
 import sys
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -83,13 +84,31 @@ def mode_files(spec: str) -> dict[str, dict[str, str]]:
 
 
 def model_manifest(spec: str, model: ForceField, card: ModelCard) -> dict[str, Any]:
-    """Return what tells a model from others: its name, card, files and weights."""
+    """Return what tells a model from others: its name, card, files and weights.
+
+    Where its weights lie is no part of it: a worker may have them elsewhere.
+    """
     return {
         "name": model.name,
-        "card": dict(card.rows()),
+        "card": dict(replace(card, source=wherever(card.source)).rows()),
         "files": file_hashes(spec),
         "weights_sha256": model.weights_sha256 if isinstance(model, HasWeights) else "",
     }
+
+
+def wherever(source: str) -> str:
+    """Return where weights come from; of a path what is the same on every machine.
+
+    Example:
+        >>> wherever("/home/me/models/my.model")
+        'my.model'
+    """
+    path = Path(source)
+    if not path.is_absolute():
+        return source
+    package = Path(mlffbench.__file__).parent
+    inside = path.is_relative_to(package)
+    return path.relative_to(package.parent).as_posix() if inside else path.name
 
 
 def _git(folder: Path, *words: str) -> str | None:

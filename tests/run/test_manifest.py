@@ -1,16 +1,20 @@
 """What decides a run, whether it is done, and that old runs are still known."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 from filelock import FileLock
 
+import mlffbench
 from mlffbench.core.errors import StoreError
+from mlffbench.core.files import sha256_of
 from mlffbench.core.model_options import ModelOptions
-from mlffbench.models.load import load_model
+from mlffbench.models.load import card_of, load_model
 from mlffbench.run.folder import RunFolder
 from mlffbench.run.manifest import begin, fingerprint_of, finish, is_finished, manifest_of
+from mlffbench.run.provenance import model_manifest
 from mlffbench.run.request import Request, resolve
 
 GOLDEN = "b8fb4071230999506d34a555c13621416e4bf23e78181c57110e18b0cc1a8b7e"
@@ -35,6 +39,24 @@ def test_fingerprints_are_those_of_runs_made_before() -> None:
         fingerprint_of(known)
         == "b8fb4071230999506d34a555c13621416e4bf23e78181c57110e18b0cc1a8b7e"
     )
+
+
+@pytest.mark.parametrize("home", ["/opt/python", "/home/me/venv"])
+def test_where_weights_lie_does_not_decide(
+    home: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model = load_model("mini-schnet", ModelOptions())
+    here = model_manifest("mini-schnet", model, card_of(model))
+    shipped = "mlffbench/models/twoheaded/shipped/mini-schnet.safetensors"
+    assert here["card"]["weights"] == shipped
+    assert here["weights_sha256"] == sha256_of(Path(card_of(model).source))
+    monkeypatch.setattr(mlffbench, "__file__", f"{home}/mlffbench/__init__.py")
+    there = replace(card_of(model), source=f"{home}/{shipped}")
+    assert model_manifest("mini-schnet", model, there) == here
+    own = replace(there, source=f"{home}/models/my.safetensors")
+    told = model_manifest("mini-schnet", model, own)
+    assert told["card"]["weights"] == "my.safetensors"
+    assert home not in fingerprint_of(told) + str(told)
 
 
 def test_a_run_is_done_once_and_for_all(tmp_path: Path) -> None:

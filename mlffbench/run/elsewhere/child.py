@@ -13,6 +13,7 @@ from contextlib import contextmanager
 from typing import TextIO
 
 from mlffbench.core.errors import BenchError
+from mlffbench.core.guards.allocator import keep_freed_memory
 from mlffbench.run.loop import run_campaign
 from mlffbench.run.request import resolve
 
@@ -44,6 +45,7 @@ def _own_channel() -> Iterator[_Lines]:
 
 def main() -> None:
     """Carry out the request on the input, as a child."""
+    keep_freed_memory()
     sys.argv, request = pickle.load(sys.stdin.buffer)  # of our own parent
     with _own_channel() as lines:
         try:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any, Self
 
 from mlffbench.core.errors import StoreError
-from mlffbench.run.evaluate.stored import StoredRun
+from mlffbench.run.evaluate.open_run import OpenRun
 from mlffbench.run.folder import RunFolder, slug
 
 ZERO = "zero"
@@ -22,12 +22,12 @@ class Beside:
         prior_run: The prior as a model of its own; None where it was not run.
     """
 
-    baseline: StoredRun | None
+    baseline: OpenRun | None
     prior: str
-    prior_run: StoredRun | None
+    prior_run: OpenRun | None
 
     @classmethod
-    def find(cls, run: StoredRun) -> Self:
+    def find(cls, run: OpenRun) -> Self:
         """Return the runs beside one.
 
         Raises:
@@ -41,7 +41,7 @@ class Beside:
         prior = str((mode.get("settings") or {}).get("prior") or "")
         there = (baseline.path / "predictions.parquet").exists()
         return cls(
-            StoredRun.read(baseline) if there else None,
+            OpenRun.open(baseline) if there else None,
             prior,
             _finished(RunFolder(model.parent / slug(prior) / "baseline"))
             if prior
@@ -49,9 +49,9 @@ class Beside:
         )
 
 
-def _finished(folder: RunFolder) -> StoredRun | None:
+def _finished(folder: RunFolder) -> OpenRun | None:
     """Return a run, None where it has not finished: a prior's run is not required."""
     try:
-        return StoredRun.read(folder)
+        return OpenRun.open(folder)
     except StoreError:
         return None

@@ -3,7 +3,8 @@
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Self
 
@@ -15,7 +16,8 @@ from mlffbench.core.record import RadiusSummary
 from mlffbench.metrics.catalog import METRICS
 from mlffbench.metrics.intervals.share import share
 from mlffbench.metrics.molecules import Molecules
-from mlffbench.run.evaluate.stored import StoredRun, StoredSplit
+from mlffbench.run.evaluate.open_run import OpenRun
+from mlffbench.run.evaluate.stored import StoredSplit
 from mlffbench.run.folder import read_arrays, write_arrays
 
 Floats = NDArray[np.float64]
@@ -25,7 +27,7 @@ _CLOSE = 1e-4
 """Radii in Å that differ by less are the same."""
 
 
-@dataclass(frozen=True, slots=True, eq=False, kw_only=True)
+@dataclass(frozen=True, eq=False, kw_only=True)
 class Oracle:
     """The error of every structure at every cutoff.
 
@@ -79,6 +81,10 @@ class Oracle:
             },
         )
 
+    @cached_property
+    def _place(self) -> dict[str, int]:
+        return {name: number for number, name in enumerate(self.ids.tolist())}
+
     def best(self, names: list[str], radii: list[float], envelope: str) -> Floats:
         """Return the least error of structures over what a refinement could choose.
 
@@ -92,12 +98,11 @@ class Oracle:
         """
         tried = np.array([np.abs(self.cutoffs - radius) < _CLOSE for radius in radii])
         allowed = np.isin(self.envelopes, ["trained", envelope]) | (envelope == "either")
-        place = {name: number for number, name in enumerate(self.ids.tolist())}
         tried &= allowed
         if not tried.any(axis=1).all():
             return np.full(len(names), np.nan)
         least = self.errors[tried.any(axis=0)].min(axis=0)
-        known = [place.get(name, -1) for name in names]
+        known = [self._place.get(name, -1) for name in names]
         return np.where(np.array(known) >= 0, least[known], np.nan)
 
 
@@ -114,57 +119,95 @@ def identity_of(model: Mapping[str, Any]) -> str:
     return hashlib.sha256(text.encode()).hexdigest()
 
 
-def radius_summary(
-    run: StoredRun, split: StoredSplit, baseline: StoredSplit | None
-) -> RadiusSummary | None:
-    """Return what was chosen in a split; None where no radius was.
+@dataclass(slots=True, eq=False)
+class RadiusTally:
+    """What was chosen in a split, counted a piece at a time.
 
-    Args:
-        run: The run of a mode with radii.
-        split: One of its splits.
-        baseline: The same split under the baseline, where there is such a run.
-
-    Raises:
-        StoreError: The oracle's file is broken.
+    Attributes:
+        settings: Of the mode.
+        oracle: What the best choice would have been; None where nobody knows.
     """
-    table = split.table
-    if "radius" not in table or not table["radius"].notna().any():
-        return None
-    chosen = table[table["radius"].notna()]
-    radii = chosen["radius"].to_numpy(dtype=np.float64)
-    summary = RadiusSummary(
-        smallest=float(radii.min()),
-        largest=float(radii.max()),
-        n=len(chosen),
-        n_changed=int(chosen["graph_changed"].astype(bool).sum()),
-        n_refined=int((chosen["envelope"] != "trained").sum()),
-    )
-    oracle = Oracle.read(run.folder.path.parent)
-    if oracle is None or baseline is None:
-        return summary
-    if oracle.model != identity_of(run.manifest["model"]):
-        return summary
-    settings = run.manifest["mode"]["settings"]
-    if "steps" in settings:  # the oracle knows the untouched model only
-        return summary
-    return summary.model_copy(update=_judge(oracle, split, baseline, settings))
 
+    settings: Mapping[str, Any]
+    oracle: Oracle | None
+    _radii: list[tuple[float, float]] = field(default_factory=list)
+    _counts: list[tuple[int, int, int]] = field(default_factory=list)
+    _judged: list[tuple[Floats, Floats, Floats, Floats]] = field(default_factory=list)
 
-def _judge(
-    oracle: Oracle, split: StoredSplit, baseline: StoredSplit, settings: dict[str, Any]
-) -> dict[str, Any]:
-    radii = [float(text) for text in str(settings["radii"]).split(",")]
-    best = oracle.best(names_of(split), radii, str(settings["envelope"]))
-    before, weight = _errors(baseline)
-    after, _ = _errors(split)
-    there = np.isfinite(before) & np.isfinite(after) & np.isfinite(best)
-    base = np.where(there, before * weight, np.nan)
-    gain, most = base - after * weight, base - best * weight
-    molecules = Molecules.of(split.structures.group)
-    return {
-        "headroom": share(most, base, molecules, bounds=(0.0, 1.0)),
-        "captured": share(gain, most, molecules, bounds=(-np.inf, 1.0)),
-    }
+    @classmethod
+    def begin(cls, run: OpenRun, baseline: OpenRun | None) -> Self:
+        """Return the tally of a run before the first piece.
+
+        Args:
+            run: The run of a mode.
+            baseline: The same model under the baseline, where there is such a run.
+
+        Raises:
+            StoreError: The oracle's file is broken.
+        """
+        settings = run.manifest["mode"]["settings"] or {}
+        if "radii" not in settings:
+            return cls(settings, None)
+        oracle = Oracle.read(run.folder.path.parent)
+        known = oracle is not None and oracle.model == identity_of(run.manifest["model"])
+        # with steps, the oracle knows the untouched model only
+        if not known or baseline is None or "steps" in settings:
+            return cls(settings, None)
+        return cls(settings, oracle)
+
+    def see(self, split: StoredSplit, baseline: StoredSplit | None) -> None:
+        """Count the next piece.
+
+        Args:
+            split: The piece.
+            baseline: The same piece under the baseline, where there is such a run.
+        """
+        if self.oracle is not None and baseline is not None:
+            radii = [float(text) for text in str(self.settings["radii"]).split(",")]
+            best = self.oracle.best(
+                names_of(split), radii, str(self.settings["envelope"])
+            )
+            self._judged.append((best, *_errors(baseline), _errors(split)[0]))
+        table = split.table
+        if "radius" not in table or not table["radius"].notna().any():
+            return
+        chosen = table[table["radius"].notna()]
+        found = chosen["radius"].to_numpy(dtype=np.float64)
+        self._radii.append((float(found.min()), float(found.max())))
+        changed = int(chosen["graph_changed"].astype(bool).sum())
+        refined = int((chosen["envelope"] != "trained").sum())
+        self._counts.append((len(chosen), changed, refined))
+
+    def summary(self, molecules: Molecules) -> RadiusSummary | None:
+        """Return what was chosen in the split; None where no radius was.
+
+        Args:
+            molecules: Of the split.
+        """
+        if not self._radii:
+            return None
+        smallest, largest = zip(*self._radii, strict=True)
+        n, n_changed, n_refined = (sum(one) for one in zip(*self._counts, strict=True))
+        found = RadiusSummary(
+            smallest=min(smallest),
+            largest=max(largest),
+            n=n,
+            n_changed=n_changed,
+            n_refined=n_refined,
+        )
+        return found.model_copy(update=self._judge(molecules)) if self._judged else found
+
+    def _judge(self, molecules: Molecules) -> dict[str, Any]:
+        best, before, weight, after = (
+            np.concatenate(column) for column in zip(*self._judged, strict=True)
+        )
+        there = np.isfinite(before) & np.isfinite(after) & np.isfinite(best)
+        base = np.where(there, before * weight, np.nan)
+        gain, most = base - after * weight, base - best * weight
+        return {
+            "headroom": share(most, base, molecules, bounds=(0.0, 1.0)),
+            "captured": share(gain, most, molecules, bounds=(-np.inf, 1.0)),
+        }
 
 
 def _errors(split: StoredSplit) -> tuple[Floats, Floats]:

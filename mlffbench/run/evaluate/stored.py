@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from mlffbench.core.errors import StoreError
 from mlffbench.core.labels import Labels
 from mlffbench.core.structures import Structures
-from mlffbench.run.folder import Arrays, RunFolder, limit_of, read_arrays
+from mlffbench.run.folder import Arrays, RunFolder, read_arrays
 
 
 @dataclass(frozen=True, slots=True, eq=False, kw_only=True)
@@ -32,6 +32,11 @@ class StoredSplit:
     structures: Structures
     prediction: Labels
     reference: Labels
+
+    @property
+    def is_ok(self) -> NDArray[np.bool_]:
+        """Shape (n_systems,): the structures that were evaluated."""
+        return np.asarray(self.table["status"].to_numpy() == "ok", dtype=np.bool_)
 
 
 @dataclass(frozen=True, slots=True, eq=False, kw_only=True)
@@ -70,26 +75,6 @@ class StoredRun:
             msg = f"the files in {folder.path} do not belong together ({error}); repeat "
             raise StoreError(msg + "the run with --overwrite") from error
         return cls(folder=folder, manifest=manifest, splits=splits)
-
-    def provenance_of(self, split: StoredSplit) -> dict[str, str]:
-        """Return what made the numbers of a split, flat."""
-        manifest = self.manifest
-        git = manifest.get("git") or {}
-        settings = manifest["mode"]["settings"].items()
-        return {
-            "device": str(manifest["hardware"]["device"]),
-            "dtype": str(manifest["dtype"]),
-            **limit_of(manifest),
-            **{name: str(version) for name, version in manifest["versions"].items()},
-            "git_commit": str(git.get("commit", "")),
-            "git_dirty": str(git.get("dirty", "")),
-            "weights_sha256": str(manifest["model"]["weights_sha256"]),
-            "source_sha256": str(split.manifest["source_sha256"]),
-            "level_of_theory": str(split.manifest["level_of_theory"]),
-            "started": str(manifest["started"]),
-            "sees": str(manifest["mode"]["sees"]),
-            **{f"setting_{name}": str(value) for name, value in settings},
-        }
 
 
 def _read_split(

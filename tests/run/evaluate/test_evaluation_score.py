@@ -6,6 +6,7 @@ import pytest
 from mlffbench.core.record import MetricValue, Record
 from mlffbench.metrics.metric_card import MetricCard
 from mlffbench.run.evaluate.evaluation_score import fit_shifts, score_run
+from mlffbench.run.evaluate.open_run import OpenRun
 from mlffbench.run.evaluate.stored import StoredRun
 from mlffbench.run.folder import RunFolder
 from mlffbench.run.loop import run_campaign
@@ -70,7 +71,7 @@ def test_gap_is_against_the_control(folder: RunFolder) -> None:
 
 
 def test_shifts_are_fitted_on_train_alone(folder: RunFolder) -> None:
-    shifts = fit_shifts(StoredRun.read(folder))
+    shifts = fit_shifts(OpenRun.open(folder))
     assert shifts is not None
     assert shifts.elements == (1, 6, 8)
     assert shifts.n_structures == 6

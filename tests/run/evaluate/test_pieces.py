@@ -5,7 +5,7 @@ import torch
 from mlffbench.core.labels import Labels
 from mlffbench.core.structures import Structures
 from mlffbench.metrics.catalog import METRICS
-from mlffbench.run.evaluate.pieces import ONE_BY_ONE, measured
+from mlffbench.run.evaluate.pieces import BY_MOLECULE, ONE_BY_ONE
 
 
 @pytest.mark.parametrize("name", METRICS.names())
@@ -28,11 +28,21 @@ def test_pieces_say_what_the_whole_says_to_the_last_bit(name: str) -> None:
     ]
     both[0].forces[5] = torch.nan
     metric = METRICS.load(name)
+    assert metric in ONE_BY_ONE | BY_MOLECULE
     whole = metric(*both, structures)
-    for most in (1, 7, 40):
-        found = measured(metric, *both, structures, most)
-        assert list(found) == list(whole)
+    cuts: list[list[int]] = [[i] for i in range(30)]
+    if metric in BY_MOLECULE:
+        cuts = [[i for i in range(30) if i % 4 == group] for group in range(4)]
+    for rows in cuts:
+        atoms = torch.isin(structures.system, torch.tensor(rows))
+        cut = [
+            Labels(energy=one.energy[rows], forces=one.forces[atoms], source="test")
+            for one in both
+        ]
+        found = metric(*cut, structures.select(rows))
         for label, samples in whole.items():
-            np.testing.assert_array_equal(found[label].value, samples.value)
-            np.testing.assert_array_equal(found[label].weight, samples.weight)
-    assert (metric in ONE_BY_ONE) == name.startswith("forces")
+            if label not in found:
+                assert np.isnan(samples.value[rows]).all()
+                continue
+            np.testing.assert_array_equal(found[label].value, samples.value[rows])
+            np.testing.assert_array_equal(found[label].weight, samples.weight[rows])

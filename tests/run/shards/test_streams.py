@@ -1,4 +1,4 @@
-"""What is written piece by piece is what is written at once, byte for byte."""
+"""What is written and read piece by piece is what is written and read at once."""
 
 from pathlib import Path
 
@@ -8,7 +8,10 @@ import pytest
 
 from mlffbench.core.errors import StoreError
 from mlffbench.run.folder import write_arrays, write_table
+from mlffbench.run.shards import table_stream as table_stream_module
+from mlffbench.run.shards.npz_rows import npz_rows
 from mlffbench.run.shards.npz_stream import npz_stream
+from mlffbench.run.shards.table_rows import read_numbers, read_words, table_rows
 from mlffbench.run.shards.table_stream import table_stream
 
 CUTS = ([], [1], [3, 3, 10], list(range(1, 20)))
@@ -70,3 +73,40 @@ def test_nothing_is_left_of_what_failed(tmp_path: Path) -> None:
     with pytest.raises(StoreError, match="free some space"):
         on_a_full_disk(tmp_path)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_rows_of_arrays(tmp_path: Path) -> None:
+    path, whole = tmp_path / "a.npz", np.arange(60.0).reshape(20, 3)
+    words = np.asarray(["C" * (i % 7) for i in range(20)])
+    write_arrays(path, {"x": whole, "words": words, "one": np.asarray(3.0)})
+    with npz_rows(path) as rows:
+        assert rows.length("x") == 20
+        for start, stop in ((0, 20), (3, 5), (19, 20), (4, 4), (0, 2)):
+            assert np.array_equal(rows.read("x", start, stop), whole[start:stop])
+            assert rows.read("words", start, stop).tolist() == words[start:stop].tolist()
+        with pytest.raises(EOFError):
+            rows.read("x", 18, 25)
+        with pytest.raises(ValueError, match="no rows"):
+            rows.length("one")
+        with pytest.raises(KeyError):
+            rows.length("y")
+
+
+@pytest.mark.parametrize("cuts", CUTS)
+def test_rows_of_a_table(
+    tmp_path: Path, cuts: list[int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(table_stream_module, "ROWS_PER_GROUP", 3)
+    path = tmp_path / "a.parquet"
+    whole = pd.DataFrame({"id": [f"m{i % 6}" for i in range(20)], "n": np.arange(20)})
+    with table_stream(path, whole) as stream:
+        for start in range(0, 20, 4):
+            stream.append(whole[start : start + 4])
+    with table_rows(path) as rows:
+        assert len(rows.ends) == 5
+        for start, stop in zip([0, *cuts], [*cuts, 20], strict=True):
+            expected = whole[start:stop].reset_index(drop=True)
+            pd.testing.assert_frame_equal(rows.read(start, stop), expected)
+    assert read_numbers(path, "n").tolist() == whole["n"].tolist()
+    codes, names = read_words(path, "id")
+    assert [names[code] for code in codes] == whole["id"].tolist()
