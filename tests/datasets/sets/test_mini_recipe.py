@@ -14,15 +14,14 @@ pytest.importorskip("pyscf")
 pytest.importorskip("rdkit")
 
 from mlffbench.core.errors import DataError, StoreError
-from mlffbench.datasets.sets.mini.geometries import (
+from mlffbench.datasets.sets.mini.frame_tasks import (
     PROTOCOLS,
     Protocol,
-    Sample,
     plan,
     plan_prior_only,
-    sample,
     seed_of,
 )
+from mlffbench.datasets.sets.mini.geometries import Sample, sample
 from mlffbench.datasets.sets.mini.labelling import (
     choose_labels,
     dft_label,

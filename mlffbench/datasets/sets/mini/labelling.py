@@ -22,7 +22,8 @@ from numpy.typing import NDArray
 
 from mlffbench.core.errors import DataError
 from mlffbench.core.units import BOHR, HARTREE
-from mlffbench.datasets.sets.mini.geometries import PRIOR, Sample, Task, require, sample
+from mlffbench.datasets.sets.mini.frame_tasks import Task
+from mlffbench.datasets.sets.mini.geometries import PRIOR, Sample, require, sample
 from mlffbench.datasets.statements.charge_spin import lowest_multiplicity
 
 if TYPE_CHECKING:

@@ -34,7 +34,8 @@ from rich.table import Column, Table
 
 from mlffbench.core.errors import BenchError, DataError, StoreError
 from mlffbench.core.guards.children import FreshPool
-from mlffbench.datasets.sets.mini.geometries import Task, plan, plan_prior_only, require
+from mlffbench.datasets.sets.mini.frame_tasks import Task, plan, plan_prior_only
+from mlffbench.datasets.sets.mini.geometries import require
 from mlffbench.datasets.sets.mini.labelling import (
     UNITS,
     choose_labels,
