@@ -224,6 +224,9 @@ MINI_MACE_SCRATCH = _mini("mini-mace-scratch", _MACE_CITATION, prior=False)
 MINI_SCHNET = _mini(
     "mini-schnet", "Schütt et al., J. Chem. Phys. 148, 241722 (2018)", prior=True
 )
+MINI_GEMNET = _mini(
+    "mini-gemnet", "Gasteiger et al., NeurIPS 2021, arXiv:2106.08903", prior=True
+)
 
 _NEAR_ALL = frozenset({*range(1, 84), *range(89, 95)})
 _SEVENNET_CITATION = "Park et al., J. Chem. Theory Comput. 20, 4857 (2024)"

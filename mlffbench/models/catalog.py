@@ -211,6 +211,12 @@ MODELS = Registry(
             "SchNet with a prior head, trained on GFN2-xTB, then on mini",
             cards.MINI_SCHNET,
         ),
+        "mini-gemnet": _row(
+            "",
+            "models.twoheaded.loading:mini_gemnet",
+            "GemNet with a prior head, trained on GFN2-xTB, then on mini",
+            cards.MINI_GEMNET,
+        ),
         "mini-mace-scratch": _row(
             "mace",
             "models.twoheaded.loading:mini_mace_scratch",

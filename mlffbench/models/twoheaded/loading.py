@@ -33,6 +33,11 @@ def mini_schnet(options: ModelOptions) -> TwoHeaded:
     return _load(SHIPPED / "mini-schnet", options)
 
 
+def mini_gemnet(options: ModelOptions) -> TwoHeaded:
+    """Return the shipped GemNet, trained on a prior and then on the mini set."""
+    return _load(SHIPPED / "mini-gemnet", options)
+
+
 def mini_mace_scratch(options: ModelOptions) -> TwoHeaded:
     """Return the shipped control: the same MACE, trained on the mini set alone."""
     return _load(SHIPPED / "mini-mace-scratch", options)

@@ -96,7 +96,9 @@ def test_a_model_that_remembers_is_believed() -> None:
     assert remembered(object()) is None
 
 
-@pytest.mark.parametrize("name", ["mini-mace", "mini-mace-scratch", "mini-schnet"])
+@pytest.mark.parametrize(
+    "name", ["mini-mace", "mini-mace-scratch", "mini-schnet", "mini-gemnet"]
+)
 def test_a_shipped_model_remembers_the_graphs_of_its_training_split(name: str) -> None:
     manifest = read_manifest(CHECKPOINTS / name)
     [train] = [split for split in splits() if split.role == "train"]
