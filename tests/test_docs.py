@@ -91,7 +91,8 @@ def test_links_lead_somewhere(page: Path) -> None:
     text = page.read_text(encoding="utf-8")
     for target in re.findall(r"\]\(([^)#]+)", text):
         if not target.startswith("http") and not (page.parent / target).exists():
-            assert target in generated(), target
+            notebook = (page.parent / target).with_suffix(".ipynb")  # its page is made
+            assert notebook.exists() or target in generated(), target
 
 
 def test_every_page_is_in_the_navigation() -> None:
@@ -154,7 +155,8 @@ def test_the_distribution_of_a_gain(
         diagnose=False,
     )
     text = block("api.md", "# the distribution of a gain")
-    exec(text.replace("runs/mini-ood", "runs/mini-ood--limit-1"), {})
+    text = text.replace("runs/mini-ood", "runs/mini-ood--limit-1")
+    exec(text.replace("mini-mace", "mini-schnet"), {})
     assert "50%" in capsys.readouterr().out
 
 

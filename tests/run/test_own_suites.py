@@ -75,8 +75,8 @@ def test_shipped_splits_stand_beside_a_file(tmp_path: Path) -> None:
     splits = {split.name: split for split in load_splits(*load_suite(path))}
     assert {name: len(split.rows) for name, split in splits.items()} == {
         "train": 333,
-        "tune": 23,  # the val half, as its role says
-        "dimers": 46,
+        "tune": 41,  # the val half, as its role says
+        "dimers": 54,
         "mine": 1,
     }
     assert splits["train"].source.level_of_theory == "wB97X/6-31G(d)"
@@ -226,4 +226,4 @@ def test_a_mode_that_compares_with_training_says_so(tmp_path: Path) -> None:
 
 def test_a_shipped_split_is_named_alike_everywhere() -> None:
     named = structures_of_set("mini:ood_dimers/val", limit=None, seed=0)
-    assert named.n_systems == 46
+    assert named.n_systems == 54

@@ -83,6 +83,7 @@ def test_it_is_tblite(load: Any) -> None:
 
 def test_stored_prior_labels_of_the_embedded_set(gfn2: XtbForceField) -> None:
     positions, numbers, energies, gradients, ids = [], [], [], [], []
+    multiplicity = []
     with h5py.File(str(files("mlffbench.datasets.sets.mini") / "mini.hdf5")) as file:
         for name in list(file)[::12]:
             record = file[name]
@@ -91,7 +92,10 @@ def test_stored_prior_labels_of_the_embedded_set(gfn2: XtbForceField) -> None:
             energies.append(float(record["gfn2_total_energy"][0]) * HARTREE)
             gradients.append(torch.tensor(record["gfn2_total_gradient"][0]).double())
             ids.append(name)
-    labels = gfn2.predict(Structures.build(positions, numbers, ids=ids))
+            multiplicity.append(1 + int(numbers[-1].sum()) % 2)
+    batch = Structures.build(positions, numbers, ids=ids, multiplicity=multiplicity)
+    labels = gfn2.predict(batch)
+    assert set(multiplicity) == {1, 2}
     expected = torch.tensor(energies, dtype=torch.float64)
     torch.testing.assert_close(labels.energy, expected, atol=1e-4, rtol=0)
     forces = -torch.cat(gradients) * HARTREE / BOHR

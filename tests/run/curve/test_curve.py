@@ -109,8 +109,8 @@ def test_a_curve_stopped_and_resumed_ends_the_same(tmp_path: Path) -> None:
     assert [r.role for r in records] == ["ood_test"] * 3 + ["id_test"] * 3
     untouched = records[0].metrics["forces_mae"]
     # the README's row of mini-schnet, baseline, on ood_extreme
-    assert 1000 * untouched.value == pytest.approx(555, abs=1)
-    assert untouched.n == 20
+    assert 1000 * untouched.value == pytest.approx(365, abs=1)
+    assert untouched.n == 74
     assert "forces_mae" in records[4].paired
     score = whole.folder(whole.jobs[0])
     score.write_records(records)
@@ -121,13 +121,13 @@ def test_a_curve_stopped_and_resumed_ends_the_same(tmp_path: Path) -> None:
 
 
 def test_sizes_beyond_the_pool_leave_the_others_standing() -> None:
-    curves = resolve(replace(SMALL, sizes=(0, 4, 11, 100)))
+    curves = resolve(replace(SMALL, sizes=(0, 4, 38, 100)))
     assert curves.jobs[0].sizes == (0, 4)
     assert [fault.split(";")[0] for fault in curves.faults] == [
-        "11 labels are more than the 10 of the pool",
-        "100 labels are more than the 10 of the pool",
+        "38 labels are more than the 37 of the pool",
+        "100 labels are more than the 37 of the pool",
     ]
-    with pytest.raises(BenchError, match="100 labels are more than the 10"):
+    with pytest.raises(BenchError, match="100 labels are more than the 37"):
         resolve(replace(SMALL, sizes=(100,)))
     with pytest.raises(BenchError, match="at -1 labels"):
         resolve(replace(SMALL, sizes=(-1, 5)))
