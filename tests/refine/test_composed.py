@@ -12,11 +12,6 @@ from mlffbench.refine.refiner import Training
 from mlffbench.refine.ttt import PriorTuning
 
 
-@pytest.fixture(autouse=True)
-def _cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("MLFFBENCH_CACHE", str(tmp_path / "cache"))
-
-
 def batch() -> Structures:
     return Structures.concatenate(
         [

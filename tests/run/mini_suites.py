@@ -1,6 +1,20 @@
-"""Suites over the mini set with the smallest of its models."""
+"""Suites over a part of the mini set, which take a part of its time."""
 
 from pathlib import Path
+
+SPLITS = """
+level_of_theory: wB97X/6-31G(d)
+splits:
+  - {name: train, role: train, file: 'mini:train'}
+  - {name: id_molecules, role: id_test, file: 'mini:id_molecules'}
+  - {name: ood_elements, role: ood_test, file: 'mini:ood_elements',
+     shift: {kind: elements}}
+  - {name: ood_force_norm, role: ood_test, file: 'mini:ood_force_norm',
+     shift: {kind: force_norm}, shares_molecules: hotter geometries}
+  - {name: ood_connectivity, role: ood_test, file: 'mini:ood_connectivity',
+     shift: {kind: connectivity}}
+"""
+"""Training, a control and three shifts."""
 
 
 def write_mini_suite(folder: Path, name: str, *, modes: str, settings: str) -> Path:
@@ -10,11 +24,10 @@ def write_mini_suite(folder: Path, name: str, *, modes: str, settings: str) -> P
         f"""
 name: {name}
 version: 1
-summary: the mini set with radius refinement
-dataset: mini
+summary: some of the mini set
 models: [mini-schnet]
 modes: {modes}
 settings: {settings}
-"""
+{SPLITS}"""
     )
     return path

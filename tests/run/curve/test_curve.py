@@ -184,10 +184,9 @@ def test_what_cannot_be_fine_tuned_is_told(tmp_path: Path) -> None:
 
 
 def test_labels_never_reach_the_start_of_a_curve(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path,
 ) -> None:
     """Without labels a ttt start is the same whatever the pool's labels say."""
-    monkeypatch.setenv("MLFFBENCH_CACHE", str(tmp_path / "cache"))
     values = []
     for spoiled in (False, True):
         out = tmp_path / str(spoiled)

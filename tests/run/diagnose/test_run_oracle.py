@@ -50,10 +50,8 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
     root = tmp_path_factory.mktemp("asked")
     modes = "[baseline, rr, rr+ttt]"
     suite = write_mini_suite(root, "asked", modes=modes, settings=SETTINGS)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("MLFFBENCH_CACHE", str(root / "cache"))
-        request = Request(suite=str(suite), limit=3, out=root / "runs")
-        done = run_campaign(resolve(request), Counting())
+    request = Request(suite=str(suite), limit=3, out=root / "runs")
+    done = run_campaign(resolve(request), Counting())
     assert done.faults == []
     for folder in done.folders:
         folder.write_records(score_run(folder).records)

@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from mini_suites import write_mini_suite
 
 from mlffbench.core.labels import Labels
 from mlffbench.core.split import Index, Rows, Source, Split
@@ -18,14 +19,8 @@ from mlffbench.run.request import Campaign, Request, resolve
 
 pytest.importorskip("torch_geometric")
 
-SUITE = """
-name: leak
-version: 1
-summary: the mini set in every mode, briefly
-dataset: mini
-models: [mini-schnet]
-modes: [baseline, ttt, rr, rr-paper, rr+ttt, ttt-paper]
-settings:
+MODES = "[baseline, ttt, rr, rr-paper, rr+ttt, ttt-paper]"
+SETTINGS = """
   ttt: {steps: 3}
   rr: {n_radii: 4}
   rr-paper: {n_radii: 4, smallest: 1.5}
@@ -81,11 +76,9 @@ def digest(folder: RunFolder) -> str:
 
 
 def test_poisoned_references_leave_every_prediction_as_it_was(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path,
 ) -> None:
-    monkeypatch.setenv("MLFFBENCH_CACHE", str(tmp_path / "cache"))
-    (tmp_path / "leak.yaml").write_text(SUITE)
-    suite = str(tmp_path / "leak.yaml")
+    suite = str(write_mini_suite(tmp_path, "leak", modes=MODES, settings=SETTINGS))
     clean = resolve(Request(suite=suite, limit=2, out=tmp_path / "clean"))
     request = Request(suite=suite, limit=2, out=tmp_path / "poisoned")
     splits = tuple(poison(split) for split in clean.splits)

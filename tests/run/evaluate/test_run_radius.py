@@ -52,7 +52,7 @@ class Pull:
 '''
 
 
-@pytest.fixture(autouse=True)
+@pytest.fixture
 def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("MLFFBENCH_CACHE", str(tmp_path / "cache"))
     return tmp_path / "cache"
