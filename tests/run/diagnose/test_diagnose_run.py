@@ -12,6 +12,7 @@ import pandas as pd
 import pytest
 import torch
 from ase.build import molecule
+from mini_suites import write_mini_suite
 
 from mlffbench.core.model_options import ModelOptions
 from mlffbench.core.structures import Structures
@@ -298,11 +299,8 @@ def test_a_split_that_the_model_cannot_embed_gets_the_descriptor(
 
 def test_modes_share_what_was_measured_and_keep_their_errors(tmp_path: Path) -> None:
     pytest.importorskip("torch_geometric")
-    made = replace(
-        request("mini-ood", "mini-schnet", tmp_path / "runs"),
-        modes=("baseline", "rr"),
-        limit=3,
-    )
+    suite = write_mini_suite(tmp_path, "part", modes="[baseline, rr]", settings="{}")
+    made = replace(request(suite, "mini-schnet", tmp_path / "runs"), limit=3)
     done = run_campaign(resolve(made))
     assert done.faults == []
     a, b = (pd.read_parquet(folder.path / VALUES) for folder in done.folders)
