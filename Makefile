@@ -42,7 +42,7 @@ check:
 	ruff format --check .
 	ruff check .
 	mypy
-	python -m pytest --numprocesses 2 --dist loadfile
+	python -m pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder
 
 MUTANTS ?= 20000
 SEED ?= 1
