@@ -4,12 +4,12 @@ Usage: mlffbench run --suite mini-ood --mode baseline,ttt --out RUNS
        python docs/diagnostics_tables.py RUNS
 """
 
-import shutil
 import sys
 from dataclasses import replace
 from pathlib import Path
 
 from mlffbench.diagnostics.diagnosis import Diagnosis
+from mlffbench.diagnostics.figures import draw
 from mlffbench.report.tables.record_tables import TextTable
 from mlffbench.report.tables.render import to_markdown
 from mlffbench.report.tables.shift_tables import ranking_table, shift_table
@@ -31,9 +31,9 @@ def main() -> None:
     before, _, rest = page.partition(START)
     text = text.replace("## ", "### ")
     PAGE.write_text(f"{before}{START}\n{text}\n{END}{rest.partition(END)[2]}")
-    for name in SHOWN:
-        figure = folders[0] / "figures" / f"{name}.png"
-        shutil.copy(figure, HERE / f"diagnostics_{name}.png")
+    for one in found[0].diagnostics:
+        if one.name in SHOWN:
+            (HERE / f"diagnostics_{one.name}.png").write_bytes(draw(found[0], one))
 
 
 def _telling(table: TextTable) -> TextTable:
