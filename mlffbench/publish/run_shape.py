@@ -84,8 +84,8 @@ def once(pairs: Sequence[tuple[str, Any]]) -> dict[str, Any]:
     """
     found = dict(pairs)
     if len(found) != len(pairs):
-        seen: set[str] = set()
-        twice = next(key for key, _ in pairs if key in seen or seen.add(key))
+        keys = [key for key, _ in pairs]
+        twice = max(keys, key=keys.count)
         msg = f"the key {twice!r:.60} stands there twice"
         raise ValueError(msg)
     return found
