@@ -10,7 +10,7 @@ import os
 import secrets
 import shutil
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path, PurePath
 from typing import Any
 
@@ -119,6 +119,7 @@ def export_runs(request: ExportRequest) -> Exported:
     try:
         with told_if_full(request.out):
             _write(request, [*asked, *beside], staged)
+            export = replace(open_export(staged), path=request.out)
             _move(staged, out)
     finally:
         shutil.rmtree(staged, ignore_errors=True)
@@ -128,7 +129,7 @@ def export_runs(request: ExportRequest) -> Exported:
         if any(record != _without_oracle(record) for record in one.read_records())
     ]
     return Exported(
-        open_export(request.out),
+        export,
         tuple(one.path for one in beside),
         tuple(one.path for one in judged),
     )
@@ -141,6 +142,9 @@ def _make_way(request: ExportRequest) -> None:
         StoreError: Something stands there.
     """
     out = request.out
+    if any(out.resolve().is_relative_to(one.resolve()) for one in request.runs):
+        msg = f"{out} lies among the runs, where score and report would find it again; "
+        raise StoreError(msg + "choose a folder beside them with --out")
     if not os.path.lexists(out):
         return
     if is_export(out) and not out.is_symlink():

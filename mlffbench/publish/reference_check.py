@@ -39,11 +39,11 @@ def check_references(run: StoredRun) -> str:
             )
             raise StoreError(msg + "data set, so it was altered")
         _compare(run, stored, split, run.manifest["job"].get("limit"))
-    _check_all(run, tuple(splits.values()))
+    check_all(run, tuple(splits.values()))
     return ""
 
 
-def _check_all(run: StoredRun, splits: Sequence[Split]) -> None:
+def check_all(run: StoredRun, splits: Sequence[Split]) -> None:
     """Check that a run holds every split of its suite once.
 
     Raises:

@@ -1,8 +1,10 @@
 """What a forger tries beyond other numbers: each is one sentence, and nothing is lost."""
 
 import json
+import os
 import shutil
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,8 +18,13 @@ from mlffbench.core.errors import BenchError, StoreError
 from mlffbench.publish.export_folder import refuse_exports
 from mlffbench.publish.export_job import ExportRequest, export_runs
 from mlffbench.publish.private import places
+from mlffbench.publish.reference_check import check_all
 from mlffbench.publish.verification import verify_export
+from mlffbench.report.document import compose
+from mlffbench.run.evaluate.stored import StoredRun
 from mlffbench.run.folder import RunFolder, read_arrays, write_table
+from mlffbench.run.suite import load_suite
+from mlffbench.run.suite_splits import load_splits
 
 
 def run_of(export: Path) -> Path:
@@ -104,6 +111,18 @@ def test_a_forgery_is_one_sentence(
     assert "--overwrite" not in str(caught.value)  # who got it cannot run it again
 
 
+def test_a_split_that_was_dropped_is_missed(
+    published: Path, shared_suite_file: Path
+) -> None:
+    run = StoredRun.read(RunFolder(run_of(published / "whole")))
+    splits = load_splits(*load_suite(str(shared_suite_file)))
+    check_all(run, splits)
+    with pytest.raises(StoreError, match="split 'ood' of its suite not at all"):
+        check_all(replace(run, splits=run.splits[:-1]), splits)
+    with pytest.raises(StoreError, match="twice"):
+        check_all(replace(run, splits=[*run.splits, run.splits[-1]]), splits)
+
+
 def test_what_an_older_mlffbench_did_not_know_is_no_forgery(whole: Path) -> None:
     rewrite(whole / "export.json", '"mlffbench": "', '"mlffbench": "0.0.1')
     for folder in whole.glob("runs/toy/*/*"):
@@ -129,6 +148,18 @@ def test_nothing_of_the_users_is_overwritten(published: Path, whole: Path) -> No
     with pytest.raises(StoreError, match=r"not known .* remove it yourself"):
         export_runs(request)
     assert (whole / "letter.txt").read_text() == "dear"
+
+
+def test_an_export_is_not_put_among_the_runs(published: Path) -> None:
+    runs = published / "runs"
+    with pytest.raises(StoreError, match="choose a folder beside them"):
+        export_runs(ExportRequest(runs=(runs,), out=runs / "export"))
+
+
+def test_a_run_in_two_exports_is_told_once(published: Path, whole: Path) -> None:
+    made = compose([published / "whole", whole], "md")
+    assert len(made.left_out) == 3
+    assert all("which is told once" in one.reason for one in made.left_out)
 
 
 def test_an_export_is_replaced_whole(published: Path, whole: Path) -> None:
@@ -164,11 +195,11 @@ def test_what_the_oracle_says_is_left_out_and_told(runs: Path, tmp_path: Path) -
         return {**record, "radius": {**record["radius"], "headroom": said}}
 
     edit_records(folder, judged)
-    done = export_runs(ExportRequest(runs=(folder.path,), out=tmp_path / "export"))
+    out = tmp_path / os.fsdecode(b"n\xff")  # a name need not be UTF-8
+    done = export_runs(ExportRequest(runs=(folder.path,), out=out))
     assert done.without_oracle == (folder.path,)
-    assert any(
-        "numbers are what" in one for one in verify_export(tmp_path / "export").verified
-    )
+    told = verify_export(out).verified
+    assert any("numbers are what" in one for one in told)
 
 
 def test_a_place_at_the_start_of_an_id_is_seen(tmp_path: Path) -> None:
