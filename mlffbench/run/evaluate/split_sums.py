@@ -211,7 +211,9 @@ class _Walk:
         own, *others = (part.structures for part in parts)
         for side, other in zip(self._sides[1:], others, strict=True):
             same = own.ids == other.ids and own.numbers.equal(other.numbers)
-            if not same or not torch.allclose(own.positions, other.positions):
+            if not same or not torch.allclose(
+                own.positions.double(), other.positions.double()
+            ):
                 paths = [one.run.folder.path for one in (self._sides[0], side)]
                 msg = f"{paths[0]} and {paths[1]} have structures of the same ids that "
                 msg += "are not the same; repeat the older run with --overwrite"
