@@ -53,6 +53,8 @@ def export(
     manifest = done.export.manifest
     for path in done.beside:
         print_note(f"note: {path} is taken along, since others are compared with it")
+    for path in done.without_oracle:
+        print_note(f"note: what the oracle says of {path} is left out: it lies beside it")
     for run in manifest.runs:
         console.print(f"{run.folder}  {size_in_words(run.bytes)}", markup=False)
     for line in licence_lines(manifest):

@@ -10,7 +10,7 @@ from mlffbench.cli.shared.console import make_console, print_matrix, print_table
 from mlffbench.cli.shared.endings import end
 from mlffbench.cli.shared.options import Units, UnitsOption, WideOption
 from mlffbench.core.errors import BenchError
-from mlffbench.core.guards.plain import counted
+from mlffbench.core.guards.plain import counted, plain
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -63,7 +63,8 @@ def _verify(console: "Console", paths: list[Path]) -> None:
         found = verify_export(path)
         for heading, lines in (("verified", found.verified), ("not", found.open)):
             for line in lines:
-                console.print(f"{heading}: {line}", markup=False, soft_wrap=True)
+                told = plain(f"{heading}: {line}")
+                console.print(told, markup=False, soft_wrap=True)
         n_runs = len(found.export.manifest.runs)
         told = f"{path}: {counted(n_runs, 'run')}, nothing was altered"
         console.print(told, markup=False, soft_wrap=True)

@@ -28,7 +28,7 @@ from mlffbench.core.graph import (
 from mlffbench.core.structures import Structures
 
 ZERO = 1e-8
-"""An eigenvalue at or below it counts as 0."""
+"""An eigenvalue at or below it counts as 0; so much is rounding elsewhere too."""
 ZERO_FLOAT32 = 1e-5
 """The same for spectra computed in float32, whose error is about 2e-6."""
 NEAR_ONE = (0.9, 1.1)
@@ -74,9 +74,14 @@ class Spectra:
     def share_within(self, low: float, high: float) -> Tensor:
         """Return the share of eigenvalues from one number to another, both included.
 
+        An eigenvalue that is an end but for its rounding is inside: eleven atoms that all
+        see each other have ten of exactly 1.1, computed to either side of it, on which
+        side depending on what they are solved together with.
+
         Returns:
             Shape (n_radii, n_systems), float64, from 0 to 1; NaN without atoms.
         """
+        low, high = low - self._zero, high + self._zero
         near = (self.eigenvalues >= low) & (self.eigenvalues <= high)
         atoms = torch.where(self.sizes > 0, self.sizes.double(), torch.nan)
         return near.sum(-1) / atoms

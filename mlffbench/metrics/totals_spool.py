@@ -2,15 +2,14 @@
 
 import tempfile
 from collections.abc import Hashable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import IO
 
 import numpy as np
 from numpy.typing import NDArray
 
-from mlffbench.core.files import told_if_full
+from mlffbench.core.errors import StoreError
 from mlffbench.metrics.molecules import Totals, sum_by_index
 from mlffbench.metrics.samples import Samples
 
@@ -99,7 +98,7 @@ class TotalsSpool:
     def _write(self, blocks: list[tuple[int, int]], block: NDArray[np.float64]) -> None:
         if not len(block):
             return
-        with told_if_full(Path(tempfile.gettempdir()) / "scores"):
+        with _told_if_full():
             place = self.file.seek(0, 2)
             self.file.write(np.ascontiguousarray(block).tobytes())
         blocks.append((place, len(block)))
@@ -108,8 +107,9 @@ class TotalsSpool:
         found = np.empty((sum(n for _, n in blocks), 3))
         start = 0
         for place, n in blocks:
-            self.file.seek(place)
-            raw = self.file.read(n * 24)
+            with _told_if_full():  # what was written last may still wait for the disk
+                self.file.seek(place)
+                raw = self.file.read(n * 24)
             found[start : start + n] = np.frombuffer(raw).reshape(n, 3)
             start += n
         return found
@@ -118,5 +118,24 @@ class TotalsSpool:
 @contextmanager
 def totals_spool() -> Iterator[TotalsSpool]:
     """Open a spool for the length of a block."""
-    with tempfile.SpooledTemporaryFile(max_size=IN_MEMORY) as file:
+    file = tempfile.SpooledTemporaryFile(max_size=IN_MEMORY)  # noqa: SIM115 - see below
+    try:
         yield TotalsSpool(file)
+    finally:
+        with suppress(OSError):  # what is still to be written to a full disk
+            file.close()
+
+
+@contextmanager
+def _told_if_full() -> Iterator[None]:
+    """Say in one sentence that there is no room for temporary files.
+
+    Raises:
+        StoreError: There is none.
+    """
+    try:
+        yield
+    except OSError as error:
+        msg = f"sums of scores cannot be kept in a temporary file: {error.strerror}; "
+        msg += "free some space, or name another folder in the variable TMPDIR, then "
+        raise StoreError(msg + "repeat the command") from error

@@ -17,21 +17,23 @@ import json
 import os
 import re
 import stat
-import zipfile
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-import pyarrow as pa
-import pyarrow.parquet as pq
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from mlffbench.core.errors import BenchError, DataError, StoreError
 from mlffbench.core.files import sha256_of
-from mlffbench.core.guards.archives import ARCHIVE_FAULTS
-from mlffbench.core.guards.sizes import check_packing, read_text
-from mlffbench.run.checksums import read_checksums
+from mlffbench.core.guards.sizes import read_text
+from mlffbench.publish.received_run import (
+    as_received,
+    check_keys,
+    check_run,
+    damaged,
+    files_of_run,
+)
 from mlffbench.run.folder import RunFolder
 
 MANIFEST, SUMS, README, REPORT = "export.json", "sha256sums", "README.md", "report.md"
@@ -39,11 +41,6 @@ RUNS = "runs"
 SCHEMA = 1
 MOST_FILES = 20_000
 """Files of an export."""
-ARRAYS = ("predictions.parquet", "forces.npz", "reference.npz", "structures.npz")
-"""What is left out where records are all that is published."""
-_IN_RUN = frozenset(
-    {*ARRAYS, "run.json", "records.jsonl", "alignment.json", "sha256sums"}
-)
 _LINE = re.compile(r"([0-9a-f]{64})  ([^\n]+)")
 
 
@@ -55,6 +52,8 @@ class ExportedRun(BaseModel):
         suite: Name of the suite, with its ``suite_version``.
         model: The model.
         mode: The mode.
+        half: ``test``, or ``val``, the half that tunes.
+        limit: Structures per split at most, of a trial; None is all.
         predictions: Whether its predictions, references and structures are there.
         bytes: Of its files.
         model_licence: As the model's card says.
@@ -68,6 +67,8 @@ class ExportedRun(BaseModel):
     suite_version: int
     model: str
     mode: str
+    half: str
+    limit: int | None
     predictions: bool
     bytes: int
     model_licence: str
@@ -122,10 +123,20 @@ def is_export(path: Path) -> bool:
 
 
 def exports_among(folders: list[Path]) -> list[Path]:
-    """Return the exports at and below some folders; links are not followed."""
+    """Return the exports at, around and below some folders, each once.
+
+    Links are not followed. A folder lies in an export when it is below its runs.
+    """
     found = [one for one in folders if is_export(one)]
+    for one in folders:
+        path = one.resolve()
+        found += [
+            up
+            for up in path.parents
+            if is_export(up) and path.relative_to(up).parts[0] == RUNS
+        ]
     below = {path.parent for one in folders for path in one.rglob(MANIFEST)}
-    return [*found, *sorted(below - set(found))]
+    return [*dict.fromkeys(found), *sorted(below - set(found))]
 
 
 def refuse_exports(folders: list[Path]) -> None:
@@ -156,9 +167,11 @@ def open_export(path: Path) -> Export:
             _check_file(path, name, known.get(name), there.get(name))
         _check_named(path, manifest, set(known))
         for run in manifest.runs:
-            _check_run(path / run.folder, run)
+            check_run(path / run.folder, predictions=run.predictions)
     except DataError as error:
-        raise _damaged(str(error)) from error
+        raise damaged(str(error)) from error
+    except StoreError as error:
+        raise as_received(error) from error
     return Export(path, manifest, len(known), sum(there.values()))
 
 
@@ -185,10 +198,10 @@ def _files(path: Path) -> Iterator[tuple[str, int]]:
                 yield name, entry.stat(follow_symlinks=False).st_size
             elif n_seen > MOST_FILES:
                 msg = f"{path} holds more than {MOST_FILES:,} files, which no export does"
-                raise _damaged(msg)
+                raise damaged(msg)
             else:
                 msg = f"{entry.path} is a link or no file, which an export never holds"
-                raise _damaged(msg)
+                raise damaged(msg)
 
 
 def _read_sums(path: Path) -> dict[str, str]:
@@ -202,7 +215,7 @@ def _read_sums(path: Path) -> dict[str, str]:
     found = {line[2]: line[1] for line in lines if line is not None}
     if not found or len(found) != len(lines):
         msg = f"{path / SUMS} is damaged: expected a checksum and a name on every line"
-        raise _damaged(msg)
+        raise damaged(msg)
     for name in found:
         _inside(path, name)
     return found
@@ -218,7 +231,7 @@ def _inside(path: Path, name: str) -> None:
     odd = "\\" in name or ":" in name or PurePosixPath(name).as_posix() != name
     if odd or not parts or name.startswith("/") or ".." in parts:
         msg = f"{path} names the file {name!r}, which leads out of the export"
-        raise _damaged(msg)
+        raise damaged(msg)
 
 
 def _read_manifest(path: Path) -> ExportManifest:
@@ -229,13 +242,14 @@ def _read_manifest(path: Path) -> ExportManifest:
         DataError: It cannot be read.
     """
     text = read_text(path / MANIFEST)
+    check_keys(path / MANIFEST, text)
     try:
         found = ExportManifest.model_validate_json(text)
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(str(part) for part in first["loc"])
         msg = f"{path / MANIFEST} is damaged: {where}: {first['msg']}"
-        raise _damaged(msg) from error
+        raise damaged(msg) from error
     if found.schema_version != SCHEMA:
         msg = f"{path / MANIFEST} has schema version {found.schema_version}, this "
         raise StoreError(msg + f"mlffbench reads {SCHEMA}; update the older side")
@@ -259,7 +273,7 @@ def _check_file(path: Path, name: str, known: str | None, size: int | None) -> N
             return
         msg = f"{file} was damaged or altered (sha256 {found[:12]}…, expected "
         msg += f"{known[:12]}…)"
-    raise _damaged(msg)
+    raise damaged(msg)
 
 
 def _check_named(path: Path, manifest: ExportManifest, known: set[str]) -> None:
@@ -271,53 +285,34 @@ def _check_named(path: Path, manifest: ExportManifest, known: set[str]) -> None:
     rest = known - {MANIFEST, README, REPORT}
     for run in manifest.runs:
         _inside(path, run.folder)
-        wanted = set(_IN_RUN) if run.predictions else _IN_RUN - {*ARRAYS}
+        wanted = files_of_run(predictions=run.predictions)
         mine = {f"{run.folder}/{name}" for name in wanted}
         if not run.folder.startswith(f"{RUNS}/") or not mine <= rest:
             msg = f"{path} lacks {min(mine - rest, default=run.folder)}"
-            raise _damaged(msg)
+            raise damaged(msg)
         rest -= mine
     if rest:
         msg = f"{path / min(rest)} belongs to no run of the export"
-        raise _damaged(msg)
+        raise damaged(msg)
 
 
-def _check_run(folder: Path, run: ExportedRun) -> None:
-    """Check what the files of a run claim before any is unpacked.
+def check_replaceable(path: Path) -> None:
+    """Check that nothing is in an export but what was written there.
 
     Raises:
-        BenchError: It has not finished, or claims more than it holds.
+        StoreError: It is none, or something else is in it, which nobody may delete.
     """
-    if (read_checksums(folder) or {}).keys() != _sealed(run):
-        msg = f"{folder / 'sha256sums'} does not name the files of its run"
-        raise _damaged(msg)
-    manifest = RunFolder(folder).read_finished("run")
-    if not run.predictions:
-        return
+    msg = f"{path} is not replaced: "
     try:
-        for name in ARRAYS[1:]:
-            with zipfile.ZipFile(folder / name) as archive:
-                for member in archive.infolist():
-                    where = f"{folder / name}, {member.filename}"
-                    check_packing(member.file_size, member.compress_size, where)
-        n_rows = pq.read_metadata(folder / ARRAYS[0]).num_rows
-        expected = sum(int(split["n_chosen"]) for split in manifest["splits"])
-    except BenchError:
-        raise
-    except (*ARCHIVE_FAULTS, pa.ArrowException) as error:
-        msg = f"the files in {folder} cannot be read ({error})"
-        raise _damaged(msg) from error
-    if n_rows != expected:
-        msg = f"{folder} holds {n_rows} predictions, its splits have {expected}"
-        raise _damaged(msg)
-
-
-def _sealed(run: ExportedRun) -> set[str]:
-    return {*(_IN_RUN if run.predictions else _IN_RUN - {*ARRAYS})} - {"sha256sums"}
-
-
-def _damaged(what: str) -> StoreError:
-    return StoreError(f"{what}; ask for it or fetch it again")
+        known = {*_read_sums(path), SUMS}
+        _read_manifest(path)
+        others = sorted({name for name, _ in _files(path)} - known)
+    except BenchError as error:
+        msg += f"whether all of it is an export is not known ({error}); choose another "
+        raise StoreError(msg + "--out, or remove it yourself") from error
+    if others:
+        msg += f"{others[0]} in it is not of the export; choose another --out, or move "
+        raise StoreError(msg + "it away first")
 
 
 def manifest_text(manifest: ExportManifest) -> bytes:

@@ -10,8 +10,8 @@ import os
 import secrets
 import shutil
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from pathlib import Path
+from dataclasses import dataclass, replace
+from pathlib import Path, PurePath
 from typing import Any
 
 import numpy as np
@@ -21,7 +21,6 @@ from mlffbench.core.errors import StoreError
 from mlffbench.core.files import make_folder, sha256_of, told_if_full, write_atomic
 from mlffbench.core.record import Record
 from mlffbench.publish.export_folder import (
-    ARRAYS,
     MANIFEST,
     README,
     REPORT,
@@ -30,13 +29,22 @@ from mlffbench.publish.export_folder import (
     Export,
     ExportedRun,
     ExportManifest,
+    check_replaceable,
     is_export,
     manifest_text,
     open_export,
 )
 from mlffbench.publish.licences import data_licences, model_licence
-from mlffbench.publish.private import bare, betrayals, everywhere, told, told_command
+from mlffbench.publish.private import (
+    bare,
+    betrayals,
+    everywhere,
+    places,
+    told,
+    told_command,
+)
 from mlffbench.publish.readme import readme_of
+from mlffbench.publish.received_run import ARRAYS
 from mlffbench.publish.same_numbers import difference_of
 from mlffbench.report.document import compose
 from mlffbench.run.checksums import verify
@@ -86,10 +94,12 @@ class Exported:
     Attributes:
         export: The export, read back.
         beside: Runs that were taken along since others are compared with them.
+        without_oracle: Runs whose records lose what the oracle says.
     """
 
     export: Export
     beside: tuple[Path, ...]
+    without_oracle: tuple[Path, ...]
 
 
 def export_runs(request: ExportRequest) -> Exported:
@@ -100,7 +110,8 @@ def export_runs(request: ExportRequest) -> Exported:
             predictions give, something stands in the way, or the disk is full.
     """
     _make_way(request)
-    asked = find_runs(list(request.runs))
+    every = {one.path.resolve(): one for one in find_runs(list(request.runs))}
+    asked = list(every.values())
     beside = [one for one in _beside(asked) if one.path not in {r.path for r in asked}]
     out = request.out.absolute()
     make_folder(out.parent)
@@ -108,10 +119,20 @@ def export_runs(request: ExportRequest) -> Exported:
     try:
         with told_if_full(request.out):
             _write(request, [*asked, *beside], staged)
+            export = replace(open_export(staged), path=request.out)
             _move(staged, out)
     finally:
         shutil.rmtree(staged, ignore_errors=True)
-    return Exported(open_export(request.out), tuple(one.path for one in beside))
+    judged = [
+        one
+        for one in asked
+        if any(record != _without_oracle(record) for record in one.read_records())
+    ]
+    return Exported(
+        export,
+        tuple(one.path for one in beside),
+        tuple(one.path for one in judged),
+    )
 
 
 def _make_way(request: ExportRequest) -> None:
@@ -121,23 +142,35 @@ def _make_way(request: ExportRequest) -> None:
         StoreError: Something stands there.
     """
     out = request.out
+    if any(out.resolve().is_relative_to(one.resolve()) for one in request.runs):
+        msg = f"{out} lies among the runs, where score and report would find it again; "
+        raise StoreError(msg + "choose a folder beside them with --out")
     if not os.path.lexists(out):
         return
     if is_export(out) and not out.is_symlink():
         if not request.overwrite:
             msg = f"{out} holds an export; choose another --out, or replace it with "
             raise StoreError(msg + "--overwrite")
+        check_replaceable(out)
     elif out.is_symlink() or not out.is_dir() or any(out.iterdir()):
         msg = f"{out} is there and is no export; choose a new folder with --out"
         raise StoreError(msg)
 
 
 def _move(staged: Path, out: Path) -> None:
-    if is_export(out):
-        shutil.rmtree(out)
-    elif out.exists():
-        out.rmdir()  # it is empty
-    staged.rename(out)
+    if not is_export(out):
+        if out.exists():
+            out.rmdir()  # it is empty
+        staged.rename(out)
+        return
+    old = staged.with_name(f"{staged.name}.old")  # kept until the new one is there
+    out.rename(old)
+    try:
+        staged.rename(out)
+    except BaseException:
+        old.rename(out)
+        raise
+    shutil.rmtree(old)
 
 
 def _beside(runs: Sequence[RunFolder]) -> list[RunFolder]:
@@ -162,9 +195,10 @@ def _write(request: ExportRequest, runs: Sequence[RunFolder], staged: Path) -> N
     copies: list[tuple[RunFolder, RunFolder]] = []
     for run in runs:
         copy = _copy(run, staged / RUNS)
-        if any(copy.path == other.path for _, other in copies):
-            msg = f"{run.path} is of the same suite, model and mode as another run; "
-            raise StoreError(msg + "export each into a folder of its own")
+        twin = next((r.path for r, other in copies if copy.path == other.path), None)
+        if twin:
+            msg = f"{run.path} is of the same suite, model and mode as {twin}; name one "
+            raise StoreError(msg + "of them, or export each into a folder of its own")
         copies.append((run, copy))
     for run, copy in copies:
         _score(run, copy)
@@ -195,6 +229,9 @@ def _copy(run: RunFolder, out: Path) -> RunFolder:
         StoreError: It has not finished, or is damaged.
     """
     manifest = _published(run.read_finished("run"))
+    if not (run.path / ARRAYS[0]).exists() and is_export(run.path.parents[3]):
+        msg = f"{run.path} is of an export with records only, which cannot be scored; "
+        raise StoreError(msg + "export the run that it was made from")
     job, mode = manifest["job"], manifest["mode"]["name"]
     suite = suite_folder(bare(job["suite"]), half=job["half"], limit=job.get("limit"))
     copy = run_folder(out, suite.replace("/", "-"), job["model"], mode)
@@ -230,7 +267,17 @@ def _published(manifest: Mapping[str, Any]) -> dict[str, Any]:
         "hardware": hardware,
         "command": told_command(str(manifest.get("command", ""))),
         "checks": {**everywhere(checks), "remarks": remarks},
+        "suite": _published_suite(manifest.get("suite") or {}),
     }
+
+
+def _published_suite(suite: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a suite whose files of the user's are named without their folders."""
+    found: dict[str, Any] = everywhere(suite)
+    for spec in found.get("splits") or ():
+        if isinstance(spec, dict) and ":" not in str(spec.get("file", "")):
+            spec["file"] = PurePath(str(spec["file"]).replace("\\", "/")).name
+    return found
 
 
 def _score(run: RunFolder, copy: RunFolder) -> None:
@@ -255,11 +302,19 @@ def _numbers(records: Sequence[Record]) -> list[dict[str, Any]]:
     left_out = {"provenance", "model", "mode", "suite", "prior", "notes", "counts"}
     return [
         {
-            **record.model_dump(mode="json", exclude=left_out),
+            **_without_oracle(record).model_dump(mode="json", exclude=left_out),
             "counts": record.counts.model_dump(exclude={"reasons"}),
         }
         for record in records
     ]
+
+
+def _without_oracle(record: Record) -> Record:
+    """Return a record without what the oracle says, which lies beside the runs."""
+    if record.radius is None:
+        return record
+    radius = record.radius.model_copy(update={"headroom": None, "captured": None})
+    return record.model_copy(update={"radius": radius})
 
 
 def _drop_arrays(copy: RunFolder) -> None:
@@ -281,6 +336,8 @@ def _entry(copy: RunFolder, staged: Path, request: ExportRequest) -> ExportedRun
         suite_version=manifest["job"]["suite_version"],
         model=manifest["job"]["model"],
         mode=manifest["mode"]["name"],
+        half=manifest["job"]["half"],
+        limit=manifest["job"].get("limit"),
         predictions=not request.records_only,
         bytes=sum(path.stat().st_size for path in copy.path.iterdir()),
         model_licence=model_licence(manifest),
@@ -305,7 +362,9 @@ def _check_private(files: Sequence[Path], staged: Path) -> None:
         elif path.suffix == ".parquet":
             table = RunFolder(path.parent).read_table(columns=list(_TEXT))
             content = "\n".join(table.astype(str).to_numpy().ravel()).encode()
-        found = betrayals([content])
+            found = betrayals([content]) or places(content)
+        else:
+            found = betrayals([content])
         if found:
             msg = f"{path.relative_to(staged)} would tell {found!r}, a place on this "
             msg += "machine; name ids and files without it, run again, then export"

@@ -26,6 +26,7 @@ _TOKEN = re.compile(
     r"|(?i:\b(?:token|password|passwd|secret|api[_-]?key)\s*[=:]\s*)\S+"
 )
 _HOMES = re.compile(rb"(?:/home/|/Users/|[A-Za-z]:\\\\?Users\\)[\w.-]+")
+_PLACE = re.compile(rb"(?m)^(?:file://)?(/[\w.+@-]+|~|[A-Za-z]:\\)[/\\\w][^\n]*")
 _LEAST = 4
 """Letters of a name that is looked for: a shorter one stands in words of chemistry."""
 _COMMON = frozenset({"root", "user", "admin", "localhost", "ubuntu", "home"})
@@ -40,7 +41,8 @@ def bare(name: str) -> str:
         ('net.py:make', 'wB97X/6-31G(d)', 'my.yaml')
     """
     found = _PATH.sub(lambda match: match[1], without_credentials(name))
-    return found.removeprefix("../").removeprefix("./").removeprefix("~/")
+    found = found.removeprefix("../").removeprefix("./").removeprefix("~/")
+    return found.encode(errors="backslashreplace").decode()  # a name that is no UTF-8
 
 
 def told(text: str) -> str:
@@ -85,6 +87,18 @@ def betrayals(contents: Iterable[bytes]) -> str:
             return found[0].decode(errors="replace")
         if len(home) > _LEAST + 1 and home in content:
             return home.decode(errors="replace")
+    return ""
+
+
+def places(content: bytes) -> str:
+    """Return the first line that begins as a path on this machine; empty for none.
+
+    A SMILES may begin with a slash too, but with no folder that is here.
+    """
+    for found in _PLACE.finditer(content):
+        root = found[1].decode(errors="replace")
+        if root == "~" or ":" in root or Path(root).is_dir():
+            return found[0].decode(errors="replace")
     return ""
 
 

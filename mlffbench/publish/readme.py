@@ -1,14 +1,14 @@
 """README: what an export says of itself to who finds it."""
 
 from mlffbench.core.guards.plain import markdown_cell
-from mlffbench.publish.export_folder import ExportManifest
+from mlffbench.publish.export_folder import ExportedRun, ExportManifest
 from mlffbench.publish.licences import NOT_STATED
 
 
 def readme_of(manifest: ExportManifest) -> str:
     """Return the text of ``README.md``."""
     rows = [
-        f"| {markdown_cell(run.suite)} v{run.suite_version} | {markdown_cell(run.model)} "
+        f"| {markdown_cell(_suite_of(run))} | {markdown_cell(run.model)} "
         f"| {markdown_cell(run.mode)} | {'yes' if run.predictions else 'no'} "
         f"| {size_in_words(run.bytes)} |"
         for run in manifest.runs
@@ -34,6 +34,13 @@ def readme_of(manifest: ExportManifest) -> str:
         "",
     ]
     return "\n".join(lines)
+
+
+def _suite_of(run: ExportedRun) -> str:
+    """Return the suite of a run; a trial and the half that tunes are told as such."""
+    trial = "" if run.limit is None else f", trial of {run.limit} per split"
+    half = "" if run.half == "test" else f", {run.half} half"
+    return f"{run.suite} v{run.suite_version}{half}{trial}"
 
 
 def licence_lines(manifest: ExportManifest) -> list[str]:

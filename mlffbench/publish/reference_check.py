@@ -13,7 +13,7 @@ from mlffbench.core.errors import BenchError, DataError, StoreError
 from mlffbench.core.split import Split
 from mlffbench.datasets.download.local import state_of
 from mlffbench.run.catalog import suite_rows
-from mlffbench.run.evaluate.evaluation_job import choose_rows
+from mlffbench.run.evaluate.evaluation_job import choose_rows, splits_of
 from mlffbench.run.evaluate.stored import StoredRun, StoredSplit
 from mlffbench.run.suite import load_suite, needs
 from mlffbench.run.suite_splits import load_splits
@@ -33,8 +33,30 @@ def check_references(run: StoredRun) -> str:
         split = splits.get((stored.manifest["name"], stored.manifest["role"]))
         if split is None or split.source.sha256 != stored.manifest["source_sha256"]:
             return "not compared with their data: made with another version of them"
+        if stored.manifest["control"] != split.control:
+            msg = (
+                f"the control of {split.name!r} in {run.folder.path} is not that of the "
+            )
+            raise StoreError(msg + "data set, so it was altered")
         _compare(run, stored, split, run.manifest["job"].get("limit"))
+    check_all(run, tuple(splits.values()))
     return ""
+
+
+def check_all(run: StoredRun, splits: Sequence[Split]) -> None:
+    """Check that a run holds every split of its suite once.
+
+    Raises:
+        StoreError: One is missing, or there twice.
+    """
+    told = [(one.manifest["name"], one.manifest["role"]) for one in run.splits]
+    wanted = splits_of(splits, run.manifest["job"]["half"])
+    missing = sorted({(one.name, one.role) for one in wanted} - set(told))
+    if missing or len(set(told)) != len(told):
+        name = missing[0][0] if missing else max(told, key=told.count)[0]
+        msg = f"{run.folder.path} holds the split {name!r} of its suite "
+        msg += "not at all" if missing else "twice"
+        raise StoreError(msg + ", so it was altered; ask for it or fetch it again")
 
 
 def _splits_here(run: StoredRun) -> dict[tuple[str, str], Split]:

@@ -23,7 +23,7 @@ def difference_of(told: Any, found: Any, where: str = "") -> str:
         return _of_mappings(told, found, where)
     if isinstance(told, list | tuple) and isinstance(found, list | tuple):
         if len(told) != len(found):
-            return f"{where}: {len(told)} are stored, {len(found)} computed"
+            return f"{where or 'records'}: {len(told)} are stored, {len(found)} computed"
         pairs = enumerate(zip(told, found, strict=True))
         all_of = (difference_of(a, b, f"{where}[{n}]") for n, (a, b) in pairs)
         return next((one for one in all_of if one), "")

@@ -1,30 +1,40 @@
 """Verification: every number of an export computed again, and what cannot be checked."""
 
-import json
-import math
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Never
+from typing import Any
 
 import numpy as np
 
+from mlffbench import __version__
 from mlffbench.core.errors import StoreError
 from mlffbench.core.guards.plain import counted
 from mlffbench.core.guards.sizes import read_text
 from mlffbench.core.record import Comparison, MetricValue, Record
 from mlffbench.metrics.catalog import METRICS
-from mlffbench.publish.export_folder import Export, ExportedRun, open_export
+from mlffbench.publish.export_folder import (
+    README,
+    REPORT,
+    Export,
+    ExportedRun,
+    open_export,
+)
+from mlffbench.publish.readme import readme_of
+from mlffbench.publish.received_run import as_received, damaged
 from mlffbench.publish.reference_check import check_references
+from mlffbench.publish.run_shape import read_strictly
 from mlffbench.publish.same_numbers import difference_of
+from mlffbench.report.document import compose
 from mlffbench.run.evaluate.evaluation_score import score_run
 from mlffbench.run.evaluate.stored import StoredRun
-from mlffbench.run.folder import RunFolder
+from mlffbench.run.folder import RunFolder, slug
 
 _TIES = 1e-6
-_BESIDE = ("paired", "against_prior", "radius")
-"""Of a record, what needs another run beside it."""
+_STATUS = frozenset({"ok", "skipped", "failed"})
+_ODD = (KeyError, TypeError, AttributeError, ValueError, IndexError, RuntimeError)
+"""What code raises that meets what no run holds."""
 
 
 @dataclass(slots=True)
@@ -50,6 +60,16 @@ def verify_export(path: Path) -> Verification:
             the predictions give, or a reference is not that of the data.
     """
     export = open_export(path)
+    try:
+        return _verify(export)
+    except StoreError as error:
+        raise as_received(error) from error
+    except _ODD as error:
+        msg = f"{path} holds what no run does ({type(error).__name__}: {error})"
+        raise damaged(msg) from error
+
+
+def _verify(export: Export) -> Verification:
     found = Verification(export)
     found.verified.append(
         f"{counted(export.n_files, 'file')} are what was written, by their checksums"
@@ -69,7 +89,30 @@ def verify_export(path: Path) -> Verification:
         else:
             counts["consistent"] += _check_consistent(folder, records)
     _tell(found, counts)
+    _check_texts(export, [record for records in told for record in records], found)
     return found
+
+
+def _check_texts(export: Export, records: Sequence[Record], found: Verification) -> None:
+    """Check that what people read says what the records say.
+
+    Raises:
+        StoreError: It does not.
+    """
+    texts = {README: readme_of(export.manifest), REPORT: ""}
+    texts[REPORT] = compose([export.path], "md").text
+    names = {name.partition("[")[0] for record in records for name in record.metrics}
+    rows = METRICS.rows()
+    ours = names <= rows.keys() and not any(row.package for row in rows.values())
+    wrong = [n for n, text in texts.items() if read_text(export.path / n) != text]
+    if not wrong:
+        found.verified.append(f"{README} and {REPORT} say what the records say")
+    elif ours and export.manifest.mlffbench == __version__:
+        msg = f"{export.path / wrong[0]} does not say what the records say, so it was "
+        raise StoreError(msg + "altered; ask for it or fetch it again")
+    else:
+        why = "another mlffbench, or one with other metrics, wrote it"
+        found.open += [f"{name}: {why}" for name in wrong]
 
 
 def _tell(found: Verification, counts: Mapping[str, int]) -> None:
@@ -94,7 +137,8 @@ def _tell(found: Verification, counts: Mapping[str, int]) -> None:
             "compute them again"
         )
     found.open.append(
-        "that the named model made the predictions, times, versions and commands: as told"
+        "that the named model made the predictions, times, versions, licences and "
+        "commands: as told"
     )
     found.open = list(dict.fromkeys(found.open))
 
@@ -108,24 +152,11 @@ def _read_strictly(folder: RunFolder) -> list[Record]:
     path = folder.path / "records.jsonl"
     for line in read_text(path).splitlines():
         try:
-            _check_finite(json.loads(line, parse_constant=_refuse))
+            read_strictly(line)
         except ValueError as error:
-            msg = f"{path} holds a number that is not finite ({error}), so it was altered"
+            msg = f"{path} is not what mlffbench writes ({error}), so it was altered"
             raise StoreError(msg) from error
     return folder.read_records()
-
-
-def _refuse(word: str) -> Never:
-    raise ValueError(word)
-
-
-def _check_finite(content: Any) -> None:
-    if isinstance(content, float) and not math.isfinite(content):
-        raise ValueError(str(content))  # 1e999
-    inner = content.values() if isinstance(content, dict) else content
-    if isinstance(content, dict | list):
-        for one in inner:
-            _check_finite(one)
 
 
 def _check_entry(run: ExportedRun, folder: RunFolder, records: list[Record]) -> None:
@@ -138,6 +169,7 @@ def _check_entry(run: ExportedRun, folder: RunFolder, records: list[Record]) -> 
     job, mode = manifest.get("job") or {}, manifest.get("mode") or {}
     told = (run.suite, run.suite_version, run.model, run.mode)
     same = told == (*map(job.get, ("suite", "suite_version", "model")), mode.get("name"))
+    same &= (run.half, run.limit) == (job.get("half"), job.get("limit"))
     of = {(r.suite, r.suite_version, r.model, r.mode) for r in records}
     if not same or of != {told}:
         msg = f"{folder.path} is not the run that export.json names, so it was altered"
@@ -151,16 +183,47 @@ def _recompute(folder: RunFolder, records: list[Record], found: Verification) ->
         StoreError: They differ.
     """
     _check_predictions(StoredRun.read(folder))
+    scored = score_run(folder)
     told = [record.model_dump(mode="json") for record in records]
-    again = [record.model_dump(mode="json") for record in score_run(folder).records]
+    again = [record.model_dump(mode="json") for record in scored.records]
+    absent = _absent(folder, found.export)
     for mine, theirs in zip(told, again, strict=False):
         _leave_out_unknown(mine, theirs, found)
-        _leave_out_beside(mine, theirs, found)
-    different = difference_of(told, again)
-    if different:
-        msg = f"{folder.path / 'records.jsonl'} is not what the predictions beside it "
-        raise StoreError(msg + f"give, so it was altered: {different}")
+        _leave_out_beside(mine, theirs, absent, found)
+    path = folder.path / "alignment.json"
+    shifts = read_strictly(read_text(path))
+    for name, one, other in (
+        ("records.jsonl", told, again),
+        ("alignment.json", shifts, scored.shifts),
+    ):
+        different = difference_of(one, other)
+        if different:
+            msg = f"{folder.path / name} is not what the predictions beside it "
+            msg += f"give, so it was {_altered(found.export)}: {different}"
+            raise StoreError(msg)
     return sum(map(_count_numbers, told))
+
+
+def _altered(export: Export) -> str:
+    """Return what happened to a number; another version may compute another one."""
+    theirs = export.manifest.mlffbench
+    if theirs == __version__:
+        return "altered"
+    return f"altered, or computed otherwise by mlffbench {theirs} (this is {__version__})"
+
+
+def _absent(folder: RunFolder, export: Export) -> frozenset[str]:
+    """Return which comparisons of a run have no other side in an export."""
+    mode = folder.read_manifest()["mode"]
+    if mode["name"] == "baseline":
+        return frozenset()
+    model = folder.path.parent
+    prior = str(mode["settings"].get("prior") or "")
+    sides = {"paired": model / "baseline"}
+    if prior:
+        sides["against_prior"] = model.parent / slug(prior) / "baseline"
+    there = {one.path for one in export.folders}
+    return frozenset(part for part, path in sides.items() if path not in there)
 
 
 def _check_predictions(run: StoredRun) -> None:
@@ -170,6 +233,9 @@ def _check_predictions(run: StoredRun) -> None:
         StoreError: It is otherwise.
     """
     for split in run.splits:
+        if not set(split.table["status"]) <= _STATUS:
+            msg = f"{run.folder.path} holds a status that no structure has, so it was "
+            raise StoreError(msg + "altered; ask for it or fetch it again")
         finite = np.isfinite(split.prediction.forces.numpy()).all(axis=1)
         n_bad = np.bincount(split.structures.system, weights=~finite)
         evaluated = (split.table["status"] == "ok").to_numpy()
@@ -191,17 +257,26 @@ def _leave_out_unknown(
                     f"metric {name.partition('[')[0]}: this mlffbench has none"
                 )
         for name in list(theirs[part]):
-            if name not in mine[part] and METRICS.rows()[name.partition("[")[0]].package:
+            first = name.partition("[")[0]
+            if name in mine[part]:
+                continue
+            if METRICS.rows()[first].package:
                 del theirs[part][name]
+            elif found.export.manifest.mlffbench != __version__:
+                del theirs[part][name]
+                found.open.append(f"metric {first}: it is not in the export")
 
 
 def _leave_out_beside(
-    mine: dict[str, Any], theirs: dict[str, Any], found: Verification
+    mine: dict[str, Any],
+    theirs: dict[str, Any],
+    absent: Collection[str],
+    found: Verification,
 ) -> None:
     """Leave comparisons out whose other side is not in the export."""
-    for part in _BESIDE:
+    for part in absent:
         if mine[part] and not theirs[part]:
-            theirs[part] = mine[part]
+            mine[part] = theirs[part]
             who = f"{part} of {mine['model']} {mine['mode']}"
             found.open.append(
                 f"{who}: the run that it is compared with is not in the export"

@@ -46,6 +46,17 @@ def test_the_share_near_one_and_the_bins_of_graphs() -> None:
         assert (part.evaluated == np.array(mine)).all()
 
 
+def test_a_share_at_the_edge_does_not_depend_on_the_batch() -> None:
+    rng = np.random.default_rng(4)
+    near = [
+        torch.tensor(rng.uniform(size=(11, 3))) for _ in range(9)
+    ]  # all see each other
+    numbers = [torch.full((11,), 6)] * 9
+    together = Structures.build(near, numbers, ids=[str(i) for i in range(9)])
+    alone = [share_near_one(together.select([i]), CUTOFF)[0] for i in range(9)]
+    assert alone == share_near_one(together, CUTOFF).tolist() == [10 / 11] * 9
+
+
 def test_bins_of_mean_norms_pooled_and_per_structure() -> None:
     structures, prediction, reference = random_batch(8)
     pooled = forces_mae_by_mean_norm(prediction, reference, structures)

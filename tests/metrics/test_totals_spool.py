@@ -1,6 +1,10 @@
+import tempfile
+from pathlib import Path
+
 import numpy as np
 import pytest
 
+from mlffbench.core.errors import StoreError
 from mlffbench.metrics import totals_spool
 from mlffbench.metrics.molecules import Molecules, sum_molecules
 from mlffbench.metrics.samples import Samples
@@ -35,3 +39,16 @@ def test_pieces_add_up_to_the_last_bit(
     assert found.keys == expected.keys
     assert found.n == expected.n
     np.testing.assert_array_equal(found.sums, expected.sums)
+
+
+def test_no_room_for_temporary_files_is_one_sentence(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(totals_spool, "IN_MEMORY", 1)
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "nowhere"))
+    samples, first = Samples(np.ones(1), np.ones(1)), np.zeros(1, np.int64)
+    with (
+        pytest.raises(StoreError, match="TMPDIR"),
+        totals_spool.totals_spool() as spool,
+    ):
+        spool.add("column", samples, Piece(first, first, np.ones(1, np.bool_)))

@@ -123,6 +123,8 @@ class OpenRun:
         for name in _ARRAYS:
             _check_bytes(folder.path / f"{name}.npz")
         try:
+            if (sizes < 0).any():
+                raise ValueError("a structure of fewer than no atoms")
             with _opened(folder) as (_, arrays):
                 _check_lengths(arrays, len(sizes), int(sizes.sum()))
             splits = _find_splits(manifest["splits"], sizes, words)

@@ -9,6 +9,7 @@ import torch
 from numpy.typing import NDArray
 
 from mlffbench.core.card import SYMBOLS
+from mlffbench.core.errors import StoreError
 from mlffbench.core.record import Counts
 from mlffbench.metrics.alignment import ElementShifts
 from mlffbench.metrics.molecules import Totals
@@ -189,6 +190,7 @@ class _Walk:
         cuts, (first, last) = list(own.cuts(PIECE_ATOMS)), own.spans
         streams = [one.run.pieces(one.split, cuts) for one in self._sides]
         for (start, stop), *parts in zip(cuts, *streams, strict=True):
+            self._check_same(parts)
             beside = dict(zip(self._names, parts[1:], strict=True)).get("baseline")
             self._sums.see(parts[0])
             self._sums.radius.see(parts[0], beside)
@@ -199,6 +201,23 @@ class _Walk:
             joined = [Judged.joined(parts) for parts in zip(*held, strict=True)]
             self._gauge(BY_MOLECULE, joined, _piece(np.concatenate(places)))
         self._see_whole()
+
+    def _check_same(self, parts: Sequence[StoredSplit]) -> None:
+        """Check that what is compared is of the same structures, one by one.
+
+        Raises:
+            StoreError: It is not, though their ids have the same checksum.
+        """
+        own, *others = (part.structures for part in parts)
+        for side, other in zip(self._sides[1:], others, strict=True):
+            same = own.ids == other.ids and own.numbers.equal(other.numbers)
+            if not same or not torch.allclose(
+                own.positions.double(), other.positions.double()
+            ):
+                paths = [one.run.folder.path for one in (self._sides[0], side)]
+                msg = f"{paths[0]} and {paths[1]} have structures of the same ids that "
+                msg += "are not the same; repeat the older run with --overwrite"
+                raise StoreError(msg)
 
     def _see(
         self, parts: Sequence[StoredSplit], index: Rows, is_whole: NDArray[np.bool_]

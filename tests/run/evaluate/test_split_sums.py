@@ -70,6 +70,17 @@ def test_what_is_read_in_pieces_is_what_is_read_at_once(folders: list[RunFolder]
         assert start == split.structures.n_systems
 
 
+def test_other_structures_of_the_same_ids_are_not_compared(
+    folders: list[RunFolder],
+) -> None:
+    path = folders[0].path / "structures.npz"
+    (folders[0].path / "sha256sums").unlink()
+    arrays = read_arrays(path)
+    write_arrays(path, {**arrays, "positions": arrays["positions"] + 0.1})
+    with pytest.raises(StoreError, match="structures of the same ids that are not"):
+        compare_runs(*folders)
+
+
 @pytest.mark.parametrize("name", ["forces", "reference", "structures"])
 def test_files_of_other_runs_are_one_sentence(
     folders: list[RunFolder], name: str
