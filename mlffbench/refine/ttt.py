@@ -71,13 +71,13 @@ class PriorTuning:
         start_gap: The same for how far the model is from the prior.
         stop: The same for the prior loss at which adapting ends.
         careful: Take back a step that does not lower the prior loss and try nearer by.
-        steps: Looks at a unit, or at a batch of it, at most: each costs a gradient. None
-            is 16 with ``lbfgs``, which needs at least 2, and 50 else.
+        steps: Looks at a unit, or at a batch of it, at most, each of which costs a
+            gradient; None is 16 with ``lbfgs``, which needs at least 2, and 50 else.
         optimizer: ``lbfgs`` (`QuasiNewton`, always careful), ``adam`` or ``sgd`` (the
-            paper's, with momentum 0.9). None is ``lbfgs`` where steps are careful, else
-            ``adam``. A unit larger than a batch is left to ``adam`` by ``lbfgs``.
+            paper's, with momentum 0.9); None is ``lbfgs`` where steps are careful, else
+            ``adam``; a unit larger than a batch is left to ``adam`` by ``lbfgs``.
         learning_rate: Largest change of a parameter in the first step; with ``adam`` and
-            ``sgd`` it falls to 0 along a cosine. None is the rate that the model's prior
+            ``sgd`` it falls to 0 along a cosine; None is the rate that the model's prior
             head was trained with, which fits its network.
         weight_decay: Decoupled, towards the untouched weights' own scale; not with
             ``lbfgs``.

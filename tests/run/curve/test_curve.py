@@ -8,12 +8,12 @@ import numpy as np
 import pytest
 from ase.build import molecule
 from interrupted import StopsAfter
-from pair_fields import prior_file
+from pair_fields import GuidedStrings, prior_file
 
 from mlffbench.core.errors import BenchError, SuiteError
 from mlffbench.metrics.molecules import Molecules
 from mlffbench.report.simulations_part import find_further
-from mlffbench.run.curve.curve_job import CurveJob
+from mlffbench.run.curve.curve_job import CurveJob, _start
 from mlffbench.run.curve.curve_score import (
     _Curve,
     labels_needed,
@@ -187,9 +187,9 @@ def test_what_cannot_be_fine_tuned_is_told(tmp_path: Path) -> None:
 def test_a_prior_that_knows_none_of_the_pool_is_told(tmp_path: Path) -> None:
     curves = resolve(replace(SMALL, modes=("ttt",), sizes=(0,), out=tmp_path))
     prior = prior_file(tmp_path, 5.0, refusing="")
-    jobs = tuple(replace(job, settings=(("prior", prior),)) for job in curves.jobs)
-    (fault,) = run_campaign(replace(curves, jobs=jobs)).faults
-    assert "forces of no structure that is adapted to (too long a line)" in fault
+    job = replace(curves.jobs[0], settings=(("prior", prior),))
+    with pytest.raises(BenchError, match=r"forces of no structure .*\(too long a line\)"):
+        _start(curves.kind.work(job, GuidedStrings()), "ttt")
 
 
 def test_labels_never_reach_the_start_of_a_curve(
