@@ -115,11 +115,11 @@ class PriorTuning:
             if value not in known:
                 msg = f"ttt: {value!r} is none of {', '.join(known)}"
                 raise BenchError(msg)
-        wrong_rate = learning_rate is not None and not learning_rate > 0
-        too_few = steps is not None and steps < 1
-        if too_few or batch < 1 or min(anchor, weight_decay) < 0 or wrong_rate:
+        wrong_rate = learning_rate is not None and not 0 < learning_rate < math.inf
+        wrong = wrong_rate or not all(0 <= x < math.inf for x in (anchor, weight_decay))
+        if wrong or batch < 1 or (steps is not None and steps < 1):
             msg = "ttt: steps and batch must be at least 1, learning_rate above 0, "
-            raise BenchError(msg + "anchor and weight_decay not below 0")
+            raise BenchError(msg + "anchor and weight_decay not below 0, all finite")
         if optimizer == "lbfgs" and (not careful or weight_decay):
             msg = (
                 "ttt: lbfgs takes no step that raises the prior loss and has no weight "

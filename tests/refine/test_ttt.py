@@ -1,3 +1,4 @@
+import math
 import re
 from dataclasses import replace
 
@@ -180,12 +181,14 @@ def test_a_model_without_prior_head_gets_one_sentence() -> None:
         {"weight_decay": 0.1},
         {"weight_decay": -0.1, "optimizer": "adam"},
         {"anchor": -1},
+        {"anchor": math.nan},
         {"gate": "open"},
         {"start": 1.0},
         {"start": 0.9, "stop": 0.95},
         {"stop": 0.0},
         {"start_gap": 1.0},
         {"learning_rate": 0.0},
+        {"learning_rate": math.inf},
     ],
 )
 def test_illegal_settings_are_one_sentence(settings: dict[str, object]) -> None:
