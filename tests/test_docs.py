@@ -150,7 +150,7 @@ def test_the_distribution_of_a_gain(
         "mini-ood",
         models="mini-schnet",
         modes=["baseline", "ttt"],
-        settings={"ttt": {"steps": 1}},
+        settings={"ttt": {"steps": 2}},
         limit=1,
         diagnose=False,
     )

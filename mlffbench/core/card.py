@@ -96,7 +96,7 @@ class DataCard:
         licence: Licence of the data.
         citation: Where it was published.
         source: URL, or ``"ships in the package"``.
-        size: Size in words, e.g. ``"835 structures, 1.0 MB"``.
+        size: Size in words, e.g. ``"1334 structures, 1.7 MB"``.
         charges: Total charges that occur, in words.
         units: Units in the file, in words.
         notes: Anything a user must know.

@@ -131,7 +131,7 @@ class Descent:
                 walk.turn(flat(gradients, parameters))
             if reached or walk.ended or not left:
                 put_flat(walk.place, parameters)
-            yield loss
+            yield math.nan if walk.lost else loss
             if reached or walk.ended:
                 return
 

@@ -42,11 +42,12 @@ class QuasiNewton:
         place: Shape (n,), the last point that was accepted.
         trial: Shape (n,), the point to look at.
         ended: Whether no step lowers the loss.
+        lost: Whether loss or gradient are not finite where it began.
     """
 
     def __init__(self, place: Tensor, rate: float) -> None:
         self.place = self.trial = place
-        self.ended = False
+        self.ended = self.lost = False
         self._rate = rate
         self._loss = math.inf
         self._slope = 0.0
@@ -60,7 +61,7 @@ class QuasiNewton:
         """Return whether the trial is good enough to go on from; else try nearer by."""
         if self._moved is None:
             self._loss = loss
-            self.ended = not math.isfinite(loss)
+            self.ended = self.lost = not math.isfinite(loss)
             return not self.ended
         if loss <= self._loss + _ENOUGH * self._share * self._slope:
             self.place, self._loss = self.trial, loss
@@ -77,7 +78,7 @@ class QuasiNewton:
             gradient: Shape (n,), there.
         """
         if not bool(torch.isfinite(gradient).all()):
-            self.ended = True
+            self.ended, self.lost = True, self._moved is None
             return
         if self._moved is None:
             self._moved = gradient.nonzero().flatten()

@@ -71,13 +71,13 @@ class PriorTuning:
         start_gap: The same for how far the model is from the prior.
         stop: The same for the prior loss at which adapting ends.
         careful: Take back a step that does not lower the prior loss and try nearer by.
-        steps: Looks at a unit, or at a batch of it, at most: each costs a gradient. None
-            is 16 with ``lbfgs`` and 50 else.
+        steps: Looks at a unit, or at a batch of it, at most, each of which costs a
+            gradient; None is 16 with ``lbfgs``, which needs at least 2, and 50 else.
         optimizer: ``lbfgs`` (`QuasiNewton`, always careful), ``adam`` or ``sgd`` (the
-            paper's, with momentum 0.9). None is ``lbfgs`` where steps are careful, else
-            ``adam``. A unit larger than a batch is left to ``adam`` by ``lbfgs``.
+            paper's, with momentum 0.9); None is ``lbfgs`` where steps are careful, else
+            ``adam``; a unit larger than a batch is left to ``adam`` by ``lbfgs``.
         learning_rate: Largest change of a parameter in the first step; with ``adam`` and
-            ``sgd`` it falls to 0 along a cosine. None is the rate that the model's prior
+            ``sgd`` it falls to 0 along a cosine; None is the rate that the model's prior
             head was trained with, which fits its network.
         weight_decay: Decoupled, towards the untouched weights' own scale; not with
             ``lbfgs``.
@@ -115,17 +115,22 @@ class PriorTuning:
             if value not in known:
                 msg = f"ttt: {value!r} is none of {', '.join(known)}"
                 raise BenchError(msg)
-        wrong_rate = learning_rate is not None and not learning_rate > 0
-        too_few = steps is not None and steps < 1
-        if too_few or batch < 1 or anchor < 0 or wrong_rate:
-            msg = "ttt: steps and batch must be at least 1, learning_rate above 0 and "
-            raise BenchError(msg + "anchor not below 0")
+        wrong_rate = learning_rate is not None and not 0 < learning_rate < math.inf
+        wrong = wrong_rate or not all(0 <= x < math.inf for x in (anchor, weight_decay))
+        if wrong or batch < 1 or (steps is not None and steps < 1):
+            msg = "ttt: steps and batch must be at least 1, learning_rate above 0, "
+            raise BenchError(msg + "anchor and weight_decay not below 0, all finite")
         if optimizer == "lbfgs" and (not careful or weight_decay):
             msg = (
                 "ttt: lbfgs takes no step that raises the prior loss and has no weight "
                 "decay; set optimizer=adam for careful=false or for weight_decay"
             )
             raise BenchError(msg)
+        if optimizer == "lbfgs" and steps == 1:
+            msg = "ttt: the first look of lbfgs only shows where it stands, so steps=1 "
+            raise BenchError(
+                msg + "moves nothing; set steps=2 or more, or optimizer=adam"
+            )
         if not (0 < stop <= start < 1 and 0 < start_gap < 1):
             msg = (
                 f"ttt: start {start:g}, start_gap {start_gap:g} and stop {stop:g} are "
@@ -260,12 +265,10 @@ class PriorTuning:
         """
         # the capability was checked before the run
         twin = cast("HasPriorHead", model).clone()
-        losses: list[float] = []
-        for loss in self.descend(twin, structures, targets, key, stop):
-            losses.append(loss)
-            if not math.isfinite(loss) and not self.careful:
-                break
-        if not math.isfinite(losses[-1] if not self.careful else min(losses)):
+        losses = list(self.descend(twin, structures, targets, key, stop))
+        # only steps on a whole unit are taken back, where they are careful
+        returns = self.careful and structures.n_systems <= self.batch
+        if not math.isfinite(losses[0] if returns else losses[-1]):
             return _Adapted(None, "the adaptation diverged", losses)
         return _Adapted(cast("ForceField", twin), "", losses)
 

@@ -148,17 +148,17 @@ def prepare(
     if pretrained is not None:
         as_trunk(pretrained)  # refused before a prior labels anything
         labeller = _within(pretrained, labeller)
+    try:  # what cannot be built is refused before as well
+        stages = _stages(order)
+        architecture = None if pretrained else _architecture(order, splits)
+    except ValidationError as error:
+        raise BenchError(_in_words(error)) from error
     materials = gather(
         splits,
         further=further if order.learns_prior else (),
         labeller=labeller if order.learns_prior else None,
         seed=order.seed,
     )
-    try:
-        stages = _stages(order)
-        architecture = None if pretrained else _architecture(order, splits)
-    except ValidationError as error:
-        raise BenchError(_in_words(error)) from error
     model: TwoHeaded | AttachedPriorHead
     if architecture is None and pretrained is not None:
         model = _attach(order, pretrained, materials, stages[0])

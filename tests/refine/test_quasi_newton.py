@@ -80,8 +80,10 @@ def test_it_ends_where_nothing_can_be_followed() -> None:
     lost = QuasiNewton(torch.zeros(2), 0.1)
     assert not lost.accepts(math.nan)
     assert lost.ended
+    assert lost.lost
     flat, steep = (QuasiNewton(torch.zeros(2), 0.1) for _ in range(2))
     for walk, slope in ((flat, 0.0), (steep, math.nan)):
         assert walk.accepts(1.0)
         walk.turn(torch.full((2,), slope))
         assert walk.ended
+        assert walk.lost is math.isnan(slope)

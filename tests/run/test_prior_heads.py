@@ -84,7 +84,7 @@ def subject(refiner: Refiner, model: ForceField, n: int = 42) -> ForceField:
 
 def test_a_refinement_that_follows_a_prior_gets_a_head() -> None:
     model, progress = scratch(), Counting()
-    refiner = PriorTuning(prior="uff", steps=1)
+    refiner = PriorTuning(prior="uff", steps=2)
     given = subject_of(refiner, model, training(42), base="mine", progress=progress)
     assert has_prior_head(given)
     assert not has_prior_head(model)

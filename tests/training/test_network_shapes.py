@@ -11,7 +11,7 @@ from mlffbench.models.twoheaded.model import TwoHeaded
 from mlffbench.training.project import Order, Project, prepare, shape_of
 
 
-def project(model: str, **options: Any) -> Project:
+def project(model: str, labeller: Any = springs, **options: Any) -> Project:
     order = Order(
         suite="mini-ood",
         model=model,
@@ -20,7 +20,7 @@ def project(model: str, **options: Any) -> Project:
         prior_epochs=1,
         **options,
     )
-    return prepare(order, few_splits(), further=(), labeller=springs, pretrained=None)
+    return prepare(order, few_splits(), further=(), labeller=labeller, pretrained=None)
 
 
 def gemnet_of(found: Project) -> GemnetShape:
@@ -52,5 +52,8 @@ def test_gemnet_dt_has_direct_forces_and_at_most_fifty_neighbours() -> None:
     ],
 )
 def test_a_shape_that_is_none_is_one_sentence(typed: list[str], words: str) -> None:
+    def never(*_: object) -> None:
+        pytest.fail("a prior labelled structures before the shape was looked at")
+
     with pytest.raises(BenchError, match=words):
-        project("gemnet", shape=shape_of(typed))
+        project("gemnet", never, shape=shape_of(typed))

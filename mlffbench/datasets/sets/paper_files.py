@@ -16,6 +16,7 @@ import numpy as np
 import torch
 
 from mlffbench.core.errors import DataError
+from mlffbench.core.files import sha256_of
 from mlffbench.core.split import Shift, Split
 from mlffbench.datasets.download.local import data_folder, files_of, state_of
 from mlffbench.datasets.index.index import Counter
@@ -65,7 +66,9 @@ def published_files(benchmark: Benchmark) -> Published | None:
         return None
     found: dict[str, Path] = {}
     for path, parts in mine.items():
-        name = next((w for w in parts if w in {"train", "val"}), "") or _test_name(path)
+        # the last word counts: a file's own name says more than the folder it lies in
+        said = next((w for w in reversed(parts) if w in {"train", "val", "test"}), "test")
+        name = _test_name(path) if said == "test" else said
         if name in found:
             msg = f"{found[name].name} and {path.name} in {folder} are both the "
             raise DataError(msg + f"{name!r} file of {benchmark}; remove one of them")
@@ -96,6 +99,7 @@ def published_splits(
     files = published_files(benchmark)
     if files is None:
         return None
+    _check_different(files)
 
     def opened(path: Path, *, tested: bool = False) -> IndexedFile:
         level = LEVELS[benchmark]
@@ -115,6 +119,20 @@ def published_splits(
         split = _split(f"ood_{name}", "ood_test", source, shift=shift, control=control)
         splits.append(split)
     return tuple(splits)
+
+
+def _check_different(files: Published) -> None:
+    """Refuse one file under two names: what is tested would be what was trained on."""
+    known: dict[tuple[int, str], Path] = {}
+    paths = [path for path in (files.train, files.val, *files.tests.values()) if path]
+    sizes = [path.stat().st_size for path in paths]
+    for path, size in zip(paths, sizes, strict=True):
+        if sizes.count(size) == 1:  # only files of one size can be the same
+            continue
+        first = known.setdefault((size, sha256_of(path)), path)
+        if first != path:
+            msg = f"{first.name} and {path.name} in {path.parent} are the same file; "
+            raise DataError(msg + _AGAIN)
 
 
 def _words(path: Path, folder: Path) -> list[str]:

@@ -7,16 +7,16 @@ from pathlib import Path
 from typing import Any, Literal, NamedTuple, Protocol, Self, cast, runtime_checkable
 
 import numpy as np
-import torch
 
 from mlffbench.core.errors import BenchError, CapabilityError
-from mlffbench.core.forcefield import ForceField, HasPriorHead
+from mlffbench.core.forcefield import ForceField
 from mlffbench.core.labels import Labels
 from mlffbench.core.split import Split
 from mlffbench.core.structures import Structures
 from mlffbench.metrics.forces import forces_mae
 from mlffbench.models.load import card_of
 from mlffbench.refine.prior_head import PriorLabels, require_prior_head
+from mlffbench.refine.refined_units import rows_of
 from mlffbench.refine.ttt import PriorTuning
 from mlffbench.run.evaluate.evaluation_job import BATCH_ATOMS
 from mlffbench.run.folder import CURVE, Arrays, RunFolder, run_folder, write_arrays
@@ -284,14 +284,15 @@ def _start(work: CurveWork, mode: str) -> ForceField:
     tuning = PriorTuning(**{**settings, "unit": "split"})
     labels = PriorLabels(tuning.prior).of(shown)
     usable = [place for place in range(shown.n_systems) if place not in labels.failures]
-    pieces = torch.split(labels.forces, shown.sizes.tolist())
-    targets = torch.cat([pieces[place] for place in usable])
-    twin = cast("HasPriorHead", work.model).clone()
-    for loss in tuning.descend(twin, shown.select(usable), targets, "pool"):
-        if not np.isfinite(loss):
-            msg = "test-time training diverged; set a smaller learning_rate in the suite"
-            raise BenchError(msg)
-    return cast("ForceField", twin)
+    if not usable:
+        msg = f"{tuning.prior} has forces of no structure that is adapted to "
+        raise BenchError(msg + f"({labels.failures[0]}); choose another ttt.prior")
+    targets = rows_of(labels.forces, shown, usable)
+    adapted = tuning.adapt(work.model, shown.select(usable), targets, "pool")
+    if adapted.model is None:
+        msg = "test-time training diverged; set a smaller learning_rate in the suite"
+        raise BenchError(msg)
+    return adapted.model
 
 
 def _tuned(

@@ -88,7 +88,8 @@ def test_md22_is_read_and_runs_end_to_end(folder: Path, tmp_path: Path) -> None:
 
 def test_md17_training_is_theirs_and_the_rest_what_is_beside_it(folder: Path) -> None:
     held = {"md17_ood_sim/md17_toluene_test.xyz": frames(["C7H8"])}
-    lay(folder, {SIM: frames(TRAINED), SIM.replace("train", "val"): frames(TRAINED)})
+    val = {SIM.replace("train", "val"): frames(TRAINED, n=3)}
+    lay(folder, {SIM: frames(TRAINED), **val})
     with pytest.raises(DataError, match="mlffbench download md17/toluene"):
         paper_dynamics.md17()  # no test frames are published: those of MD17 are wanted
     lay(folder, {SIM: frames(TRAINED), **held})
@@ -127,15 +128,20 @@ def reordered() -> list[Atoms]:
             "md22",
             {
                 "md22/train.xyz": frames(["C2H6"], 1.0),
-                "md22/flip.xyz": frames(["C2H6"], 1.0),
+                "md22/flip.xyz": frames(["C2H6"], 1.0, 3),
             },
-            "flip.xyz has 4 of 4 frames that are not above 1.8 eV/Å",
+            "flip.xyz has 3 of 3 frames that are not above 1.8 eV/Å",
         ),
         ("md22", {"md22/flip.xyz": frames(["C2H6"])}, "the training file is missing"),
         (
             "md22",
             {"md22/train_a.xyz": frames(["CH4"]), "md22/train_b.xyz": frames(["CH4"])},
             "are both the 'train' file of md22; remove one",
+        ),
+        (
+            "md17",
+            {SIM: frames(TRAINED), SIM.replace("train", "val"): frames(TRAINED)},
+            "_train.xyz and .*_val.xyz in .* are the same file",
         ),
         ("md17", {SIM: frames(["C7H8"])}, "holds C7H8, and the paper trains on aspirin"),
         ("md17", {SIM: reordered()}, "frame 5 of C6H6 with its atoms in another order"),
@@ -147,3 +153,14 @@ def test_other_files_are_one_sentence(
     lay(folder, files)
     with pytest.raises(DataError, match=words):
         published_splits(benchmark)  # type: ignore[arg-type]
+
+
+def test_a_file_is_what_its_own_name_says_not_its_folder(folder: Path) -> None:
+    files = {
+        "md17_train/md17_train.xyz": frames(TRAINED),
+        "md17_train/md17_toluene_test.xyz": frames(["C7H8"]),
+    }
+    lay(folder, files)
+    splits = published_splits("md17")
+    assert splits is not None
+    assert [split.name for split in splits] == ["train", "ood_toluene"]

@@ -8,11 +8,12 @@ import numpy as np
 import pytest
 from ase.build import molecule
 from interrupted import StopsAfter
+from pair_fields import GuidedStrings, prior_file
 
 from mlffbench.core.errors import BenchError, SuiteError
 from mlffbench.metrics.molecules import Molecules
 from mlffbench.report.simulations_part import find_further
-from mlffbench.run.curve.curve_job import CurveJob
+from mlffbench.run.curve.curve_job import CurveJob, _start
 from mlffbench.run.curve.curve_score import (
     _Curve,
     labels_needed,
@@ -181,6 +182,14 @@ def test_what_cannot_be_fine_tuned_is_told(tmp_path: Path) -> None:
     assert "'zero' cannot be fine-tuned here" in fault
     with pytest.raises(BenchError, match="mode 'rr' leaves no weights to fine-tune"):
         resolve(replace(SMALL, modes=("baseline", "rr"), out=tmp_path))
+
+
+def test_a_prior_that_knows_none_of_the_pool_is_told(tmp_path: Path) -> None:
+    curves = resolve(replace(SMALL, modes=("ttt",), sizes=(0,), out=tmp_path))
+    prior = prior_file(tmp_path, 5.0, refusing="")
+    job = replace(curves.jobs[0], settings=(("prior", prior),))
+    with pytest.raises(BenchError, match=r"forces of no structure .*\(too long a line\)"):
+        _start(curves.kind.work(job, GuidedStrings()), "ttt")
 
 
 def test_labels_never_reach_the_start_of_a_curve(
