@@ -25,11 +25,12 @@ from mlffbench.run.request import Request, resolve
 def made(shared_suite_file: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Return a folder of two scored runs, zero and zero again under another name."""
     out = tmp_path_factory.mktemp("sums") / "runs"
-    request = Request(suite=str(shared_suite_file), models=("zero",), out=out)
-    done = run_campaign(resolve(request))
-    assert done.faults == []
-    assert score_folders(done.folders).faults == []
-    shutil.copytree(out / "toy" / "zero", out / "toy" / "other")
+    for folder in (out, out.with_name("again")):
+        request = Request(suite=str(shared_suite_file), models=("zero",), out=folder)
+        done = run_campaign(resolve(request))
+        assert done.faults == []
+        assert score_folders(done.folders).faults == []
+    shutil.move(out.with_name("again") / "toy" / "zero", out / "toy" / "other")
     return out
 
 
