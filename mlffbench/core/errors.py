@@ -13,7 +13,7 @@
 """
 
 import difflib
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 
 from pydantic import ValidationError
 
@@ -123,7 +123,14 @@ def faults_in(error: ValidationError, whole: str = "") -> str:
         error: What it raised.
         whole: What the checked thing as a whole is called.
     """
-    return "; ".join(
-        f"{'.'.join(str(part) for part in fault['loc']) or whole}: {fault['msg']}"
-        for fault in error.errors()
-    )
+    return "; ".join(_in_words(error, whole))
+
+
+def first_fault(error: ValidationError, whole: str = "") -> str:
+    """Return the first fault that pydantic found, with its place, as `faults_in` does."""
+    return next(_in_words(error, whole))
+
+
+def _in_words(error: ValidationError, whole: str) -> Iterator[str]:
+    for fault in error.errors():
+        yield f"{'.'.join(str(part) for part in fault['loc']) or whole}: {fault['msg']}"

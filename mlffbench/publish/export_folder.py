@@ -24,7 +24,7 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from mlffbench.core.errors import BenchError, DataError, StoreError
+from mlffbench.core.errors import BenchError, DataError, StoreError, first_fault
 from mlffbench.core.files import sha256_of
 from mlffbench.core.guards.sizes import read_text
 from mlffbench.publish.received_run import (
@@ -246,9 +246,7 @@ def _read_manifest(path: Path) -> ExportManifest:
     try:
         found = ExportManifest.model_validate_json(text)
     except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(str(part) for part in first["loc"])
-        msg = f"{path / MANIFEST} is damaged: {where}: {first['msg']}"
+        msg = f"{path / MANIFEST} is damaged: {first_fault(error)}"
         raise damaged(msg) from error
     if found.schema_version != SCHEMA:
         msg = f"{path / MANIFEST} has schema version {found.schema_version}, this "

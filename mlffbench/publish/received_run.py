@@ -8,7 +8,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from pydantic import ValidationError
 
-from mlffbench.core.errors import BenchError, StoreError
+from mlffbench.core.errors import BenchError, StoreError, first_fault
 from mlffbench.core.guards.archives import ARCHIVE_FAULTS
 from mlffbench.core.guards.sizes import check_packing, read_text
 from mlffbench.publish.run_shape import RunShape, once
@@ -49,9 +49,7 @@ def check_run(folder: Path, *, predictions: bool) -> None:
     try:
         shape = RunShape.model_validate(manifest)
     except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(str(part) for part in first["loc"])
-        msg = f"{folder / 'run.json'} is not what a run writes: {where}: {first['msg']}"
+        msg = f"{folder / 'run.json'} is not what a run writes: {first_fault(error)}"
         raise damaged(msg) from error
     if not predictions:
         return

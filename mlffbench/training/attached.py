@@ -14,7 +14,7 @@ from safetensors.torch import load, save
 from torch import Tensor, nn
 
 from mlffbench.core.card import ModelCard
-from mlffbench.core.errors import BenchError, ModelError
+from mlffbench.core.errors import BenchError, ModelError, first_fault
 from mlffbench.core.files import write_atomic
 from mlffbench.core.forcefield import (
     CutoffScope,
@@ -375,6 +375,5 @@ def _file(stem: Path, suffix: str) -> Path:
 def _unreadable(file: Path, error: Exception) -> ModelError:
     why = str(error).strip().partition("\n")[0]
     if isinstance(error, ValidationError):
-        fault = error.errors()[0]
-        why = f"{'.'.join(str(part) for part in fault['loc'])}: {fault['msg']}"
+        why = first_fault(error)
     return ModelError(f"{file} cannot be read as a prior head ({why}); train it again")

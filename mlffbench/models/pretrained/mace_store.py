@@ -17,7 +17,7 @@ from safetensors.torch import load as read_tensors
 from safetensors.torch import save as write_tensors
 from torch import Tensor, nn
 
-from mlffbench.core.errors import ModelError
+from mlffbench.core.errors import ModelError, first_fault
 from mlffbench.core.files import run_tool, sha256_of, write_atomic
 from mlffbench.models.pretrained.mace_file import open_inert
 from mlffbench.models.pretrained.mace_network import build, describe
@@ -111,9 +111,8 @@ def _read_manifest(path: Path) -> StoredNetwork:
     try:
         manifest = StoredNetwork.model_validate_json(read_file(path, "converted MACE"))
     except ValidationError as error:
-        complaint = error.errors()[0]
-        place = ".".join(str(part) for part in complaint["loc"]) or "the file"
-        msg = f"{path} is no JSON of a converted MACE: {place}: {complaint['msg']}"
+        why = first_fault(error, "the file")
+        msg = f"{path} is no JSON of a converted MACE: {why}"
         raise ModelError(msg) from error
     if (manifest.format, manifest.schema_version) != (FORMAT, SCHEMA_VERSION):
         msg = (

@@ -16,7 +16,7 @@ from torch.func import functional_call
 
 from mlffbench.core.assembly import predict_rest, refusals, require_supported
 from mlffbench.core.card import SYMBOLS, ModelCard
-from mlffbench.core.errors import ModelError
+from mlffbench.core.errors import ModelError, first_fault
 from mlffbench.core.files import sha256_of
 from mlffbench.core.forcefield import CutoffScope
 from mlffbench.core.graph import radius_graph
@@ -273,10 +273,8 @@ def _arguments(described: Mapping[str, Any], folder: Path) -> _Arguments:
         given["of_dgl"] = str(model.get("@module", "")).endswith("_dgl")
         return _Arguments.model_validate(given)
     except ValidationError as error:
-        fault = error.errors()[0]
-        place = ".".join(str(part) for part in fault["loc"])
-        msg = f"{folder} holds a TensorNet that is not treated here: {place}: "
-        raise ModelError(msg + fault["msg"]) from error
+        msg = f"{folder} holds a TensorNet that is not treated here: "
+        raise ModelError(msg + first_fault(error)) from error
 
 
 def _read_state(path: Path) -> dict[str, Tensor]:
