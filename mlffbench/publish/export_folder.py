@@ -15,7 +15,6 @@ no link, reads no file that is not named, and unpacks nothing that claims too mu
 
 import json
 import os
-import re
 import stat
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -34,6 +33,7 @@ from mlffbench.publish.received_run import (
     damaged,
     files_of_run,
 )
+from mlffbench.run.checksums import checksums_in
 from mlffbench.run.folder import RunFolder
 
 MANIFEST, SUMS, README, REPORT = "export.json", "sha256sums", "README.md", "report.md"
@@ -41,7 +41,6 @@ RUNS = "runs"
 SCHEMA = 1
 MOST_FILES = 20_000
 """Files of an export."""
-_LINE = re.compile(r"([0-9a-f]{64})  ([^\n]+)")
 
 
 class ExportedRun(BaseModel):
@@ -190,15 +189,14 @@ def _files(path: Path) -> Iterator[tuple[str, int]]:
             raise StoreError(msg) from error
         for entry in entries:
             n_seen += 1
-            kind = entry.stat(follow_symlinks=False).st_mode
-            if stat.S_ISDIR(kind) and n_seen <= MOST_FILES:
-                waiting.append(Path(entry.path))
-            elif stat.S_ISREG(kind) and n_seen <= MOST_FILES:
-                name = Path(entry.path).relative_to(path).as_posix()
-                yield name, entry.stat(follow_symlinks=False).st_size
-            elif n_seen > MOST_FILES:
+            if n_seen > MOST_FILES:
                 msg = f"{path} holds more than {MOST_FILES:,} files, which no export does"
                 raise damaged(msg)
+            found = entry.stat(follow_symlinks=False)
+            if stat.S_ISDIR(found.st_mode):
+                waiting.append(Path(entry.path))
+            elif stat.S_ISREG(found.st_mode):
+                yield Path(entry.path).relative_to(path).as_posix(), found.st_size
             else:
                 msg = f"{entry.path} is a link or no file, which an export never holds"
                 raise damaged(msg)
@@ -211,9 +209,8 @@ def _read_sums(path: Path) -> dict[str, str]:
         StoreError: They are missing, damaged, or name a file elsewhere.
         DataError: They cannot be read.
     """
-    lines = [_LINE.fullmatch(line) for line in read_text(path / SUMS).splitlines()]
-    found = {line[2]: line[1] for line in lines if line is not None}
-    if not found or len(found) != len(lines):
+    found = checksums_in(read_text(path / SUMS))
+    if not found:
         msg = f"{path / SUMS} is damaged: expected a checksum and a name on every line"
         raise damaged(msg)
     for name in found:

@@ -82,12 +82,22 @@ def read_checksums(folder: Path) -> dict[str, str] | None:
         raise StoreError(msg) from error
     if text is None:
         return None
-    lines = [_LINE.fullmatch(line) for line in text.splitlines()]
-    found = {line[2]: line[1] for line in lines if line is not None}
-    if len(found) != len(lines) or any(Path(name).name != name for name in found):
+    found = checksums_in(text)
+    if found is None or any(Path(name).name != name for name in found):
         msg = f"{path} is damaged: expected a checksum and a name on every line; repeat "
         raise StoreError(msg + "the run with --overwrite")
     return found
+
+
+def checksums_in(text: str) -> dict[str, str] | None:
+    """Return name -> sha256 of the lines that ``sha256sum`` writes, each name once.
+
+    Returns:
+        None where a line is another one, or a name stands there twice.
+    """
+    lines = [_LINE.fullmatch(line) for line in text.splitlines()]
+    found = {line[2]: line[1] for line in lines if line is not None}
+    return found if len(found) == len(lines) else None
 
 
 def verify(folder: Path, *, passing: Collection[str] = ()) -> bool:
