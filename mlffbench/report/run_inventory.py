@@ -140,23 +140,24 @@ def take_inventory(folders: Sequence[Path], *, or_none: bool = False) -> Invento
     left_out: list[ReportRun] = []
     for path in found:
         one = _read(RunFolder(path))
+        if not isinstance(one, ReadRun):
+            left_out.append(one)
+            continue
         twin = next((run for run in runs if _is_same(run, one)), None)
-        if twin is not None and isinstance(one, ReadRun):
+        if twin is None:
+            runs.append(one)
+        else:
             reason = f"it is the run in {twin.path}, which is told once"
             told = {"status": "left out", "reason": reason}
             left_out.append(one.told.model_copy(update=told))
-        elif isinstance(one, ReadRun):
-            runs.append(one)
-        else:
-            left_out.append(one)
     say_unverified(run.folder.path for run in runs)
     runs.sort(key=lambda run: (str(run.manifest.get("started", "")), run.path))
     return Inventory(tuple(runs), tuple(left_out))
 
 
-def _is_same(run: ReadRun, other: ReadRun | ReportRun) -> bool:
+def _is_same(run: ReadRun, other: ReadRun) -> bool:
     """Return whether a run is a copy of another, e.g. both in an export."""
-    return isinstance(other, ReadRun) and (
+    return (
         all(
             run.manifest.get(name) == other.manifest.get(name)
             for name in ("fingerprint", "started", "job", "mode")
