@@ -4,21 +4,23 @@ What leaves is written anew: of ``run.json`` only what is listed here, without p
 users and machines; arrays packed; records scored again from what is written.
 """
 
-import io
 import json
 import os
-import secrets
 import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path, PurePath
 from typing import Any
 
-import numpy as np
-
 from mlffbench import __version__
 from mlffbench.core.errors import StoreError
-from mlffbench.core.files import make_folder, sha256_of, told_if_full, write_atomic
+from mlffbench.core.files import (
+    make_folder,
+    sha256_of,
+    temporary_of,
+    told_if_full,
+    write_atomic,
+)
 from mlffbench.core.record import Record
 from mlffbench.publish.export_folder import (
     MANIFEST,
@@ -34,7 +36,7 @@ from mlffbench.publish.export_folder import (
     manifest_text,
     open_export,
 )
-from mlffbench.publish.licences import data_licences, model_licence
+from mlffbench.publish.licences import NOT_STATED, data_licences, model_licence
 from mlffbench.publish.private import (
     bare,
     betrayals,
@@ -48,6 +50,7 @@ from mlffbench.publish.received_run import ARRAYS
 from mlffbench.publish.same_numbers import difference_of
 from mlffbench.report.document import compose
 from mlffbench.run.checksums import verify
+from mlffbench.run.evaluate.beside import folders_beside
 from mlffbench.run.evaluate.evaluation_score import score_run
 from mlffbench.run.folder import (
     RunFolder,
@@ -55,6 +58,7 @@ from mlffbench.run.folder import (
     read_arrays,
     run_folder,
     suite_folder,
+    write_arrays,
     write_table,
 )
 from mlffbench.run.manifest import now
@@ -115,7 +119,7 @@ def export_runs(request: ExportRequest) -> Exported:
     beside = [one for one in _beside(asked) if one.path not in {r.path for r in asked}]
     out = request.out.absolute()
     make_folder(out.parent)
-    staged = out.with_name(f".{out.name}.{os.getpid()}.{secrets.token_hex(4)}")
+    staged = temporary_of(out)
     try:
         with told_if_full(request.out):
             _write(request, [*asked, *beside], staged)
@@ -177,15 +181,7 @@ def _beside(runs: Sequence[RunFolder]) -> list[RunFolder]:
     """Return the finished runs that others are compared with."""
     found: dict[Path, RunFolder] = {}
     for one in runs:
-        manifest = one.read_manifest()
-        mode: Mapping[str, Any] = manifest.get("mode") or {}
-        if mode.get("name") == "baseline":
-            continue
-        prior = str((mode.get("settings") or {}).get("prior") or "")
-        top = one.path.parent.parent
-        others = [RunFolder(one.path.parent / "baseline")]
-        if prior:
-            others.append(run_folder(top.parent, top.name, prior, "baseline"))
+        others = folders_beside(one, one.read_manifest().get("mode") or {}).values()
         found |= {r.path: r for r in others if (r.path / "records.jsonl").exists()}
     return list(found.values())
 
@@ -211,7 +207,7 @@ def _write(request: ExportRequest, runs: Sequence[RunFolder], staged: Path) -> N
     manifest = ExportManifest(
         mlffbench=__version__,
         written=now(),
-        licence=request.licence or "not stated",
+        licence=request.licence or NOT_STATED,
         runs=told_runs,
     )
     write_atomic(staged / MANIFEST, manifest_text(manifest))
@@ -242,9 +238,7 @@ def _copy(run: RunFolder, out: Path) -> RunFolder:
     table["reason"] = table["reason"].map(told)
     write_table(copy.path / ARRAYS[0], table)
     for name in ARRAYS[1:]:
-        buffer = io.BytesIO()
-        np.savez_compressed(buffer, allow_pickle=False, **read_arrays(run.path / name))
-        write_atomic(copy.path / name, buffer.getvalue())
+        write_arrays(copy.path / name, read_arrays(run.path / name), packed=True)
     copy.complete(manifest)
     return copy
 

@@ -27,9 +27,10 @@ from mlffbench.publish.reference_check import check_references
 from mlffbench.publish.run_shape import read_strictly
 from mlffbench.publish.same_numbers import difference_of
 from mlffbench.report.document import compose
+from mlffbench.run.evaluate.beside import folders_beside
 from mlffbench.run.evaluate.evaluation_score import score_run
 from mlffbench.run.evaluate.stored import StoredRun
-from mlffbench.run.folder import RunFolder, slug
+from mlffbench.run.folder import RunFolder
 
 _TIES = 1e-6
 _STATUS = frozenset({"ok", "skipped", "failed"})
@@ -81,16 +82,27 @@ def _verify(export: Export) -> Verification:
         _check_entry(run, folder, records)
     for (run, folder), records in zip(runs, told, strict=True):
         if run.predictions:
-            counts["recomputed"] += _recompute(folder, records, found)
-            why_not = check_references(StoredRun.read(folder))
-            counts["references"] += not why_not
-            if why_not:
-                found.open.append(f"references of {run.suite}: {why_not}")
+            counts.update(_check_predicted(StoredRun.read(folder), records, found))
         else:
             counts["consistent"] += _check_consistent(folder, records)
     _tell(found, counts)
     _check_texts(export, [record for records in told for record in records], found)
     return found
+
+
+def _check_predicted(
+    run: StoredRun, records: list[Record], found: Verification
+) -> Counter[str]:
+    """Check a run with its predictions; return how much of it agrees.
+
+    Raises:
+        StoreError: Something is not what the predictions or the data set give.
+    """
+    n_numbers = _recompute(run, records, found)
+    why_not = check_references(run)
+    if why_not:
+        found.open.append(f"references of {run.manifest['job']['suite']}: {why_not}")
+    return Counter(recomputed=n_numbers, references=not why_not)
 
 
 def _check_texts(export: Export, records: Sequence[Record], found: Verification) -> None:
@@ -99,8 +111,8 @@ def _check_texts(export: Export, records: Sequence[Record], found: Verification)
     Raises:
         StoreError: It does not.
     """
-    texts = {README: readme_of(export.manifest), REPORT: ""}
-    texts[REPORT] = compose([export.path], "md").text
+    report = compose([export.path], "md").text
+    texts = {README: readme_of(export.manifest), REPORT: report}
     names = {name.partition("[")[0] for record in records for name in record.metrics}
     rows = METRICS.rows()
     ours = names <= rows.keys() and not any(row.package for row in rows.values())
@@ -176,29 +188,29 @@ def _check_entry(run: ExportedRun, folder: RunFolder, records: list[Record]) -> 
         raise StoreError(msg)
 
 
-def _recompute(folder: RunFolder, records: list[Record], found: Verification) -> int:
+def _recompute(run: StoredRun, records: list[Record], found: Verification) -> int:
     """Compare records with what the predictions give; return how many numbers there are.
 
     Raises:
         StoreError: They differ.
     """
-    _check_predictions(StoredRun.read(folder))
-    scored = score_run(folder)
+    _check_predictions(run)
+    scored = score_run(run.folder)
     told = [record.model_dump(mode="json") for record in records]
     again = [record.model_dump(mode="json") for record in scored.records]
-    absent = _absent(folder, found.export)
+    absent = _absent(run, found.export)
     for mine, theirs in zip(told, again, strict=False):
         _leave_out_unknown(mine, theirs, found)
         _leave_out_beside(mine, theirs, absent, found)
-    path = folder.path / "alignment.json"
-    shifts = read_strictly(read_text(path))
+    folder = run.folder.path
+    shifts = read_strictly(read_text(folder / "alignment.json"))
     for name, one, other in (
         ("records.jsonl", told, again),
         ("alignment.json", shifts, scored.shifts),
     ):
         different = difference_of(one, other)
         if different:
-            msg = f"{folder.path / name} is not what the predictions beside it "
+            msg = f"{folder / name} is not what the predictions beside it "
             msg += f"give, so it was {_altered(found.export)}: {different}"
             raise StoreError(msg)
     return sum(map(_count_numbers, told))
@@ -212,18 +224,11 @@ def _altered(export: Export) -> str:
     return f"altered, or computed otherwise by mlffbench {theirs} (this is {__version__})"
 
 
-def _absent(folder: RunFolder, export: Export) -> frozenset[str]:
+def _absent(run: StoredRun, export: Export) -> frozenset[str]:
     """Return which comparisons of a run have no other side in an export."""
-    mode = folder.read_manifest()["mode"]
-    if mode["name"] == "baseline":
-        return frozenset()
-    model = folder.path.parent
-    prior = str(mode["settings"].get("prior") or "")
-    sides = {"paired": model / "baseline"}
-    if prior:
-        sides["against_prior"] = model.parent / slug(prior) / "baseline"
+    others = folders_beside(run.folder, run.manifest["mode"])
     there = {one.path for one in export.folders}
-    return frozenset(part for part, path in sides.items() if path not in there)
+    return frozenset(part for part, one in others.items() if one.path not in there)
 
 
 def _check_predictions(run: StoredRun) -> None:
@@ -309,8 +314,9 @@ def _check_consistent(folder: RunFolder, records: list[Record]) -> int:
         for name, compared in [*pairs, *record.against_prior.items()]:
             _check_comparison(compared, f"{where}, {name}")
         control = by_split.get(record.control)
-        for name, compared in record.gap.items() if control else ():
-            _check_gap(record, control, name, compared, where)  # type: ignore[arg-type]
+        if control is not None:
+            for name, compared in record.gap.items():
+                _check_gap(record, control, name, compared, where)
     return sum(_count_numbers(record.model_dump(mode="json")) for record in records)
 
 

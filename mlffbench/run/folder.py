@@ -328,10 +328,11 @@ def write_table(path: Path, table: pd.DataFrame) -> None:
     write_atomic(path, buffer.getvalue())
 
 
-def write_arrays(path: Path, arrays: Arrays) -> None:
-    """Write named arrays as an uncompressed npz, atomically; no pickles."""
+def write_arrays(path: Path, arrays: Arrays, *, packed: bool = False) -> None:
+    """Write named arrays as an npz, uncompressed or packed, atomically; no pickles."""
     buffer = io.BytesIO()
-    np.savez(buffer, allow_pickle=False, **arrays)
+    write = np.savez_compressed if packed else np.savez
+    write(buffer, allow_pickle=False, **arrays)
     write_atomic(path, buffer.getvalue())
 
 

@@ -34,19 +34,36 @@ class Beside:
             StoreError: A baseline beside it is broken or has not finished.
         """
         mode: Mapping[str, Any] = run.manifest["mode"]
-        if mode["name"] == "baseline":
-            return cls(None, "", None)
-        model = run.folder.path.parent
-        baseline = RunFolder(model / "baseline")
-        prior = str((mode.get("settings") or {}).get("prior") or "")
-        there = (baseline.path / "predictions.parquet").exists()
+        others = folders_beside(run.folder, mode)
+        baseline, prior = others.get("paired"), others.get("against_prior")
+        if baseline and not (baseline.path / "predictions.parquet").exists():
+            baseline = None
         return cls(
-            OpenRun.open(baseline) if there else None,
-            prior,
-            _finished(RunFolder(model.parent / slug(prior) / "baseline"))
-            if prior
-            else None,
+            OpenRun.open(baseline) if baseline else None,
+            str(mode["settings"]["prior"]) if prior else "",
+            _finished(prior) if prior else None,
         )
+
+
+def folders_beside(run: RunFolder, mode: Mapping[str, Any]) -> dict[str, RunFolder]:
+    """Return where the runs lie that one is compared with, whether they are there or not.
+
+    Args:
+        run: Folder of the run.
+        mode: As its ``run.json`` has it.
+
+    Returns:
+        ``paired``, the baseline, and ``against_prior``, the prior as a model of its own:
+        parts of a record -> folder. A baseline is compared with none.
+    """
+    if mode.get("name") == "baseline":
+        return {}
+    model = run.path.parent
+    found = {"paired": RunFolder(model / "baseline")}
+    prior = str((mode.get("settings") or {}).get("prior") or "")
+    if prior:
+        found["against_prior"] = RunFolder(model.parent / slug(prior) / "baseline")
+    return found
 
 
 def _finished(folder: RunFolder) -> OpenRun | None:
