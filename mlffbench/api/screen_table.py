@@ -6,7 +6,7 @@ from typing import Any
 import pandas as pd
 
 from mlffbench.core.guards.plain import plain
-from mlffbench.screening.screen_page import in_milli, interval_of, order_of
+from mlffbench.screening.screen_page import in_milli, interval_of, order_of, tally_of
 
 MOST_SHOWN = 40
 """Structures, the most alarming first."""
@@ -30,11 +30,9 @@ class ScreenTable(pd.DataFrame):
         order = order_of(self)
         rows = [_row(self.iloc[place]) for place in order[:MOST_SHOWN]]
         head = "".join(f"<th>{escape(one)}</th>" for one in _HEADINGS)
-        counts = self["verdict"].value_counts()
-        told = ", ".join(f"{n} {word}" for word, n in counts.items())
         left = len(order) - len(rows)
         more = f"; {left} more are not shown" if left > 0 else ""
-        caption = f"<caption>{_text(told + more)}</caption>"
+        caption = f"<caption>{_text(tally_of(self) + more)}</caption>"
         whole = f"<thead><tr>{head}</tr></thead><tbody>{''.join(rows)}</tbody>"
         remarks = "".join(f"<li>{_text(one)}</li>" for one in self.attrs["remarks"])
         return f"<table>{caption}{whole}</table><ul>{remarks}</ul>"

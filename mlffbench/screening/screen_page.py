@@ -48,6 +48,12 @@ def order_of(table: pd.DataFrame) -> list[int]:
     return [int(place) for place in order]
 
 
+def tally_of(table: pd.DataFrame) -> str:
+    """Return how many structures got each verdict, the most frequent first."""
+    counts = table["verdict"].value_counts()
+    return ", ".join(f"{n} {word}" for word, n in counts.items())
+
+
 def in_milli(value: float) -> str:
     """Return an error in meV/Å as it is printed."""
     return "–" if not np.isfinite(value) else f"{1000 * value:.0f}"

@@ -98,7 +98,12 @@ def _print(console: "Console", found: "Screening") -> None:
     """Print the most alarming structures, in 80 columns."""
     from rich.table import Table
 
-    from mlffbench.screening.screen_page import in_milli, interval_of, order_of
+    from mlffbench.screening.screen_page import (
+        in_milli,
+        interval_of,
+        order_of,
+        tally_of,
+    )
 
     table = Table(box=None, pad_edge=False, width=min(WIDTH, console.width))
     for heading, ratio in (("structure", 3), ("verdict", 2)):
@@ -119,8 +124,7 @@ def _print(console: "Console", found: "Screening") -> None:
     if len(order) > MOST_PRINTED:
         console.print(f"and {len(order) - MOST_PRINTED} more, in the files")
     usual = in_milli(found.facts["usual_error"])
-    counts = found.table["verdict"].value_counts()
-    told = ", ".join(f"{n} {word}" for word, n in counts.items())
+    told = tally_of(found.table)
     if errors:
         told += f"; 95 % of familiar structures have at most {usual} meV/Å"
     console.print(told)
