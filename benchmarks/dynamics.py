@@ -1,7 +1,8 @@
 """What moving many molecules at once gains, and what the integrator costs.
 
-64 molecules of 10 to 20 atoms of the mini set, 0.5 fs, Langevin at 300 K, all in this
-process with one thread, after import and a warm-up; ratios are of one run:
+mini-mace and mini-schnet with 64 structures of 10 to 20 atoms of the train split of
+mini-ood, 0.5 fs, Langevin at 300 K, all in this process with one thread, after import
+and a warm-up; ratios are of one run:
 
 - ``batched``: steps × systems per second of our engine, all molecules in one model call;
 - ``ase``: the same of ASE's Langevin, one molecule at a time with the same model;

@@ -10,7 +10,7 @@ some rounds in which everything is timed in turn:
 - ``guided``: `rr` chooses the radii with cached prior labels, its gate off, so that it
   chooses for every structure (prediction not included).
 
-Usage: python benchmarks/rr.py [MODEL ...]
+Usage: python benchmarks/rr.py [MODEL ...]      (default: mini-mace mini-schnet)
 """
 
 from __future__ import annotations

@@ -1,17 +1,18 @@
-"""Whole runs of ani-1x on mini-ood against a bare loop and against ASE.
+"""Runs of ani-1x on mini-ood against a bare loop and against ASE.
 
 Each loads its model and predicts the same structures in this process, one thread, after
 import; seconds of wall clock, and of CPU in brackets:
 
-- ``run``: `mlffbench run --mode baseline` without its command line: plan, read, predict,
-  store, assemble, check;
+- ``run``: `mlffbench run --mode baseline --no-diagnose` without its command line: plan,
+  read, predict, store, assemble, check; neither scores nor a report;
 - ``bare``: the same batches given to the model, nothing stored;
 - ``plain``: the same batches padded and given to torchani's own ensemble;
 - ``ase``: torchani's own ASE calculator, one structure at a time.
 
-With ``pages MODEL`` instead: what the system takes to hand out memory while batches are
-predicted, for a process as it is and for one that keeps what it frees, as the command
-line does (`mlffbench.core.guards.allocator`); each in a process of its own.
+With ``pages`` instead: what the system takes to hand out memory while batches of up to
+LIMIT structures a split (30) are predicted in float64, for a process as it is and for one
+that keeps what it frees, as the command line does (`mlffbench.core.guards.allocator`);
+each in a process of its own.
 
 Usage: python benchmarks/run.py [REPEATS] | pages [MODEL] [LIMIT]
 """
@@ -36,6 +37,7 @@ with warnings.catch_warnings():
     import torchani.ase
 from ase import Atoms
 
+from mlffbench.core.forcefield import ForceField
 from mlffbench.core.guards.allocator import keep_freed_memory
 from mlffbench.core.model_options import ModelOptions
 from mlffbench.core.structures import Structures
@@ -56,14 +58,7 @@ def main() -> None:
         return
     repeats = int(sys.argv[1]) if len(sys.argv) > 1 else 3
     torch.set_num_threads(1)
-    campaign = resolve(Request(**ASKED))
-    [job] = campaign.jobs
-    plan, reader = campaign.kind.work(job, load_model("ani-1x", ModelOptions())).read()
-    batches: list[Structures] = [
-        reader.structures(shard.region).select(batch.tolist())
-        for shard in plan.shards
-        for batch in shard.batches
-    ]
+    batches = batches_of(Request(**ASKED), load_model("ani-1x", ModelOptions()))
     n = sum(batch.n_systems for batch in batches)
 
     def bare() -> None:
@@ -125,15 +120,8 @@ def predict(keeps: str, model: str, limit: str) -> None:
     assert keeps == "no" or keep_freed_memory()
     torch.set_num_threads(1)
     asked = {**ASKED, "models": (model,), "limit": int(limit), "trust": True}
-    campaign = resolve(Request(**asked))
-    [job] = campaign.jobs
     loaded = load_model(model, ModelOptions(trust=True, dtype="float64"))
-    plan, reader = campaign.kind.work(job, loaded).read()
-    batches = [
-        reader.structures(shard.region).select(batch.tolist())
-        for shard in plan.shards
-        for batch in shard.batches
-    ]
+    batches = batches_of(Request(**asked), loaded)
     before = resource.getrusage(resource.RUSAGE_SELF)
     for batch in batches:
         loaded.predict(batch)
@@ -142,6 +130,18 @@ def predict(keeps: str, model: str, limit: str) -> None:
     faults = after.ru_minflt - before.ru_minflt
     peak = after.ru_maxrss * 1024 / 1e6
     print(f"{keeps:5s} {user:7.2f} {system:9.2f} {faults:12,d} {peak:8.0f}", flush=True)
+
+
+def batches_of(request: Request, model: ForceField) -> list[Structures]:
+    """Return the batches that a run of one model and mode predicts."""
+    campaign = resolve(request)
+    [job] = campaign.jobs
+    plan, reader = campaign.kind.work(job, model).read()
+    return [
+        reader.structures(shard.region).select(batch.tolist())
+        for shard in plan.shards
+        for batch in shard.batches
+    ]
 
 
 def measure(work: Callable[[], None], repeats: int) -> tuple[float, float]:

@@ -3,8 +3,8 @@
 - ``memory``: the ``zero`` model on synthetic sets of 14 atoms a structure, each in a
   fresh process: CPU seconds and peak memory once data are indexed and run, and, in one
   more process, scored;
-- ``workers``: `mlffbench run` of mini-ood with one worker and with two, start-up
-  included, and whether their files are the same;
+- ``workers``: `mlffbench run --no-diagnose` of mini-ood with one worker and with two,
+  start-up, checks, scores and report included, and whether their files are the same;
 - ``kills``: workers that are killed with SIGKILL at random moments, in forked processes,
   until so many were; then whether the files are those of an undisturbed run.
 

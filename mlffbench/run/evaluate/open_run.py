@@ -8,16 +8,18 @@ from typing import Any, Self
 
 import numpy as np
 import pyarrow as pa
-import torch
 from numpy.typing import NDArray
 
-from mlffbench.core.errors import DataError, StoreError
+from mlffbench.core.errors import DataError
 from mlffbench.core.guards.archives import ARCHIVE_FAULTS, damaged_member
 from mlffbench.core.guards.sizes import size_of
-from mlffbench.core.labels import Labels
-from mlffbench.core.structures import Structures
 from mlffbench.metrics.molecules import Molecules
-from mlffbench.run.evaluate.stored import StoredSplit
+from mlffbench.run.evaluate.stored import (
+    OF_ATOMS,
+    StoredSplit,
+    assemble_split,
+    mismatched,
+)
 from mlffbench.run.folder import RunFolder, limit_of, unreadable
 from mlffbench.run.shards.batching import stretches
 from mlffbench.run.shards.npz_rows import NpzRows, npz_rows
@@ -35,7 +37,6 @@ _ARRAYS = {
     "reference": ("forces", "energy"),
     "structures": ("positions", "numbers", "cell", "pbc", "multiplicity", "smiles"),
 }
-_OF_ATOMS = frozenset({"forces", "positions", "numbers"})
 _FAULTS = (DataError, *ARCHIVE_FAULTS, AttributeError, pa.ArrowException)
 
 
@@ -129,8 +130,7 @@ class OpenRun:
                 _check_lengths(arrays, len(sizes), int(sizes.sum()))
             splits = _find_splits(manifest["splits"], sizes, words)
         except _FAULTS as error:
-            msg = f"the files in {folder.path} do not belong together ({error}); repeat "
-            raise StoreError(msg + "the run with --overwrite") from error
+            raise mismatched(folder, error) from error
         return cls(folder=folder, manifest=manifest, splits=splits)
 
     def pieces(
@@ -194,45 +194,17 @@ class OpenRun:
 
         def read(file: str, name: str) -> Any:
             with _told(self.folder.path / f"{file}.npz"):
-                return arrays[file].read(name, *spans[name in _OF_ATOMS])
+                return arrays[file].read(name, *spans[name in OF_ATOMS])
 
         with _told(self.folder.path / _TABLE):
             rows = table.read(*spans[0])
         try:
             rows[["status", "reason"]]  # a table without them is none of ours
-            shown = Structures(
-                positions=torch.from_numpy(read("structures", "positions")),
-                numbers=torch.from_numpy(read("structures", "numbers")),
-                system=torch.repeat_interleave(torch.from_numpy(np.diff(atoms))),
-                cell=torch.from_numpy(read("structures", "cell")),
-                pbc=torch.from_numpy(read("structures", "pbc")),
-                charge=torch.tensor(rows["charge"].to_numpy(copy=True)),
-                multiplicity=torch.from_numpy(read("structures", "multiplicity")),
-                ids=tuple(rows["id"]),
-                group=tuple(rows["molecule"]),
-                smiles=tuple(read("structures", "smiles").tolist()),
-            )
-            prediction = Labels(
-                energy=torch.tensor(rows["energy"].to_numpy(copy=True)),
-                forces=torch.from_numpy(read("forces", "forces")),
-                source=f"model:{self.manifest['job']['model']}",
-            )
-            reference = Labels(
-                energy=torch.from_numpy(read("reference", "energy")),
-                forces=torch.from_numpy(read("reference", "forces")),
-                source=str(split.manifest["level_of_theory"]),
+            return assemble_split(
+                split.manifest, rows, read, self.manifest["job"]["model"]
             )
         except (DataError, KeyError, TypeError, ValueError) as error:
-            msg = f"the files in {self.folder.path} do not belong together ({error}); "
-            msg += "repeat the run with --overwrite"
-            raise StoreError(msg) from error
-        return StoredSplit(
-            manifest=split.manifest,
-            table=rows,
-            structures=shown,
-            prediction=prediction,
-            reference=reference,
-        )
+            raise mismatched(self.folder, error) from error
 
 
 @contextmanager
@@ -280,7 +252,7 @@ def _check_lengths(arrays: dict[str, NpzRows], n: int, n_atoms: int) -> None:
     for file, names in _ARRAYS.items():
         for name in names:
             found, expected = arrays[file].length(name), n_atoms
-            if name not in _OF_ATOMS:
+            if name not in OF_ATOMS:
                 expected = n
             if found != expected:
                 msg = f"{expected} rows in the table, {found} of {name} in {file}.npz"

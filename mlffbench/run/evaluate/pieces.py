@@ -111,6 +111,10 @@ class Judged:
     def energies_of(self, rows: NDArray[np.int64]) -> "Judged":
         """Return some structures without what metrics of energies do not look at."""
         chosen = self.split.structures.select(rows.tolist())
+
+        def labels(whole: Labels) -> Labels:
+            return _energies(whole, whole.energy[rows], chosen.n_atoms)
+
         cut = replace(
             self.split,
             table=self.split.table.iloc[:0],
@@ -120,10 +124,10 @@ class Judged:
                 cell=chosen.cell.to(torch.float16),
                 smiles=("",) * chosen.n_systems,
             ),
-            prediction=_energies(self.split.prediction, rows, chosen.n_atoms),
-            reference=_energies(self.split.reference, rows, chosen.n_atoms),
+            prediction=labels(self.split.prediction),
+            reference=labels(self.split.reference),
         )
-        aligned = self.aligned and _energies(self.aligned, rows, chosen.n_atoms)
+        aligned = self.aligned and labels(self.aligned)
         return Judged(cut, aligned, self.is_ok[rows])
 
     @classmethod
@@ -133,8 +137,8 @@ class Judged:
 
         def labels(of: Callable[[Judged], Any]) -> Any:
             held = [of(one) for one in parts]
-            return held[0] and _spread(
-                torch.cat([x.energy for x in held]), shown, held[0]
+            return held[0] and _energies(
+                held[0], torch.cat([x.energy for x in held]), shown.n_atoms
             )
 
         split = replace(
@@ -201,11 +205,7 @@ def _paired(
     return None if both[0] is None or both[1] is None else (both[0], both[1])
 
 
-def _energies(labels: Labels, rows: NDArray[np.int64], n_atoms: int) -> Labels:
+def _energies(like: Labels, energies: torch.Tensor, n_atoms: int) -> Labels:
+    """Return labels that are energies alone; their forces take no memory."""
     nothing = torch.zeros(1, 3).expand(n_atoms, 3)
-    return replace(labels, energy=labels.energy[rows], forces=nothing, failures={})
-
-
-def _spread(energies: torch.Tensor, structures: Structures, like: Labels) -> Labels:
-    nothing = torch.zeros(1, 3).expand(structures.n_atoms, 3)
-    return replace(like, energy=energies, forces=nothing)
+    return replace(like, energy=energies, forces=nothing, failures={})

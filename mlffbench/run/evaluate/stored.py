@@ -1,6 +1,6 @@
 """A finished run read back: predictions, references and structures, split by split."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Self
 
@@ -13,6 +13,9 @@ from mlffbench.core.errors import StoreError
 from mlffbench.core.labels import Labels
 from mlffbench.core.structures import Structures
 from mlffbench.run.folder import Arrays, RunFolder, read_arrays
+
+OF_ATOMS = frozenset({"forces", "positions", "numbers"})
+"""Arrays with a row per atom; the others have one per structure."""
 
 
 @dataclass(frozen=True, slots=True, eq=False, kw_only=True)
@@ -72,8 +75,7 @@ class StoredRun:
                 for entry in manifest["splits"]
             ]
         except (KeyError, IndexError, TypeError, ValueError) as error:
-            msg = f"the files in {folder.path} do not belong together ({error}); repeat "
-            raise StoreError(msg + "the run with --overwrite") from error
+            raise mismatched(folder, error) from error
         return cls(folder=folder, manifest=manifest, splits=splits)
 
 
@@ -93,21 +95,65 @@ def _read_split(
     if len(rows) != entry["n_chosen"]:
         msg = f"{len(rows)} rows of split {entry['name']}, not {entry['n_chosen']}"
         raise ValueError(msg)
+
+    def read(file: str, name: str) -> NDArray[Any]:
+        return arrays[file][name][atoms if name in OF_ATOMS else chosen]
+
+    return assemble_split(entry, rows, read, model)
+
+
+def assemble_split(
+    entry: dict[str, Any],
+    rows: pd.DataFrame,
+    read: Callable[[str, str], NDArray[Any]],
+    model: str,
+) -> StoredSplit:
+    """Return a split, or a stretch of one, from what its files hold of it.
+
+    Args:
+        entry: Its entry in ``run.json``.
+        rows: Its rows of the table.
+        read: Returns its rows of an array, from the names of the file and of the array.
+        model: What predicted.
+
+    Raises:
+        DataError: The arrays are not of the same structures.
+        KeyError: A column or an array is missing.
+        TypeError: An array is not of numbers.
+    """
+    n_atoms = torch.tensor(rows["n_atoms"].to_numpy(dtype=np.int64, copy=True))
     return StoredSplit(
         manifest=entry,
         table=rows,
-        structures=_structures(rows, arrays["structures"], chosen, atoms),
+        structures=Structures(
+            positions=torch.from_numpy(read("structures", "positions")),
+            numbers=torch.from_numpy(read("structures", "numbers")),
+            system=torch.repeat_interleave(n_atoms),
+            cell=torch.from_numpy(read("structures", "cell")),
+            pbc=torch.from_numpy(read("structures", "pbc")),
+            charge=torch.tensor(rows["charge"].to_numpy(copy=True)),
+            multiplicity=torch.from_numpy(read("structures", "multiplicity")),
+            ids=tuple(rows["id"]),
+            group=tuple(rows["molecule"]),
+            smiles=tuple(map(str, read("structures", "smiles").tolist())),
+        ),
         prediction=Labels(
             energy=torch.tensor(rows["energy"].to_numpy(copy=True)),
-            forces=torch.from_numpy(arrays["forces"]["forces"][atoms]),
+            forces=torch.from_numpy(read("forces", "forces")),
             source=f"model:{model}",
         ),
         reference=Labels(
-            energy=torch.from_numpy(arrays["reference"]["energy"][chosen]),
-            forces=torch.from_numpy(arrays["reference"]["forces"][atoms]),
+            energy=torch.from_numpy(read("reference", "energy")),
+            forces=torch.from_numpy(read("reference", "forces")),
             source=str(entry["level_of_theory"]),
         ),
     )
+
+
+def mismatched(folder: RunFolder, error: Exception) -> StoreError:
+    """Return the sentence for a run whose files are not of one another."""
+    msg = f"the files in {folder.path} do not belong together ({error}); repeat "
+    return StoreError(msg + "the run with --overwrite")
 
 
 def _stretch(chosen: NDArray[np.bool_]) -> slice | NDArray[np.bool_]:
@@ -116,23 +162,3 @@ def _stretch(chosen: NDArray[np.bool_]) -> slice | NDArray[np.bool_]:
     if len(places) and places[-1] - places[0] + 1 == len(places):
         return slice(int(places[0]), int(places[-1]) + 1)
     return chosen
-
-
-def _structures(
-    rows: pd.DataFrame,
-    arrays: Arrays,
-    chosen: slice | NDArray[np.bool_],
-    atoms: slice | NDArray[np.bool_],
-) -> Structures:
-    return Structures(
-        positions=torch.from_numpy(arrays["positions"][atoms]),
-        numbers=torch.from_numpy(arrays["numbers"][atoms]),
-        system=torch.repeat_interleave(torch.tensor(rows["n_atoms"].to_numpy(copy=True))),
-        cell=torch.from_numpy(arrays["cell"][chosen]),
-        pbc=torch.from_numpy(arrays["pbc"][chosen]),
-        charge=torch.tensor(rows["charge"].to_numpy(copy=True)),
-        multiplicity=torch.from_numpy(arrays["multiplicity"][chosen]),
-        ids=tuple(rows["id"]),
-        group=tuple(rows["molecule"]),
-        smiles=tuple(str(smiles) for smiles in arrays["smiles"][chosen]),
-    )
