@@ -1,11 +1,13 @@
 """Record what test-time training does to each molecule, step by step, for several models.
 
-Writes docs/ttt_gate_levels.csv (the prior loss of every training geometry) and
-docs/ttt_gate_curves.csv (prior loss and true force error after every step). The true
-error is read here, to judge rules (docs/ttt_gate_rules.py), and nowhere in them. Only
-val halves and training molecules that the head was not fitted to are looked at.
+Writes docs/ttt_gate_levels_<half>.csv (the prior loss of every training geometry) and
+docs/ttt_gate_curves_<half>.csv (prior loss and true force error after every step). The
+true error is read here, to judge rules (docs/ttt_gate_rules.py), and nowhere in them.
+Only one half, val unless told, and training molecules that the head was not fitted to
+are looked at.
 
 Usage: python docs/ttt_gate.py [--weights FOLDER] [--spice FOLDER] [--heads FOLDER]
+[--half val|test] [--only MODEL]
 
 ``--weights`` holds MACE_SPICE.model, ani500k_small_CC.model, matgl/TensorNet and
 ani-2x_8x, ``--spice`` the files of the SPICE sample; without them their rows are left

@@ -13,7 +13,7 @@ from dataclasses import replace
 
 import numpy as np
 import pandas as pd
-from ttt_gate_rules import CHOSEN, HERE, apply, summary
+from ttt_gate_rules import CHOSEN, HERE, apply, gain_of, like_training, summary
 
 POWERS = (0.0, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0)
 MOST = 1.03
@@ -35,9 +35,7 @@ def outcomes(curves: pd.DataFrame, levels: pd.DataFrame, kind: str) -> pd.DataFr
         known = levels[levels["model"] == model]
         for power in POWERS:
             table = summary(apply(replace(CHOSEN, hot_gap=power, kind=kind), mine, known))
-            near = table.index.str.startswith(("id", "held_out"))
-            shifted = table[~near]
-            gain = 1 - shifted["after"].mean() / shifted["baseline"].mean()
+            gain = gain_of(table[~like_training(table.index)])
             rows.append((model, power, gain, table["ratio"].max()))
     return pd.DataFrame(rows, columns=["model", "power", "gain", "worst"])
 
@@ -58,16 +56,9 @@ def main() -> None:
     print("slope of gaps on training geometries:")
     print(slopes(levels).round(2).to_string())
     found = outcomes(curves, levels, kind)
-    print(
-        found.pivot_table(index="power", columns="model", values="gain")
-        .round(3)
-        .to_string()
-    )
-    print(
-        found.pivot_table(index="power", columns="model", values="worst")
-        .round(3)
-        .to_string()
-    )
+    for values in ("gain", "worst"):
+        table = found.pivot_table(index="power", columns="model", values=values)
+        print(table.round(3).to_string())
     for model in found["model"].unique():
         power = chosen(found[found["model"] != model])
         mine = found[(found["model"] == model) & (found["power"] == power)].iloc[0]

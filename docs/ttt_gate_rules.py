@@ -171,6 +171,16 @@ def judge(
     return pd.concat(tables, ignore_index=True)
 
 
+def like_training(splits: Any) -> Any:
+    """Return which splits are of molecules like those of training."""
+    return splits.str.startswith(("id", "held_out"))
+
+
+def gain_of(rows: pd.DataFrame) -> float:
+    """Return by which share the mean error over splits falls."""
+    return float(1 - rows["after"].mean() / rows["baseline"].mean())
+
+
 def overview(table: pd.DataFrame) -> str:
     """Return gain and harm of each rule and model, as a table."""
     models = list(table["model"].unique())
@@ -182,12 +192,10 @@ def overview(table: pd.DataFrame) -> str:
             if not len(mine):
                 cells.append("–")
                 continue
-            near = mine["split"].str.startswith(("id", "held_out"))
-            shifted = ~near
-            ood, rest = mine[shifted], mine[~shifted]
-            gain = 1 - ood["after"].mean() / ood["baseline"].mean()
+            near = like_training(mine["split"])
+            rest = mine[near]
             worst = mine.loc[mine["ratio"].idxmax()]
-            cell = f"{-100 * gain:+.0f} %"
+            cell = f"{-100 * gain_of(mine[~near]):+.0f} %"
             if len(rest):
                 cell += f", ID ×{rest['after'].mean() / rest['baseline'].mean():.2f}"
             cells.append(f"{cell}, worst ×{worst['ratio']:.2f} ({worst['split']})")

@@ -137,6 +137,26 @@ def radius_graph(structures: Structures, cutoff: float) -> Graph:
     return Graph(edges=edges[:, order], shifts=shifts[order], cutoff=float(cutoff))
 
 
+def reversed_edges(edges: Tensor, n_atoms: int) -> Tensor:
+    """Return for each edge c→a the place of a→c, shape (n_edges,), int64.
+
+    Two atoms of a small cell meet several times. Their edges are ordered by lattice
+    translation, which the other direction negates: it has them in reverse.
+
+    Args:
+        edges: Shape (2, n_edges), of a `Graph`, or of a part of one that holds both
+            directions of every pair.
+        n_atoms: Of the batch.
+    """
+    key, mirrored = edges[0] * n_atoms + edges[1], edges[1] * n_atoms + edges[0]
+    order = torch.argsort(key, stable=True)
+    ranked = key[order]
+    place = torch.empty_like(order)
+    place[order] = torch.arange(len(order), device=order.device)
+    nth = place - torch.searchsorted(ranked, key)
+    return order[torch.searchsorted(ranked, mirrored, right=True) - 1 - nth]
+
+
 def _chunks(systems: list[int], sizes: list[int]) -> Iterator[list[int]]:
     """Yield systems of similar size, few enough that their pairs fit in memory."""
     buckets: dict[int, list[int]] = defaultdict(list)

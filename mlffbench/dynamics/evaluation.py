@@ -7,6 +7,7 @@ from torch import Tensor
 
 from mlffbench.core.errors import ModelError
 from mlffbench.core.forcefield import ForceField
+from mlffbench.core.guards.plain import first_line
 from mlffbench.core.labels import Labels
 from mlffbench.core.structures import Structures
 
@@ -65,8 +66,7 @@ class Evaluation:
         try:
             labels = self.model.predict(structures)
         except (Exception, SystemExit) as error:  # noqa: BLE001 - a model may raise anything
-            lines = str(error).strip().splitlines() or [type(error).__name__]
-            reason = f"{self.model.name}: {lines[0][:200]}"
+            reason = f"{self.model.name}: {first_line(error)}"
         else:
             self._check(labels, structures)
             return labels

@@ -113,11 +113,8 @@ class Descent:
         penalty: Penalty,
     ) -> Iterator[float]:
         """Follow `QuasiNewton`, yielding the prior loss of every trial."""
-        parameters = list(twin.representation_parameters())
-        origin = [parameter.detach().clone() for parameter in parameters]
-        for parameter in parameters:
-            parameter.requires_grad_(True)
-        walk = QuasiNewton(flat(origin, parameters), self.learning_rate)
+        parameters, origin = _loosened(twin)
+        walk = QuasiNewton(flat(origin), self.learning_rate)
         here = prepared(twin, structures)
         for left in reversed(range(self.steps)):
             put_flat(walk.trial, parameters)
@@ -127,8 +124,10 @@ class Descent:
             accepted = walk.accepts(float(total.detach()))
             reached = accepted and loss <= stop
             if accepted and left and not reached:
-                gradients = torch.autograd.grad(total, parameters, allow_unused=True)
-                walk.turn(flat(gradients, parameters))
+                gradients = torch.autograd.grad(
+                    total, parameters, allow_unused=True, materialize_grads=True
+                )
+                walk.turn(flat(gradients))
             if reached or walk.ended or not left:
                 put_flat(walk.place, parameters)
             yield math.nan if walk.lost else loss
@@ -164,10 +163,7 @@ class _Walk:
 
     def __init__(self, plan: Descent, twin: HasPriorHead, n_systems: int) -> None:
         self.plan = plan
-        self.parameters = list(twin.representation_parameters())
-        self.origin = [parameter.detach().clone() for parameter in self.parameters]
-        for parameter in self.parameters:
-            parameter.requires_grad_(True)
+        self.parameters, self.origin = _loosened(twin)
         self.factor = 1.0
         self._optimizer = _optimizer(plan, self.parameters)
         self._n_batches = math.ceil(n_systems / plan.batch)
@@ -247,6 +243,15 @@ class _Walk:
         self._optimizer.load_state_dict(copy.deepcopy(self._kept[1]))
 
 
+def _loosened(twin: HasPriorHead) -> tuple[list[nn.Parameter], list[Tensor]]:
+    """Return the parameters of a representation, to be moved, and where they begin."""
+    parameters = list(twin.representation_parameters())
+    origin = [parameter.detach().clone() for parameter in parameters]
+    for parameter in parameters:
+        parameter.requires_grad_(True)
+    return parameters, origin
+
+
 def prior_error(model: HasPriorHead, structures: Structures, targets: Tensor) -> Tensor:
     """Return the mean over atoms of the norm of the prior head's force error, eV/Å."""
     return force_error(model.forward(structures, "prior").forces, targets)
@@ -266,19 +271,9 @@ class _Prepares(Protocol):
     def prepare(self, structures: Structures) -> object: ...
 
 
-def flat(values: Sequence[Tensor | None], like: Sequence[Tensor]) -> Tensor:
-    """Return values as one vector, shape (n,); what is missing is 0.
-
-    Args:
-        values: Shaped as `like`.
-        like: Parameters.
-    """
-    return torch.cat(
-        [
-            torch.zeros_like(one).flatten() if value is None else value.flatten()
-            for value, one in zip(values, like, strict=True)
-        ]
-    )
+def flat(values: Sequence[Tensor]) -> Tensor:
+    """Return values as one vector, shape (n,)."""
+    return torch.cat([value.flatten() for value in values])
 
 
 @torch.no_grad()

@@ -2,7 +2,6 @@
 
 import copy
 import json
-import pickle
 import re
 from collections.abc import Mapping
 from dataclasses import replace
@@ -27,6 +26,7 @@ from mlffbench.core.structures import Structures
 from mlffbench.models import cards
 from mlffbench.models.copies import OwnsTrunk, without_graph
 from mlffbench.models.cutoffs import check_within
+from mlffbench.models.pretrained.foreign import told_of_file
 from mlffbench.models.pretrained.tensornet import TensorNet
 from mlffbench.models.weights import check_archive
 
@@ -279,11 +279,8 @@ def _arguments(described: Mapping[str, Any], folder: Path) -> _Arguments:
 
 def _read_state(path: Path) -> dict[str, Tensor]:
     check_archive(path)
-    try:
+    with told_of_file(path, FORM):
         state = torch.load(path, map_location="cpu", weights_only=True)
-    except (OSError, pickle.UnpicklingError, RuntimeError, EOFError, ValueError) as error:
-        msg = f"cannot read {path}: {first_line(error)}; {FORM}"
-        raise ModelError(msg) from error
     if not isinstance(state, dict) or not all(
         isinstance(value, Tensor) for value in state.values()
     ):

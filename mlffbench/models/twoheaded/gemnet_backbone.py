@@ -10,6 +10,7 @@ from collections.abc import Iterator, Mapping
 import torch
 from torch import Tensor, nn
 
+from mlffbench.core.graph import reversed_edges
 from mlffbench.models.twoheaded.architecture import Architecture, GemnetShape
 from mlffbench.models.twoheaded.backbone import Atomwise, Backbone
 from mlffbench.models.twoheaded.gemnet_layers import (
@@ -90,7 +91,7 @@ class GemnetBackbone(Backbone):
         self, element_index: Tensor, edges: Tensor, vectors: Tensor, radius: float
     ) -> Atomwise:
         """Return energies and features of atoms; see `Backbone.forward`."""
-        swap = _reversed(edges, len(element_index))
+        swap = reversed_edges(edges, len(element_index))
         centre, n_atoms = edges[0], len(element_index)
         lengths = vectors.norm(dim=1, keepdim=True)
         radial = self._radial(lengths, radius)
@@ -140,18 +141,3 @@ class GemnetBackbone(Backbone):
             found: Tensor = energy(output(message, radial, centre, n_atoms))
             total = total + found.squeeze(1)
         return total
-
-
-def _reversed(edges: Tensor, n_atoms: int) -> Tensor:
-    """Return for each edge c→a the place of a→c.
-
-    Two atoms of a small cell meet several times. Their edges are ordered by lattice
-    translation, which the other direction negates: it has them in reverse.
-    """
-    key, mirrored = edges[0] * n_atoms + edges[1], edges[1] * n_atoms + edges[0]
-    order = torch.argsort(key, stable=True)
-    ranked = key[order]
-    place = torch.empty_like(order)
-    place[order] = torch.arange(len(order), device=order.device)
-    nth = place - torch.searchsorted(ranked, key)
-    return order[torch.searchsorted(ranked, mirrored, right=True) - 1 - nth]

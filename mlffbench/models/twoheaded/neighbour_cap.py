@@ -9,7 +9,7 @@ the nearest.
 import torch
 from torch import Tensor
 
-from mlffbench.core.graph import Graph
+from mlffbench.core.graph import Graph, reversed_edges
 
 TIE = 1e-3
 """Distances in Å that count as equal."""
@@ -27,8 +27,7 @@ def capped(graph: Graph, lengths: Tensor, most: int) -> Tensor:
         Shape (n_kept,), int64.
     """
     centre = graph.edges[0]
-    n_edges = len(centre)
-    if not n_edges:
+    if not len(centre):
         return centre
     degree = torch.bincount(centre)
     start = torch.cumsum(degree, 0) - degree
@@ -39,9 +38,4 @@ def capped(graph: Graph, lengths: Tensor, most: int) -> Tensor:
     limit = lengths.new_full((len(degree),), torch.inf)
     limit[crowded] = lengths[order[beyond[crowded]]] - TIE
     near = lengths < limit[centre]
-    forth = torch.cat([graph.edges.T, graph.shifts], dim=1)
-    back = torch.cat([graph.edges.flip(0).T, -graph.shifts], dim=1)
-    _, names = torch.unique(torch.cat([forth, back]), dim=0, return_inverse=True)
-    is_near = torch.zeros(2 * n_edges, dtype=torch.bool, device=near.device)
-    is_near[names[:n_edges]] = near
-    return (near & is_near[names[n_edges:]]).nonzero().flatten()
+    return (near & near[reversed_edges(graph.edges, len(degree))]).nonzero().flatten()

@@ -3,38 +3,15 @@
 import numpy as np
 import pytest
 import torch
-from ase import Atoms
 from ase.build import molecule
+from small_gemnet import built, crystal, place
 
 from mlffbench.core.structures import Structures
 from mlffbench.models.twoheaded.architecture import Architecture, GemnetShape
 from mlffbench.models.twoheaded.gemnet_layers import envelope, legendre, triplets_of
-from mlffbench.models.twoheaded.model import TwoHeaded
 from mlffbench.models.twoheaded.networks import make_backbone
 
-SMALL = {"atom": 8, "edge": 8, "triplet": 4, "blocks": 2, "projected": 4, "spherical": 4}
-
-
-def built(**options: object) -> TwoHeaded:
-    architecture = Architecture(
-        network="gemnet", elements=(1, 6, 8), cutoff=3.0, gemnet=SMALL, **options
-    )
-    return TwoHeaded.build(
-        architecture,
-        atomic_energies={"prior": {}, "ref": {}},
-        scale={"prior": 1.0, "ref": 1.0},
-        seed=3,
-        dtype="float64",
-    )
-
-
 MODEL = built()
-
-
-def place(positions: np.ndarray, numbers: np.ndarray, name: str = "one") -> Structures:
-    return Structures.build(
-        [torch.tensor(positions)], [torch.tensor(numbers)], ids=[name]
-    )
 
 
 def methanol(seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
@@ -114,17 +91,8 @@ def test_one_atom_has_no_forces() -> None:
 
 
 def test_a_cell_smaller_than_the_cutoff_is_its_supercell() -> None:
-    crystal = Atoms("CO", positions=[[0, 0, 0], [1.0, 1.1, 0.9]], cell=[2.5, 2.6, 2.7])
-    crystal.pbc = True
     found = []
-    for atoms in (crystal, crystal.repeat((2, 1, 2))):
-        structures = Structures.build(
-            [torch.tensor(atoms.positions)],
-            [torch.tensor(atoms.numbers)],
-            ids=["crystal"],
-            cell=torch.tensor(atoms.cell.array)[None],
-            pbc=torch.ones(1, 3, dtype=torch.bool),
-        )
+    for structures in (crystal(), crystal((2, 1, 2))):
         labels = MODEL.predict(structures)
         assert not labels.failures
         found.append(labels)

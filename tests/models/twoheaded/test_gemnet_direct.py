@@ -5,45 +5,17 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from ase import Atoms
 from ase.build import molecule
+from small_gemnet import built, crystal, place
 
 from mlffbench.core.graph import radius_graph
 from mlffbench.core.structures import Structures
-from mlffbench.models.twoheaded.architecture import Architecture
 from mlffbench.models.twoheaded.model import TwoHeaded
 from mlffbench.models.twoheaded.neighbour_cap import capped
 from mlffbench.refine.ttt import PriorTuning
 
-SMALL = {"atom": 8, "edge": 8, "triplet": 4, "blocks": 2, "projected": 4, "spherical": 4}
-
-
-def built(cutoff: float = 3.0, **shape: Any) -> TwoHeaded:
-    architecture = Architecture.model_validate(
-        {
-            "network": "gemnet",
-            "elements": (1, 6, 8),
-            "cutoff": cutoff,
-            "gemnet": SMALL | shape,
-        }
-    )
-    return TwoHeaded.build(
-        architecture,
-        atomic_energies={"prior": {}, "ref": {}},
-        scale={"prior": 1.0, "ref": 1.0},
-        seed=3,
-        dtype="float64",
-    )
-
-
 DIRECT = built(direct_forces=True)
 CAPPED = built(direct_forces=True, max_neighbours=3)
-
-
-def place(positions: Any, numbers: Any, name: str = "one") -> Structures:
-    return Structures.build(
-        [torch.as_tensor(positions)], [torch.as_tensor(numbers)], ids=[name]
-    )
 
 
 def rattled(name: str, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
@@ -158,17 +130,9 @@ def test_ttt_follows_the_direct_forces_of_the_prior_head() -> None:
 
 
 def test_a_capped_crystal_is_its_supercell() -> None:
-    crystal = Atoms("CO", positions=[[0, 0, 0], [1.0, 1.1, 0.9]], cell=[2.5, 2.6, 2.7])
     model = built(direct_forces=True, max_neighbours=9)
     found = []
-    for atoms in (crystal, crystal.repeat((2, 1, 1))):
-        structures = Structures.build(
-            [torch.tensor(atoms.positions)],
-            [torch.tensor(atoms.numbers)],
-            ids=["crystal"],
-            cell=torch.tensor(atoms.cell.array)[None],
-            pbc=torch.ones(1, 3, dtype=torch.bool),
-        )
+    for structures in (crystal(), crystal((2, 1, 1))):
         degree = torch.bincount(model.prepare(structures).edges[0])
         assert 0 < int(degree.max()) <= 9
         found.append(model.predict(structures))
