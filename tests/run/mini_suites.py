@@ -9,12 +9,10 @@ splits:
   - {name: id_molecules, role: id_test, file: 'mini:id_molecules'}
   - {name: ood_elements, role: ood_test, file: 'mini:ood_elements',
      shift: {kind: elements}}
-  - {name: ood_force_norm, role: ood_test, file: 'mini:ood_force_norm',
-     shift: {kind: force_norm}, shares_molecules: hotter geometries}
   - {name: ood_connectivity, role: ood_test, file: 'mini:ood_connectivity',
      shift: {kind: connectivity}}
 """
-"""Training, a control and three shifts."""
+"""Training, a control and two shifts."""
 
 
 def write_mini_suite(folder: Path, name: str, *, modes: str, settings: str) -> Path:

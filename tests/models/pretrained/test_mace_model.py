@@ -33,7 +33,7 @@ TIGHT = 1e-10
 
 @pytest.fixture(scope="module")
 def network() -> nn.Module:
-    return build()
+    return build(num_interactions=2)
 
 
 @pytest.fixture(scope="module")
@@ -282,7 +282,7 @@ def test_a_rebuilt_network_is_the_saved_one(tmp_path: Path, name: str) -> None:
         key: getattr(modules, value) if str(value).endswith("Block") else value
         for key, value in VARIANTS[name].items()
     }
-    network = build(**changes)
+    network = build(num_interactions=2, **changes)
     path = save(network, tmp_path / "saved.model")
     before = torch.get_rng_state()
     rebuilt = open_network(path)

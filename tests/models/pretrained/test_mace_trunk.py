@@ -37,7 +37,9 @@ TIGHT = 1e-10
 
 @pytest.fixture(scope="module")
 def file(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return save(build(), tmp_path_factory.mktemp("mace") / "small.model")
+    return save(
+        build(num_interactions=2), tmp_path_factory.mktemp("mace") / "small.model"
+    )
 
 
 @pytest.fixture(scope="module")
