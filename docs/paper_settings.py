@@ -16,6 +16,8 @@ import mlffbench
 MODES = ("baseline", "rr-paper", "rr", "ttt-paper", "ttt")
 MARKS = {"better": "↓", "worse": "↑", "no difference": "=", "cannot be judged": "?"}
 MEV = 1000.0
+SAME = 0.1
+"""In per cent: less is the rounding of other batches, and neither falls nor rises."""
 
 
 def rows_of(frame: pd.DataFrame, model: str, **values: str) -> pd.DataFrame:
@@ -58,7 +60,7 @@ def gains(found: Any, model: str) -> list[list[str]]:
         low, middle, high = gain.quantile([0.1, 0.5, 0.9])
         worst = before >= before.quantile(0.9)
         tenth = f"{MEV * before[worst].mean():,.0f} → {MEV * after[worst].mean():,.0f}"
-        counted = [len(pair), int((after < before).sum()), int((after > before).sum())]
+        counted = [len(pair), int((gain > SAME).sum()), int((gain < -SAME).sum())]
         spread = f"{low:.0f} to {high:.0f} %"
         rows.append([mode, *map(str, counted), f"{middle:.0f} %", spread, tenth])
     return rows
