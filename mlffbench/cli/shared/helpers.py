@@ -3,6 +3,7 @@
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -12,6 +13,7 @@ from mlffbench.core.errors import ModelError, StoreError, SuiteError
 from mlffbench.core.guards.plain import without_credentials
 
 if TYPE_CHECKING:
+    from mlffbench.engines.ray_actors import Stretch
     from mlffbench.run.evaluate.evaluation_job import Job
     from mlffbench.run.request import Campaign
 
@@ -22,12 +24,16 @@ def check_helped(helped: Helped) -> None:
     Raises:
         SuiteError: It is.
     """
-    if helped.engine is EngineKind.slurm:
-        return
-    for name, value in (("--slurm", helped.slurm), ("--profile", helped.profile)):
-        if value:
-            msg = f"{name} is for --engine slurm, not {helped.engine.value}; leave one "
-            raise SuiteError(msg + "of them out")
+    of_engine = {
+        "--slurm": (EngineKind.slurm, helped.slurm),
+        "--profile": (EngineKind.slurm, helped.profile),
+        "--address": (EngineKind.ray, helped.address),
+        "--num-gpus": (EngineKind.ray, helped.num_gpus),
+    }
+    for name, (engine, value) in of_engine.items():
+        if value is not None and value != [] and helped.engine is not engine:
+            msg = f"{name} is for --engine {engine.value}, not {helped.engine.value}; "
+            raise SuiteError(msg + "leave one of them out")
 
 
 def slurm_script(helped: Helped, campaign: "Campaign[Job]") -> str:
@@ -117,11 +123,17 @@ def _check_free(campaign: "Campaign[Job]", job: "Job") -> None:
 
 
 @contextmanager
-def helped_by(helped: Helped, campaign: "Campaign[Job]") -> Iterator[list[str]]:
+def helped_by(
+    helped: Helped, campaign: "Campaign[Job]"
+) -> "Iterator[tuple[Campaign[Job], list[str]]]":
     """Run the workers of a command for the length of a block.
 
     Yields:
-        A list that holds, after the block, why workers could not help, if any.
+        The campaign as this process carries it out, and a list that holds, after the
+        block, why workers could not help, if any.
+
+    Raises:
+        BenchError: The engine is not there.
     """
     from mlffbench.engines.local_processes import local_workers
     from mlffbench.run.elsewhere.request_file import forget_request
@@ -129,8 +141,35 @@ def helped_by(helped: Helped, campaign: "Campaign[Job]") -> Iterator[list[str]]:
     folders, trust = folders_of(campaign), campaign.request.trust
     for job in campaign.jobs:
         forget_request(campaign.folder(job))
-    with local_workers(folders, helped.workers - 1, trust=trust) as told:
-        yield told
+    if helped.engine is not EngineKind.ray:
+        with local_workers(folders, helped.workers - 1, trust=trust) as told:
+            yield campaign, told
+        return
+    from mlffbench.engines.ray_actors import RaySettings, ray_actors
+
+    gpus = helped.num_gpus
+    if gpus is None:
+        gpus = float(campaign.request.device == "cuda")
+    settings = RaySettings(n_actors=helped.workers, gpus=gpus, address=helped.address)
+    with ray_actors(_stretches(campaign), settings, trust=trust) as actors:
+        kind = replace(campaign.kind, others=actors.are_there)  # type: ignore[type-var]  # every kind has them
+        yield replace(campaign, kind=kind), actors.told
+
+
+def _stretches(campaign: "Campaign[Job]") -> "list[Stretch]":
+    """Return the runs of a campaign by the environment in which they compute."""
+    from mlffbench.engines.ray_actors import Stretch
+    from mlffbench.run.elsewhere.handover import elsewhere
+
+    found: list[Stretch] = []
+    for job in campaign.jobs:
+        own, folder = elsewhere(job.model), campaign.folder(job).path
+        name = own.name if own else None
+        if found and found[-1].environment == name:
+            found[-1] = Stretch((*found[-1].folders, folder), name)
+        else:
+            found.append(Stretch((folder,), name))
+    return found
 
 
 def folders_of(campaign: "Campaign[Job]") -> list[Path]:
