@@ -8,9 +8,11 @@ import importlib.util
 import json
 import os
 import shutil
+import signal
 import socket
 import subprocess
 import tempfile
+import threading
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
@@ -25,6 +27,8 @@ from mlffbench.engines.local_processes import MOST_PER_CORE
 
 _ANSWER_S = 5.0
 """How long a cluster may take to open a connection."""
+_BEGIN_S = 120.0
+"""How long Ray may take to begin; what is no cluster keeps it waiting for ever."""
 _OF_ANOTHER_CLUSTER = (
     "RAY_ADDRESS", "RAY_NAMESPACE", "RAY_RUNTIME_ENV", "RAY_RUNTIME_ENV_HOOK",
     "RAY_JOB_CONFIG_JSON_ENV_VAR", "RAY_TMPDIR",
@@ -84,13 +88,13 @@ class Actors:
             return True
         self.listen()
         if self.driver.returncode:
-            msg = f"Ray ended while its actors computed ({_last_line(self.errors)}); "
+            msg = f"Ray ended (code {self.driver.returncode}) while its actors computed; "
             raise StoreError(msg + "repeat the command, it goes on where it was")
         return False
 
     def listen(self) -> None:
         """Keep what the driver has said, once it has ended."""
-        if self.driver.stdout is not None:
+        if self.driver.stdout is not None and not self.driver.stdout.closed:
             said = [dict(json.loads(line)) for line in self.driver.stdout]
             self.told.extend(str(one["told"]) for one in said if "told" in one)
 
@@ -233,14 +237,22 @@ def _begin(actors: Actors, asked: Mapping[str, Any]) -> None:
     with suppress(BrokenPipeError):  # told by what it said
         driver.stdin.write((json.dumps(asked) + "\n").encode())
         driver.stdin.flush()
-    line = driver.stdout.readline()
+    limit = threading.Timer(_BEGIN_S, driver.kill)
+    limit.start()
+    try:
+        line = driver.stdout.readline()
+    finally:
+        limit.cancel()
     answer = dict(json.loads(line)) if line.endswith(b"\n") else {}
-    if "began" not in answer:
-        if not answer:
-            await_end(driver)
-        why = answer.get("fault") or _last_line(actors.errors)
-        msg = f"Ray cannot be started: {why}; check --address and --workers, or leave "
-        raise ModelError(msg + "--engine out")
+    if "began" in answer:
+        return
+    if not answer:
+        await_end(driver)
+    why = answer.get("fault") or _last_line(actors.errors)
+    if driver.returncode == -signal.SIGKILL:
+        why = f"it was not there after {_BEGIN_S:.0f} s"
+    msg = f"Ray cannot be started: {why}; check --address and --workers, or leave "
+    raise ModelError(msg + "--engine out")
 
 
 def _end(actors: Actors) -> None:
@@ -250,6 +262,8 @@ def _end(actors: Actors) -> None:
         with suppress(BrokenPipeError):
             driver.stdin.close()
     await_end(driver)
+    with suppress(ProcessLookupError):  # what a head leaves behind that was killed
+        os.killpg(driver.pid, signal.SIGKILL)
     actors.listen()
     if driver.stdout is not None:
         driver.stdout.close()

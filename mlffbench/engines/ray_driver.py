@@ -7,10 +7,12 @@ stream.
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 import tempfile
 import threading
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any, TextIO
@@ -20,6 +22,8 @@ from mlffbench.engines.local_processes import why_ended, worker_words
 
 RESTARTS = 3
 """Times that an actor that died is begun anew."""
+_PATIENCE_S = 10.0
+"""How long putting everything away may take."""
 _LOOK_S = 0.5
 """How long the end of the input may go unnoticed."""
 
@@ -98,6 +102,8 @@ def main() -> None:
         else:
             _lead(ray, asked, ended, out)
         ray.shutdown()
+        # whoever asked does the same, unless it was killed
+        shutil.rmtree(asked["scratch"], ignore_errors=True)
 
 
 def _connect(ray: Any, asked: Mapping[str, Any]) -> None:
@@ -148,8 +154,11 @@ def _lead(
 
 
 def _await_end_of_input(ended: threading.Event) -> None:
+    """Tell that the input has ended; end, too, where Ray does not let go."""
     sys.stdin.buffer.read()
     ended.set()
+    time.sleep(_PATIENCE_S)
+    os._exit(1)
 
 
 def _first_line(error: Exception) -> str:
