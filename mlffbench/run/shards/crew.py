@@ -1,22 +1,38 @@
 """Crew: the shards of a run, computed by whoever comes, each of them once."""
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Sequence, Sized
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, Protocol
 
 from mlffbench.core.errors import StoreError
 from mlffbench.run.folder import Arrays, RunFolder, write_arrays
 from mlffbench.run.shards.claim import MOST_LOST, Claims
-from mlffbench.run.shards.shard_plan import Shard
 from mlffbench.run.work import Progress
 
 PAUSE_S = 0.2
 """Between looks at the shards that others compute."""
 PATIENCE_S = 60.0
 """How long a process that leads waits for a sign of life before it computes, too."""
-Compute = Callable[[Shard, Progress], Arrays]
-GiveUp = Callable[[Shard, str], Arrays]
+
+
+class Piece(Protocol):
+    """What one process computes at a time: a shard, a draw, molecules that move."""
+
+    @property
+    def number(self) -> int:
+        """Its place in the plan."""
+        ...
+
+    @property
+    def rows(self) -> Sized:
+        """As many as progress counts in it."""
+        ...
+
+
+Compute = Callable[[Any, Progress], Arrays]
+GiveUp = Callable[[Any, str], Arrays]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -34,11 +50,16 @@ class Crew:
     """
 
     folder: RunFolder
-    shards: Sequence[Shard]
+    shards: Sequence[Piece]
     compute: Compute
     give_up: GiveUp
     is_wanted: Callable[[], bool] = lambda: True
     others: Callable[[], bool] | None = None
+
+    @property
+    def n_counted(self) -> int:
+        """What progress counts to."""
+        return sum(len(shard.rows) for shard in self.shards)
 
     def carry_out(self, progress: Progress) -> None:
         """Compute what nobody has, and wait for what others do.
@@ -73,14 +94,14 @@ class Crew:
         """Return whether nobody has finished, deleted or replaced the run."""
         return self.folder.parts.exists() and self.is_wanted()
 
-    def _count(self, left: dict[int, Shard], progress: Progress) -> None:
+    def _count(self, left: dict[int, Piece], progress: Progress) -> None:
         """Take off what is there."""
         there = {path.stem for path in self.folder.parts.glob("*.npz")}
         for number in [n for n in left if f"{n:06d}" in there]:
             progress.advance(len(left.pop(number).rows))
 
     def _take_what_can_be_had(
-        self, left: dict[int, Shard], claims: Claims, progress: Progress
+        self, left: dict[int, Piece], claims: Claims, progress: Progress
     ) -> None:
         """Compute shards; nothing where the folder went while it was written to."""
         try:
@@ -90,7 +111,7 @@ class Crew:
                 raise
 
     def _take_some(
-        self, left: dict[int, Shard], claims: Claims, progress: Progress
+        self, left: dict[int, Piece], claims: Claims, progress: Progress
     ) -> None:
         """Compute every shard that can be had."""
         for number, shard in list(left.items()):
@@ -106,7 +127,7 @@ class Crew:
                 del left[number]
 
     def _finish(
-        self, shard: Shard, claims: Claims, path: Path, progress: Progress
+        self, shard: Piece, claims: Claims, path: Path, progress: Progress
     ) -> None:
         lost = claims.lost(shard.number)
         if lost < MOST_LOST:
