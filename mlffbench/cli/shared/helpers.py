@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from mlffbench.cli.shared.asked import Helped
 from mlffbench.cli.shared.options import EngineKind
@@ -14,8 +14,8 @@ from mlffbench.core.guards.plain import without_credentials
 
 if TYPE_CHECKING:
     from mlffbench.engines.ray_actors import Stretch
-    from mlffbench.run.evaluate.evaluation_job import Job
     from mlffbench.run.request import Campaign
+    from mlffbench.run.work import AnyJob
 
 
 def check_helped(helped: Helped) -> None:
@@ -36,7 +36,7 @@ def check_helped(helped: Helped) -> None:
             raise SuiteError(msg + "leave one of them out")
 
 
-def slurm_script(helped: Helped, campaign: "Campaign[Job]") -> str:
+def slurm_script(helped: Helped, campaign: "Campaign[Any]") -> str:
     """Return the array script of a campaign.
 
     Raises:
@@ -58,7 +58,7 @@ def slurm_script(helped: Helped, campaign: "Campaign[Job]") -> str:
     )
 
 
-def submit_campaign(helped: Helped, campaign: "Campaign[Job]") -> list[str]:
+def submit_campaign(helped: Helped, campaign: "Campaign[Any]") -> list[str]:
     """Leave every job of a campaign to SLURM; return what to tell.
 
     Raises:
@@ -67,17 +67,14 @@ def submit_campaign(helped: Helped, campaign: "Campaign[Job]") -> list[str]:
     from mlffbench.core.files import make_folder
     from mlffbench.engines.slurm_array import submit
     from mlffbench.run.elsewhere.request_file import write_request
-    from mlffbench.run.request import Request
 
     script = slurm_script(helped, campaign)
-    request = campaign.request
-    assert isinstance(request, Request)
     for job in campaign.jobs:
         _check_free(campaign, job)
     for job in campaign.jobs:
         folder = campaign.folder(job)
         make_folder(folder.path)
-        write_request(folder, request, job)
+        write_request(folder, campaign.request, job)
     told = submit(script, suite_path(campaign))
     return [told, "when its tasks are done, this prints the tables: " + _plainly()]
 
@@ -97,7 +94,7 @@ def _plainly() -> str:
     return without_credentials(shlex.join(kept))
 
 
-def _check_free(campaign: "Campaign[Job]", job: "Job") -> None:
+def _check_free(campaign: "Campaign[Any]", job: "AnyJob") -> None:
     """Check that the tasks of an array can compute a job.
 
     Raises:
@@ -110,12 +107,12 @@ def _check_free(campaign: "Campaign[Job]", job: "Job") -> None:
     own = elsewhere(job.model)
     if own is not None:
         msg = f"{job.model!r} runs in the environment {own.name!r}, and a task in this; "
-        msg += f"submit it from there: mlffbench env run {own.name} run "
+        msg += f"submit it from there: mlffbench env run {own.name} COMMAND "
         raise ModelError(msg + "--engine slurm, with the other options")
     folder = campaign.folder(job)
     if not folder.manifest_path.exists():
         return
-    stored, asked = folder.read_manifest(), job.as_dict()
+    stored, asked = folder.read_manifest(), dict(job.as_dict())
     if stored.get("job") != asked:
         told = difference({"job": stored.get("job")}, {"job": asked})
         msg = f"{folder.path} holds a run with other settings ({told}); delete it, or "
@@ -124,8 +121,8 @@ def _check_free(campaign: "Campaign[Job]", job: "Job") -> None:
 
 @contextmanager
 def helped_by(
-    helped: Helped, campaign: "Campaign[Job]"
-) -> "Iterator[tuple[Campaign[Job], list[str]]]":
+    helped: Helped, campaign: "Campaign[Any]"
+) -> "Iterator[tuple[Campaign[Any], list[str]]]":
     """Run the workers of a command for the length of a block.
 
     Yields:
@@ -156,7 +153,7 @@ def helped_by(
         yield replace(campaign, kind=kind), actors.told
 
 
-def _stretches(campaign: "Campaign[Job]") -> "list[Stretch]":
+def _stretches(campaign: "Campaign[Any]") -> "list[Stretch]":
     """Return the runs of a campaign by the environment in which they compute."""
     from mlffbench.engines.ray_actors import Stretch
     from mlffbench.run.elsewhere.handover import elsewhere
@@ -172,11 +169,11 @@ def _stretches(campaign: "Campaign[Job]") -> "list[Stretch]":
     return found
 
 
-def folders_of(campaign: "Campaign[Job]") -> list[Path]:
+def folders_of(campaign: "Campaign[Any]") -> list[Path]:
     """Return the folder of every job."""
     return [campaign.folder(job).path for job in campaign.jobs]
 
 
-def suite_path(campaign: "Campaign[Job]") -> Path:
+def suite_path(campaign: "Campaign[Any]") -> Path:
     """Return the folder of all runs of the suite."""
     return campaign.folder(campaign.jobs[0]).path.parent.parent

@@ -1,7 +1,7 @@
 """Moved together: the trajectories of one piece, in one engine from start to end.
 
-A piece is what one model call moves, so the pieces depend on `batch_atoms` alone, never on
-who computes; with ASE, which moves molecules one at a time, each is a piece of its own.
+A piece is what one model call moves, so the pieces depend on `batch_atoms` alone, never
+on who computes; with ASE, which moves molecules one at a time, each is a piece.
 """
 
 from collections.abc import Callable, Sequence
