@@ -102,7 +102,7 @@ def _read(
         StoreError: The file is missing or broken.
     """
     smiles = dict.fromkeys(chosen, "")
-    positions = {}
+    positions: dict[int, NDArray[np.float64]] = {}
     if not chosen:
         return _Held(smiles, positions)
     path = run.folder.path / "structures.npz"
