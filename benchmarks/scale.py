@@ -6,11 +6,16 @@
 - ``workers``: `mlffbench run --no-diagnose` of mini-ood with one worker and with two,
   start-up, checks, scores and report included, and whether their files are the same;
 - ``kills``: workers that are killed with SIGKILL at random moments, in forked processes,
-  until so many were; then whether the files are those of an undisturbed run.
+  until so many were; then whether the files are those of an undisturbed run;
+- ``same``: checksums of one run by one worker, by two, by three of which two are killed,
+  and by two actors of Ray of which one is killed.
 
 Usage: python benchmarks/scale.py memory [SIZES] | workers [MODEL] [MODE] | kills [NUMBER]
+       | same
 """
 
+import contextlib
+import hashlib
 import json
 import os
 import random
@@ -70,6 +75,8 @@ def main() -> None:
         {"one": one, "scored": scored}[what](Path(words[0]))
     elif what == "workers":
         workers(*(words or ["mini-mace"]))
+    elif what == "same":
+        same()
     else:
         kills(int(words[0]) if words else 100)
 
@@ -181,6 +188,79 @@ def workers(model: str, mode: str = "baseline") -> None:
         )
     print(f"{model} {mode}: {seconds[0]:.1f} s, {seconds[1]:.1f} s with two workers")
     print(f"ratio {seconds[0] / seconds[1]:.2f}; the same bytes: {same}")
+
+
+CREWS: dict[str, tuple[list[str], str, int]] = {
+    "one worker": ([], "", 0),
+    "two workers": (["--workers", "2"], "", 0),
+    "three, two killed": (["--workers", "3"], "worker --own", 2),
+    "Ray, one of two killed": (["--engine", "ray", "--workers", "2"], "ray::Member", 1),
+}
+"""What is typed, whom to kill, and how many of them."""
+
+
+def same() -> None:
+    """Print the checksums of the same run by different crews."""
+    found = {}
+    with tempfile.TemporaryDirectory() as name:
+        (Path(name) / "slow.py").write_text(SLOW)
+        for number, (who, (more, victim, n_victims)) in enumerate(CREWS.items()):
+            out = Path(name) / str(number)
+            words = ["run", "--suite", "mini-ood", "--model", f"{name}/slow.py:Slow"]
+            words += ["--limit", "100", "--batch-atoms", "60", "--no-diagnose"]
+            start = time.perf_counter()
+            crew = subprocess.Popen(
+                [sys.executable, "-m", "mlffbench", *words, "--out", str(out), *more],
+                stdout=subprocess.DEVNULL,
+            )
+            killed = _killed_in(crew, out, victim, n_victims)
+            assert crew.wait() == 0, who
+            seconds = time.perf_counter() - start
+            (run,) = (path.parent for path in out.rglob("run.json"))
+            sums = {file: hashlib.sha256((run / file).read_bytes()) for file in FILES}
+            sums["records"] = hashlib.sha256(_records_of(run).encode())
+            found[who] = tuple(one.hexdigest()[:16] for one in sums.values())
+            print(f"{who}: {seconds:.0f} s, killed {killed}")
+            print("  " + "  ".join(map(" ".join, zip(sums, found[who], strict=True))))
+    print(f"all the same: {len(set(found.values())) == 1}")
+
+
+def _records_of(run: Path) -> str:
+    """Return the records of a run without times."""
+    records = [json.loads(line) for line in (run / "records.jsonl").open()]
+    for record in records:
+        del record["wall_s_per_structure"], record["provenance"]["started"]
+    return json.dumps(records)
+
+
+def _killed_in(crew: "subprocess.Popen[bytes]", out: Path, victim: str, n: int) -> int:
+    """Kill some processes of a command, one after another, once each has computed."""
+    killed, seen = 0, 0
+    while killed < n and crew.poll() is None:
+        parts = len(list(out.rglob("parts/*.npz")))
+        there = [pid for pid in _below(crew.pid) if victim in _words_of(pid)]
+        if parts >= seen + 3 and there:
+            os.kill(there[-1], signal.SIGKILL)
+            killed, seen = killed + 1, parts
+        time.sleep(0.1)
+    return killed
+
+
+def _below(pid: int) -> list[int]:
+    """Return every process that a process has started, and what they have."""
+    found = []
+    for path in Path("/proc").glob("[0-9]*/stat"):
+        with contextlib.suppress(OSError):
+            parent = int(path.read_text().rpartition(")")[2].split()[1])
+            if parent == pid:
+                found += [int(path.parent.name), *_below(int(path.parent.name))]
+    return sorted(found)
+
+
+def _words_of(pid: int) -> str:
+    with contextlib.suppress(OSError):
+        return Path(f"/proc/{pid}/cmdline").read_bytes().replace(b"\0", b" ").decode()
+    return ""
 
 
 def kills(wanted: int) -> None:

@@ -4,7 +4,7 @@ from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import TYPE_CHECKING, Annotated
 
-from mlffbench.cli.shared.asked import Asked, Kept, checked_values, spread
+from mlffbench.cli.shared.asked import Asked, Helped, Kept, checked_values, spread
 from mlffbench.cli.shared.carried_out import carried_out
 from mlffbench.cli.shared.console import (
     make_console,
@@ -85,6 +85,7 @@ def finetune_curve(
     learning_rate: RateOption = 1e-3,
     ttt_sees: AdaptsOption = AdaptsTo.pool,
     kept: Kept,
+    helped: Helped,
 ) -> None:
     """Fine-tune on N labelled OOD structures and print the error against N.
 
@@ -105,7 +106,9 @@ def finetune_curve(
         adapts_to=ttt_sees.value,
     )
     console = make_console()
-    done = carried_out(request, console, TUNINGS)
+    done = carried_out(request, console, TUNINGS, helped)
+    if done is None:
+        return
     for folder in done.folders:
         _score_and_print(console, folder, kept.units)
     tell_left_out(console, done.notes)

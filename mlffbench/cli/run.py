@@ -76,10 +76,10 @@ def run(
         return
     with (
         resumable(),
-        helped_by(helped, campaign) as ended,
+        helped_by(helped, campaign) as (led, ended),
         ProgressBar(console) as progress,
     ):
-        done = run_campaign(campaign, progress)
+        done = run_campaign(led, progress)
     print_warnings(ended)
     tell_left_out(console, done.notes)
     printed = score_and_print(console, done.folders, kept.units, wide=wide)

@@ -4,31 +4,54 @@ from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import TYPE_CHECKING, Annotated
 
-from mlffbench.cli.shared.asked import Asked, Kept, checked_values, spread
+from mlffbench.cli.shared.asked import (
+    Asked,
+    Helped,
+    Kept,
+    checked_values,
+    spread,
+)
 from mlffbench.cli.shared.carried_out import carried_out
 from mlffbench.cli.shared.console import (
     make_console,
     print_table,
 )
 from mlffbench.cli.shared.endings import end, tell_left_out, tell_where
-from mlffbench.cli.shared.options import BatchAtomsOption, Units, option
+from mlffbench.cli.shared.options import (
+    AddressOption,
+    BatchAtomsOption,
+    EngineKind,
+    GpusOption,
+    ProfileOption,
+    SlurmOption,
+    Units,
+    WorkersOption,
+    option,
+)
 from mlffbench.cli.shared.progress import STEPS
-from mlffbench.core.errors import BenchError
+from mlffbench.core.errors import BenchError, SuiteError
 
 if TYPE_CHECKING:
     from rich.console import Console
 
     from mlffbench.dynamics.presets import Preset
     from mlffbench.run.folder import RunFolder
+    from mlffbench.run.simulate.simulation_job import EngineName
 
 _HOW, _WHAT = "How molecules move", "What to run"
 
 
 class Engine(StrEnum):
-    """Who moves the molecules."""
+    """Who moves the molecules, and who computes."""
 
     batched = "batched"
     ase = "ase"
+    local = "local"
+    slurm = "slurm"
+    ray = "ray"
+
+
+_MOVERS = (Engine.batched, Engine.ase)
 
 
 class Form(StrEnum):
@@ -73,11 +96,12 @@ KeepOption = Annotated[
     ),
 ]
 EngineOption = Annotated[
-    Engine,
+    list[Engine] | None,
     option(
         "--engine",
-        "batched: all molecules in one model call per step; ase: ASE's dynamics, "
-        "one molecule at a time.",
+        "Who moves: batched, many molecules in one model call per step, or ase, ASE's "
+        "dynamics, one at a time; who computes: local, slurm or ray. Left out: batched "
+        "and local; give it twice for both.",
         _HOW,
     ),
 ]
@@ -110,6 +134,52 @@ FormOption = Annotated[
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class HelpedMotion:
+    """Who moves, and who computes."""
+
+    workers: WorkersOption = 1
+    engine: EngineOption = None
+    slurm: SlurmOption = None
+    profile: ProfileOption = None
+    address: AddressOption = None
+    num_gpus: GpusOption = None
+
+    @property
+    def mover(self) -> "EngineName":
+        """Who moves the molecules.
+
+        Raises:
+            SuiteError: Two are named.
+        """
+        return "ase" if self._one(_MOVERS) is Engine.ase else "batched"
+
+    @property
+    def helped(self) -> Helped:
+        """Who computes.
+
+        Raises:
+            SuiteError: Two are named.
+        """
+        others = tuple(one for one in Engine if one not in _MOVERS)
+        return Helped(
+            workers=self.workers,
+            engine=EngineKind((self._one(others) or Engine.local).value),
+            slurm=self.slurm,
+            profile=self.profile,
+            address=self.address,
+            num_gpus=self.num_gpus,
+        )
+
+    def _one(self, among: tuple[Engine, ...]) -> Engine | None:
+        """Return which of some engines is named, None for none of them."""
+        named = [one for one in dict.fromkeys(self.engine or ()) if one in among]
+        if len(named) > 1:
+            msg = f"--engine {named[0].value} and --engine {named[1].value} exclude each "
+            raise SuiteError(msg + "other; leave one of them out")
+        return named[0] if named else None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Changes:
     """Single values of a preset that are changed."""
 
@@ -130,11 +200,11 @@ def simulate(
     limit: MoleculesOption = None,
     preset: PresetOption = "quick",
     changes: Changes,
-    engine: EngineOption = Engine.batched,
     batch_atoms: BatchAtomsOption = None,
     frames: FramesOption = 200,
     trajectory_format: FormOption = Form.extxyz,
     kept: Kept,
+    helped: HelpedMotion,
 ) -> None:
     """Move a suite's molecules and print who survives, for how long, and why not.
 
@@ -148,14 +218,16 @@ def simulate(
         **values,
         preset=_preset(preset, changes),
         splits=names(split),
-        engine=engine.value,
+        engine=helped.mover,
         limit=limit,
         batch_atoms=batch_atoms,
         frames=frames,
         form=trajectory_format.value,
     )
     console = make_console()
-    done = carried_out(request, console, STEPS)
+    done = carried_out(request, console, STEPS, helped.helped)
+    if done is None:
+        return
     faults = [*done.faults, *_score_and_print(console, done.folders, kept.units)]
     tell_left_out(console, done.notes)
     tell_where(console, done.folders)

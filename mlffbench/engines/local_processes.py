@@ -38,8 +38,8 @@ def local_workers(
     if n_workers >= most:
         msg = f"--workers {n_workers + 1} is too much for {os.cpu_count()} cores; give "
         raise SuiteError(msg + f"at most {most}, or --engine slurm")
-    words = [*PYTHON, "-m", "mlffbench", "worker", "--own", "--led-by", str(os.getpid())]
-    words += ["--trust"] * trust + ["--", *(str(path.absolute()) for path in folders)]
+    paths = [str(path.absolute()) for path in folders]
+    words = [*PYTHON, *worker_words(paths, trust=trust)]
     told: list[str] = []
     with ExitStack() as stack:
         started: list[tuple[subprocess.Popen[bytes], IO[bytes]]] = []
@@ -48,12 +48,18 @@ def local_workers(
                 started.append(_started(words, stack))
             yield told
         finally:
-            why = [_why(*one) for one in started]
+            why = [why_ended(*one) for one in started]
             told += dict.fromkeys(reason for reason in why if reason)
             for process, _ in started:
                 process.terminate()
             for process, _ in started:
                 await_end(process)
+
+
+def worker_words(paths: Sequence[str], *, trust: bool) -> list[str]:
+    """Return the arguments of a Python that works beside this process, and for it."""
+    words = ["-m", "mlffbench", "worker", "--own", "--led-by", str(os.getpid())]
+    return [*words, *["--trust"] * trust, "--", *paths]
 
 
 def _started(
@@ -80,7 +86,7 @@ def _started(
     return process, errors
 
 
-def _why(process: "subprocess.Popen[bytes]", errors: IO[bytes]) -> str:
+def why_ended(process: "subprocess.Popen[bytes]", errors: IO[bytes]) -> str:
     """Return why a worker ended early, or could not help with a run; else nothing."""
     ended = process.poll()
     errors.seek(0)

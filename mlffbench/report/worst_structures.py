@@ -1,9 +1,9 @@
 """Worst: the structures each run gets most wrong, with what a person needs to look at."""
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from ase.data import covalent_radii
@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 from mlffbench.core.card import SYMBOLS
 from mlffbench.report.drawing import draw
 from mlffbench.report.run_inventory import ReadRun
-from mlffbench.report.structure_errors import Measured
-from mlffbench.run.folder import read_arrays
+from mlffbench.report.stored_atoms import opened, rows_at
+from mlffbench.report.structure_errors import Measured, Tested
 
 N_WORST = 20
 """Structures listed per run."""
@@ -51,15 +51,14 @@ def find_worst(
     chosen = list(dict.fromkeys(wanted))
     with_geometry = set(chosen[: room.geometries])
     room.geometries -= len(with_geometry)
-    arrays = read_arrays(runs[0].folder.path / "structures.npz") if chosen else {}
-    smiles = arrays.get("smiles")
+    held = _read(runs[0], tested, chosen, with_geometry)
     table = tested.table
     pictures: dict[str, str] = {}
     structures: dict[str, dict[str, Any]] = {}
     for position in chosen:
         atoms = tested.atoms_of(position)
         numbers = tested.numbers[atoms]
-        text = str(smiles[tested.rows[position]]) if smiles is not None else ""
+        text = held.smiles[position]
         if text and text not in pictures and len(pictures) < room.drawings:
             pictures[text] = draw(text)
         entry = {
@@ -71,7 +70,7 @@ def find_worst(
             "smiles": text if pictures.get(text) else "",
         }
         if position in with_geometry and len(numbers) <= MOST_ATOMS:
-            positions = arrays["positions"][atoms]
+            positions = held.positions[position]
             entry["symbols"] = [SYMBOLS[number] for number in numbers]
             entry["positions"] = np.round(positions, 3).tolist()
             entry["bonds"] = bonds(numbers, positions).tolist()
@@ -87,7 +86,38 @@ def find_worst(
     }
 
 
-def formula(numbers: NDArray[np.int64]) -> str:
+class _Held(NamedTuple):
+    """What is read of chosen structures."""
+
+    smiles: Mapping[int, str]
+    positions: Mapping[int, NDArray[np.float64]]
+
+
+def _read(
+    run: ReadRun, tested: Tested, chosen: Sequence[int], drawn: Collection[int]
+) -> _Held:
+    """Return SMILES of chosen structures and positions of those that are drawn.
+
+    Raises:
+        StoreError: The file is missing or broken.
+    """
+    smiles = dict.fromkeys(chosen, "")
+    positions: dict[int, NDArray[np.float64]] = {}
+    if not chosen:
+        return _Held(smiles, positions)
+    path = run.folder.path / "structures.npz"
+    with opened(path, ["positions"], len(tested.numbers)) as arrays:
+        drawn = [place for place in chosen if place in drawn]
+        found = rows_at(arrays, "positions", [tested.atoms_of(one) for one in drawn])
+        positions = dict(zip(drawn, found, strict=True))
+        if "smiles.npy" in arrays.archive.namelist():
+            rows = [int(tested.rows[place]) for place in chosen]
+            texts = rows_at(arrays, "smiles", [slice(row, row + 1) for row in rows])
+            smiles = {one: str(text[0]) for one, text in zip(chosen, texts, strict=True)}
+    return _Held(smiles, positions)
+
+
+def formula(numbers: NDArray[np.integer[Any]]) -> str:
     """Return a composition in Hill's order.
 
     Example:
@@ -102,7 +132,7 @@ def formula(numbers: NDArray[np.int64]) -> str:
 
 
 def bonds(
-    numbers: NDArray[np.int64], positions: NDArray[np.float64]
+    numbers: NDArray[np.integer[Any]], positions: NDArray[np.float64]
 ) -> NDArray[np.int64]:
     """Return pairs of atoms near enough to be drawn as bonded, shape (n_bonds, 2)."""
     radii = covalent_radii[numbers]

@@ -15,11 +15,11 @@ from mlffbench.models.load import load_model
 from mlffbench.run.elsewhere.handover import elsewhere, hand_over
 from mlffbench.run.elsewhere.request_file import write_request
 from mlffbench.run.evaluate.evaluation_job import Job
-from mlffbench.run.evaluate.execute import EvaluationWork
 from mlffbench.run.folder import RunFolder
 from mlffbench.run.manifest import begin, finish, is_finished, manifest_of
 from mlffbench.run.model_files import say_reused
 from mlffbench.run.request import AnyRequest, Campaign, Request
+from mlffbench.run.shards.shared_work import SharedWork
 from mlffbench.run.work import AnyJob, Progress, Silent, Work
 
 _LOG = logging.getLogger(__name__)
@@ -134,7 +134,7 @@ def carry_out(
         if is_finished(folder, manifest, overwrite=request.overwrite):
             return True
         inputs = work.read()
-        if isinstance(work, EvaluationWork) and isinstance(request, Request):
+        if isinstance(work, SharedWork):
             write_request(folder, request, work.job)  # a worker needs both: the old goes
         begin(folder, manifest)
         finish(folder, manifest, work.compute(inputs, folder, progress))

@@ -97,6 +97,10 @@ class AnyJob(Protocol):
         """What messages call the job."""
         ...
 
+    def as_dict(self) -> Mapping[str, Any]:
+        """Return all its values by name, as JSON can hold them."""
+        ...
+
 
 Job_contra = TypeVar("Job_contra", bound=AnyJob, contravariant=True)
 

@@ -1,6 +1,8 @@
 """``worker``: one more process for runs that are in progress."""
 
 import os
+import sys
+import threading
 from pathlib import Path
 from typing import Annotated
 
@@ -22,6 +24,7 @@ def worker(
         typer.Option("--own", help="The runs are yours: load the code files they name."),
     ] = False,
     led_by: Annotated[int | None, typer.Option("--led-by", hidden=True)] = None,
+    tied: Annotated[bool, typer.Option("--tied", hidden=True)] = False,
 ) -> None:
     """Compute what is left of runs that somebody has started, together with them.
 
@@ -29,6 +32,8 @@ def worker(
     """
     from mlffbench.run.elsewhere.crew_member import CrewMember
 
+    if tied:
+        threading.Thread(target=_end_with_input, daemon=True).start()
     console = make_console()
     paths = [path.absolute() for path in folders]
     with resumable(), ProgressBar(console) as progress:
@@ -37,3 +42,9 @@ def worker(
         n_faults = member.join_all(paths, is_led=led, tell=print_error)
     if n_faults:
         raise typer.Exit(1)
+
+
+def _end_with_input() -> None:
+    """End this process, as a kill would, when whoever holds its input is gone."""
+    sys.stdin.buffer.read()
+    os._exit(1)

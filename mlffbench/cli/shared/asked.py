@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, get_type_hints
 
 from mlffbench.cli.shared.options import (
+    AddressOption,
     BatchAtomsOption,
     Device,
     DeviceOption,
@@ -15,6 +16,7 @@ from mlffbench.cli.shared.options import (
     DtypeOption,
     EngineKind,
     EngineOption,
+    GpusOption,
     Half,
     HalfOption,
     LimitOption,
@@ -66,6 +68,8 @@ class Helped:
     engine: EngineOption = EngineKind.local
     slurm: SlurmOption = None
     profile: ProfileOption = None
+    address: AddressOption = None
+    num_gpus: GpusOption = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -3,8 +3,9 @@
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from mlffbench.cli.shared.asked import Helped
 from mlffbench.cli.shared.options import EngineKind
@@ -12,8 +13,9 @@ from mlffbench.core.errors import ModelError, StoreError, SuiteError
 from mlffbench.core.guards.plain import without_credentials
 
 if TYPE_CHECKING:
-    from mlffbench.run.evaluate.evaluation_job import Job
+    from mlffbench.engines.ray_actors import Stretch
     from mlffbench.run.request import Campaign
+    from mlffbench.run.work import AnyJob
 
 
 def check_helped(helped: Helped) -> None:
@@ -22,15 +24,19 @@ def check_helped(helped: Helped) -> None:
     Raises:
         SuiteError: It is.
     """
-    if helped.engine is EngineKind.slurm:
-        return
-    for name, value in (("--slurm", helped.slurm), ("--profile", helped.profile)):
-        if value:
-            msg = f"{name} is for --engine slurm, not {helped.engine.value}; leave one "
-            raise SuiteError(msg + "of them out")
+    of_engine = {
+        "--slurm": (EngineKind.slurm, helped.slurm),
+        "--profile": (EngineKind.slurm, helped.profile),
+        "--address": (EngineKind.ray, helped.address),
+        "--num-gpus": (EngineKind.ray, helped.num_gpus),
+    }
+    for name, (engine, value) in of_engine.items():
+        if value is not None and value != [] and helped.engine is not engine:
+            msg = f"{name} is for --engine {engine.value}, not {helped.engine.value}; "
+            raise SuiteError(msg + "leave one of them out")
 
 
-def slurm_script(helped: Helped, campaign: "Campaign[Job]") -> str:
+def slurm_script(helped: Helped, campaign: "Campaign[Any]") -> str:
     """Return the array script of a campaign.
 
     Raises:
@@ -52,7 +58,7 @@ def slurm_script(helped: Helped, campaign: "Campaign[Job]") -> str:
     )
 
 
-def submit_campaign(helped: Helped, campaign: "Campaign[Job]") -> list[str]:
+def submit_campaign(helped: Helped, campaign: "Campaign[Any]") -> list[str]:
     """Leave every job of a campaign to SLURM; return what to tell.
 
     Raises:
@@ -61,17 +67,14 @@ def submit_campaign(helped: Helped, campaign: "Campaign[Job]") -> list[str]:
     from mlffbench.core.files import make_folder
     from mlffbench.engines.slurm_array import submit
     from mlffbench.run.elsewhere.request_file import write_request
-    from mlffbench.run.request import Request
 
     script = slurm_script(helped, campaign)
-    request = campaign.request
-    assert isinstance(request, Request)
     for job in campaign.jobs:
         _check_free(campaign, job)
     for job in campaign.jobs:
         folder = campaign.folder(job)
         make_folder(folder.path)
-        write_request(folder, request, job)
+        write_request(folder, campaign.request, job)
     told = submit(script, suite_path(campaign))
     return [told, "when its tasks are done, this prints the tables: " + _plainly()]
 
@@ -91,7 +94,7 @@ def _plainly() -> str:
     return without_credentials(shlex.join(kept))
 
 
-def _check_free(campaign: "Campaign[Job]", job: "Job") -> None:
+def _check_free(campaign: "Campaign[Any]", job: "AnyJob") -> None:
     """Check that the tasks of an array can compute a job.
 
     Raises:
@@ -104,12 +107,12 @@ def _check_free(campaign: "Campaign[Job]", job: "Job") -> None:
     own = elsewhere(job.model)
     if own is not None:
         msg = f"{job.model!r} runs in the environment {own.name!r}, and a task in this; "
-        msg += f"submit it from there: mlffbench env run {own.name} run "
+        msg += f"submit it from there: mlffbench env run {own.name} COMMAND "
         raise ModelError(msg + "--engine slurm, with the other options")
     folder = campaign.folder(job)
     if not folder.manifest_path.exists():
         return
-    stored, asked = folder.read_manifest(), job.as_dict()
+    stored, asked = folder.read_manifest(), dict(job.as_dict())
     if stored.get("job") != asked:
         told = difference({"job": stored.get("job")}, {"job": asked})
         msg = f"{folder.path} holds a run with other settings ({told}); delete it, or "
@@ -117,11 +120,17 @@ def _check_free(campaign: "Campaign[Job]", job: "Job") -> None:
 
 
 @contextmanager
-def helped_by(helped: Helped, campaign: "Campaign[Job]") -> Iterator[list[str]]:
+def helped_by(
+    helped: Helped, campaign: "Campaign[Any]"
+) -> "Iterator[tuple[Campaign[Any], list[str]]]":
     """Run the workers of a command for the length of a block.
 
     Yields:
-        A list that holds, after the block, why workers could not help, if any.
+        The campaign as this process carries it out, and a list that holds, after the
+        block, why workers could not help, if any.
+
+    Raises:
+        BenchError: The engine is not there.
     """
     from mlffbench.engines.local_processes import local_workers
     from mlffbench.run.elsewhere.request_file import forget_request
@@ -129,15 +138,42 @@ def helped_by(helped: Helped, campaign: "Campaign[Job]") -> Iterator[list[str]]:
     folders, trust = folders_of(campaign), campaign.request.trust
     for job in campaign.jobs:
         forget_request(campaign.folder(job))
-    with local_workers(folders, helped.workers - 1, trust=trust) as told:
-        yield told
+    if helped.engine is not EngineKind.ray:
+        with local_workers(folders, helped.workers - 1, trust=trust) as told:
+            yield campaign, told
+        return
+    from mlffbench.engines.ray_actors import RaySettings, ray_actors
+
+    gpus = helped.num_gpus
+    if gpus is None:
+        gpus = float(campaign.request.device == "cuda")
+    settings = RaySettings(n_actors=helped.workers, gpus=gpus, address=helped.address)
+    with ray_actors(_stretches(campaign), settings, trust=trust) as actors:
+        kind = replace(campaign.kind, others=actors.are_there)  # type: ignore[type-var]  # every kind has them
+        yield replace(campaign, kind=kind), actors.told
 
 
-def folders_of(campaign: "Campaign[Job]") -> list[Path]:
+def _stretches(campaign: "Campaign[Any]") -> "list[Stretch]":
+    """Return the runs of a campaign by the environment in which they compute."""
+    from mlffbench.engines.ray_actors import Stretch
+    from mlffbench.run.elsewhere.handover import elsewhere
+
+    found: list[Stretch] = []
+    for job in campaign.jobs:
+        own, folder = elsewhere(job.model), campaign.folder(job).path
+        name = own.name if own else None
+        if found and found[-1].environment == name:
+            found[-1] = Stretch((*found[-1].folders, folder), name)
+        else:
+            found.append(Stretch((folder,), name))
+    return found
+
+
+def folders_of(campaign: "Campaign[Any]") -> list[Path]:
     """Return the folder of every job."""
     return [campaign.folder(job).path for job in campaign.jobs]
 
 
-def suite_path(campaign: "Campaign[Job]") -> Path:
+def suite_path(campaign: "Campaign[Any]") -> Path:
     """Return the folder of all runs of the suite."""
     return campaign.folder(campaign.jobs[0]).path.parent.parent

@@ -26,6 +26,7 @@ class EngineKind(StrEnum):
 
     local = "local"
     slurm = "slurm"
+    ray = "ray"
 
 
 class Half(StrEnum):
@@ -171,8 +172,26 @@ EngineOption = Annotated[
     EngineKind,
     option(
         "--engine",
-        "local: processes of this machine; slurm: an array job.",
+        "local: processes of this machine; slurm: an array job; ray: actors of Ray.",
         _WORKERS,
+    ),
+]
+AddressOption = Annotated[
+    str | None,
+    option(
+        "--address",
+        "Of the Ray cluster; left out, one is started on this machine.",
+        _WORKERS,
+        metavar="HOST:PORT",
+    ),
+]
+GpusOption = Annotated[
+    float | None,
+    option(
+        "--num-gpus",
+        "GPUs of a Ray actor, or a share of one; left out: 1 with CUDA, else none.",
+        _WORKERS,
+        least=0,
     ),
 ]
 SlurmOption = Annotated[

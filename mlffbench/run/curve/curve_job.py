@@ -1,7 +1,7 @@
 """Curve: error against the number of fine-tuning labels, from several starts."""
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal, NamedTuple, Protocol, Self, cast, runtime_checkable
@@ -20,7 +20,10 @@ from mlffbench.refine.refined_units import rows_of
 from mlffbench.refine.ttt import PriorTuning
 from mlffbench.run.evaluate.evaluation_job import BATCH_ATOMS
 from mlffbench.run.folder import CURVE, Arrays, RunFolder, run_folder, write_arrays
+from mlffbench.run.manifest import run_fingerprint
 from mlffbench.run.provenance import model_manifest
+from mlffbench.run.shards.crew import Crew
+from mlffbench.run.shards.sound_parts import given_up, sound_parts
 from mlffbench.run.work import Progress
 from mlffbench.training.epochs import Trainable
 from mlffbench.training.examples import Examples
@@ -90,19 +93,26 @@ class CurveJob:
 class Point:
     """One fine-tuning: where it starts, with how many labels, which draw."""
 
+    number: int
     mode: str
     size: int
     seed: int
 
+    @property
+    def rows(self) -> range:
+        """As many as progress counts: one."""
+        return range(1)
+
 
 def points_of(job: CurveJob) -> list[Point]:
     """Return every fine-tuning of a job; without labels there is one per start."""
-    return [
-        Point(mode, size, job.seed + number)
+    draws = [
+        (mode, size, job.seed + number)
         for mode in job.modes
         for size in job.sizes
         for number in range(job.n_seeds if size else 1)
     ]
+    return [Point(place, *draw) for place, draw in enumerate(draws)]
 
 
 class Inputs(NamedTuple):
@@ -130,12 +140,14 @@ class CurveWork:
         model: The loaded model.
         pool: Splits that labels are drawn from (val halves).
         tests: Splits that errors are taken on: OOD test halves, then the ID controls.
+        others: Whether others compute it while this process waits; None: it computes.
     """
 
     job: CurveJob
     model: ForceField
     pool: Sequence[Split]
     tests: Sequence[Split]
+    others: Callable[[], bool] | None = None
 
     def prepared(self, progress: Progress) -> Self:  # noqa: ARG002 - nothing is fitted
         """Return the job; CapabilityError where the model cannot be fine-tuned."""
@@ -179,6 +191,38 @@ class CurveWork:
             references=[split.reference for split in self.tests],
         )
 
+    def inputs(self) -> Inputs:
+        """Return the same."""
+        return self.read()
+
+    def crew(
+        self,
+        inputs: Inputs,
+        folder: RunFolder,
+        is_wanted: Callable[[], bool] = lambda: True,
+        others: Callable[[], bool] | None = None,
+    ) -> Crew:
+        """Return this process as one of those that compute the points."""
+        starts: dict[str, ForceField] = {}
+        run = run_fingerprint(self.decides())
+
+        def compute(point: Point, progress: Progress) -> Arrays:
+            if point.mode not in starts:
+                starts[point.mode] = _start(self, point.mode)
+            tuned = _tuned(self, starts[point.mode], inputs.examples, point)
+            errors = [
+                _errors(self, tuned, *pair)
+                for pair in zip(inputs.geometries, inputs.references, strict=True)
+            ]
+            progress.advance(1)
+            return {
+                "rows": np.asarray([point.number], dtype=np.int64),
+                "run": np.asarray(run),
+                "error": np.concatenate(errors),
+            }
+
+        return Crew(folder, points_of(self.job), compute, given_up, is_wanted, others)
+
     def compute(
         self, inputs: Inputs, folder: RunFolder, progress: Progress
     ) -> dict[str, Any]:
@@ -189,24 +233,9 @@ class CurveWork:
             BenchError: A fine-tuning diverges.
         """
         points = points_of(self.job)
+        crew = self.crew(inputs, folder, others=self.others)
         progress.begin(f"{self.job.model} curve", len(points))
-        starts: dict[str, ForceField] = {}
-        parts: list[Arrays] = []
-        for number, point in enumerate(points):
-            key = np.asarray([number], dtype=np.int64)
-            part = folder.read_part(number, key)
-            if part is None:
-                if point.mode not in starts:
-                    starts[point.mode] = _start(self, point.mode)
-                tuned = _tuned(self, starts[point.mode], inputs.examples, point)
-                errors = [
-                    _errors(self, tuned, *pair)
-                    for pair in zip(inputs.geometries, inputs.references, strict=True)
-                ]
-                part = {"rows": key, "error": np.concatenate(errors)}
-                folder.write_part(number, part)
-            parts.append(part)
-            progress.advance(1)
+        parts = sound_parts(crew, run_fingerprint(self.decides()), progress)
         joined = _joined(self, points, inputs.geometries, parts)
         write_arrays(folder.path / "errors.npz", joined)
         return {}
@@ -219,10 +248,12 @@ class Curve:
     Attributes:
         pool: Splits that labels are drawn from.
         tests: Splits that errors are taken on.
+        others: Whether others compute its jobs while this process waits.
     """
 
     pool: tuple[Split, ...]
     tests: tuple[Split, ...]
+    others: Callable[[], bool] | None = None
 
     @property
     def splits(self) -> tuple[Split, ...]:
@@ -236,7 +267,9 @@ class Curve:
 
     def work(self, job: CurveJob, model: ForceField) -> CurveWork:
         """Return a job with everything it needs."""
-        return CurveWork(job=job, model=model, pool=self.pool, tests=self.tests)
+        return CurveWork(
+            job=job, model=model, pool=self.pool, tests=self.tests, others=self.others
+        )
 
 
 def check_starts(modes: Sequence[str]) -> None:

@@ -45,6 +45,8 @@ from mlffbench.run.folder import RunFolder
 
 DIAGNOSIS, VALUES, FIGURES = "diagnostics.json", "diagnostics.parquet", "figures"
 """What is written beside a run."""
+MOST_STRUCTURES = 100_000
+"""Of a run that is diagnosed: all of them are held, with graphs, 70 kB each."""
 
 
 def diagnose_runs(
@@ -75,6 +77,7 @@ def diagnose_runs(
     failed: dict[str, list[str]] = {}
     for folder in folders:
         try:
+            _check_held(folder)
             run = StoredRun.read(folder)
             if not is_diagnosed(run):
                 if found is None or not _fits(found, run):
@@ -92,6 +95,20 @@ def diagnose_runs(
         for why, modes in failed.items()
     ]
     return notes + (unavailable_in_words(found, repr(model.name)) if found else [])
+
+
+def _check_held(folder: RunFolder) -> None:
+    """Check that memory holds the structures of a run.
+
+    Raises:
+        DataError: It has more than can be held.
+    """
+    splits = folder.read_manifest().get("splits", [])
+    n = sum(int(split.get("n_chosen", 0)) for split in splits)
+    if n > MOST_STRUCTURES:
+        msg = f"{n:,} structures are more than the {MOST_STRUCTURES:,} that a diagnosis "
+        msg += "holds at once; diagnose some of each split: mlffbench diagnose --suite "
+        raise DataError(msg + "SUITE --model MODEL --limit 10000")
 
 
 def study_of(run: StoredRun, instruments: Instruments) -> Study:

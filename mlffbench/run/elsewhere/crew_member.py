@@ -11,8 +11,7 @@ from mlffbench.core.errors import BenchError, StoreError
 from mlffbench.core.forcefield import ForceField
 from mlffbench.core.model_options import ModelOptions
 from mlffbench.models.load import load_model
-from mlffbench.run.elsewhere.request_file import read_request
-from mlffbench.run.evaluate.execute import EvaluationWork
+from mlffbench.run.elsewhere.request_file import folder_at, read_request
 from mlffbench.run.folder import HeldError, RunFolder
 from mlffbench.run.loop import one_thread
 from mlffbench.run.manifest import (
@@ -25,6 +24,7 @@ from mlffbench.run.manifest import (
 )
 from mlffbench.run.request import resolve
 from mlffbench.run.shards.crew import PAUSE_S
+from mlffbench.run.shards.shared_work import SharedWork
 from mlffbench.run.work import Progress, Silent
 
 
@@ -73,7 +73,7 @@ class CrewMember:
                 for path in ready:
                     left.remove(path)
                     try:
-                        self._join(RunFolder(path), is_led)
+                        self._join(folder_at(path), is_led)
                     except BenchError as error:
                         if tell is None:
                             raise
@@ -106,8 +106,9 @@ class CrewMember:
             own = _fingerprint(folder) == manifest["fingerprint"]
             return own and (is_led is None or is_led())
 
-        self.progress.begin(work.job.label, inputs.plan.n_structures)
-        work.crew(inputs, folder, is_wanted).carry_out(self.progress)
+        crew = work.crew(inputs, folder, is_wanted)
+        self.progress.begin(work.job.label, crew.n_counted)
+        crew.carry_out(self.progress)
         if is_led is not None:
             return  # its leader puts the run together
         while True:
@@ -123,7 +124,7 @@ class CrewMember:
             except HeldError:
                 time.sleep(PAUSE_S)
 
-    def _work(self, folder: RunFolder) -> EvaluationWork:
+    def _work(self, folder: RunFolder) -> SharedWork[Any]:
         """Return the job of a run with its model in hand."""
         request = read_request(folder, trust=self.trust, own=self.own)
         campaign = resolve(request)
@@ -136,13 +137,13 @@ class CrewMember:
             self._models.clear()  # never two in memory, as in a run
             self._models[key] = load_model(job.model, options)
         work = campaign.kind.work(job, self._models[key])
-        assert isinstance(work, EvaluationWork)  # of a Request
+        assert isinstance(work, SharedWork)  # nothing else leaves a request
         return work.prepared(Silent())
 
 
 def _has_begun(path: Path) -> bool:
     """Return whether a run can be joined; one that is over may yet be overwritten."""
-    folder = RunFolder(path)
+    folder = folder_at(path)
     return folder.request_path.exists() and folder.manifest_path.exists()
 
 

@@ -2,20 +2,36 @@
 
 import json
 import os
+from collections.abc import Mapping
 from contextlib import suppress
+from dataclasses import asdict, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
 
 from mlffbench.core.errors import DataError, StoreError, faults_in
 from mlffbench.core.files import write_atomic
 from mlffbench.core.guards.sizes import read_text
 from mlffbench.models.model_spec import check_not_typed
-from mlffbench.run.evaluate.evaluation_job import Half, Job
-from mlffbench.run.folder import HeldError, RunFolder
-from mlffbench.run.request import Request
-from mlffbench.run.suite import Setting
+from mlffbench.run.curve.curve_job import CurveJob
+from mlffbench.run.folder import CURVE, SIMULATION, HeldError, RunFolder
+from mlffbench.run.request import (
+    AnyRequest,
+    CurveRequest,
+    Request,
+    SimulationRequest,
+)
+from mlffbench.run.work import AnyJob
+
+KINDS: Mapping[str, tuple[type[AnyRequest], str]] = {
+    "run": (Request, "run.json"),
+    "simulate": (SimulationRequest, SIMULATION),
+    "finetune-curve": (CurveRequest, CURVE),
+}
+"""Command -> its request, and the manifest of what it makes."""
+_OF_WORKER = {"out", "overwrite", "trust"}
+"""What a worker is told by whoever starts it, and by no file."""
 
 
 class _Stored(BaseModel):
@@ -24,40 +40,44 @@ class _Stored(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     cwd: str
-    suite: str
-    model: str
-    mode: str
-    settings: dict[str, Setting]
-    device: str
-    dtype: str | None
-    seed: int
-    half: Half
-    limit: int | None
-    batch_atoms: int
+    command: Literal["run", "simulate", "finetune-curve"]
+    request: dict[str, Any]
 
 
-def write_request(folder: RunFolder, request: Request, job: Job) -> None:
+def folder_at(path: Path) -> RunFolder:
+    """Return the folder of a run, a simulation or a curve, begun or asked for."""
+    with suppress(OSError, StoreError):  # the folder of a run then tells what it lacks
+        for _, name in KINDS.values():
+            if (path / name).exists():
+                return RunFolder(path, name)
+        return RunFolder(path, KINDS[_read(path / "request.json").command][1])
+    return RunFolder(path)
+
+
+def write_request(folder: RunFolder, request: AnyRequest, job: AnyJob) -> None:
     """Leave in a folder what its run was asked for.
 
     Raises:
         StoreError: The folder cannot be written.
     """
-    stored = _Stored(
-        cwd=str(Path.cwd()),
-        suite=request.suite,
-        model=job.model,
-        mode=job.mode,
-        settings=dict(job.settings),
-        device=job.device,
-        dtype=job.dtype,
-        seed=job.seed,
-        half=job.half,
-        limit=job.limit,
-        batch_atoms=job.batch_atoms,
-    )
+    command = next(name for name, (kind, _) in KINDS.items() if type(request) is kind)
+    content = asdict(_of_one(request, job))
+    kept = {key: value for key, value in content.items() if key not in _OF_WORKER}
+    stored = {"cwd": str(Path.cwd()), "command": command, "request": kept}
     # json, not pydantic: a path that is no UTF-8 has lone surrogates
-    text = json.dumps(stored.model_dump(), indent=2) + "\n"
+    text = json.dumps(stored, indent=2) + "\n"
     write_atomic(folder.request_path, text.encode())
+
+
+def _of_one(request: AnyRequest, job: AnyJob) -> AnyRequest:
+    """Return the request that asks for one job of a request."""
+    settings = dict(getattr(job, "settings", ()))
+    if isinstance(job, CurveJob):
+        modes, settings = job.modes, {"ttt": settings} if settings else {}
+    else:
+        mode = str(getattr(job, "mode", ""))
+        modes, settings = (mode,), {mode: settings}
+    return replace(request, models=(job.model,), modes=modes, settings=settings)
 
 
 def forget_request(folder: RunFolder) -> None:
@@ -73,7 +93,7 @@ def forget_request(folder: RunFolder) -> None:
             folder.request_path.unlink(missing_ok=True)
 
 
-def read_request(folder: RunFolder, *, trust: bool, own: bool) -> Request:
+def read_request(folder: RunFolder, *, trust: bool, own: bool) -> AnyRequest:
     """Return the request behind a run, in the current folder it was typed in.
 
     Args:
@@ -90,16 +110,16 @@ def read_request(folder: RunFolder, *, trust: bool, own: bool) -> Request:
     if not path.exists():
         msg = f"{folder.path} holds no run in progress; start one with mlffbench run"
         raise StoreError(msg)
+    stored = _read(path)
+    kind, _ = KINDS[stored.command]
     try:
-        content: Any = json.loads(read_text(path))
-        stored = _Stored.model_validate(content)
+        request = TypeAdapter(kind).validate_python(
+            {key: value for key, value in stored.request.items() if key not in _OF_WORKER}
+        )
     except ValidationError as error:
-        msg = f"{path} is not a request: {faults_in(error)}; repeat the run"
-        raise StoreError(msg) from error
-    except (DataError, ValueError) as error:
-        msg = f"{path} is missing or broken; repeat the run"
-        raise StoreError(msg) from error
-    for spec in (stored.model, stored.mode, *stored.settings.values()):
+        raise _no_request(path, error) from error
+    settings = [value for one in request.settings.values() for value in one.values()]
+    for spec in (*request.models, *request.modes, *settings):
         if isinstance(spec, str):
             check_not_typed(spec, str(path), trust=trust or own, what="model or mode")
     try:
@@ -107,16 +127,25 @@ def read_request(folder: RunFolder, *, trust: bool, own: bool) -> Request:
     except OSError as error:
         msg = f"{stored.cwd}, where the run was started, is not here ({error.strerror}); "
         raise StoreError(msg + "start the worker where it is") from error
-    return Request(
-        suite=stored.suite,
-        models=(stored.model,),
-        modes=(stored.mode,),
-        settings={stored.mode: stored.settings},
-        device=stored.device,
-        dtype=stored.dtype,
-        seed=stored.seed,
-        half=stored.half,
-        limit=stored.limit,
-        batch_atoms=stored.batch_atoms,
-        trust=trust,
-    )
+    return replace(request, trust=trust)
+
+
+def _read(path: Path) -> _Stored:
+    """Return what a file says.
+
+    Raises:
+        StoreError: It is no request.
+    """
+    try:
+        content: Any = json.loads(read_text(path))
+        return _Stored.model_validate(content)
+    except ValidationError as error:
+        raise _no_request(path, error) from error
+    except (DataError, OSError, ValueError) as error:
+        msg = f"{path} is missing or broken; repeat the run"
+        raise StoreError(msg) from error
+
+
+def _no_request(path: Path, error: ValidationError) -> StoreError:
+    msg = f"{path} is not a request: {faults_in(error)}; repeat the run"
+    return StoreError(msg)

@@ -68,10 +68,12 @@ class EvaluationWork(RefinedWork):
     Attributes:
         job: The job.
         splits: The splits it touches, train among them.
+        others: Whether others compute it while this process waits; None: it computes.
     """
 
     job: Job
     splits: Sequence[Split]
+    others: Callable[[], bool] | None = None
 
     def decides(self) -> dict[str, Any]:
         """Return everything that decides the predictions."""
@@ -115,7 +117,7 @@ class EvaluationWork(RefinedWork):
             folder=folder, plan=inputs.plan, reader=inputs.reader, skipped=self.skipped
         )
         progress.begin(self.job.label, inputs.plan.n_structures)
-        self.crew(inputs, folder).carry_out(progress)
+        self.crew(inputs, folder, others=self.others).carry_out(progress)
         self._mend(pieces, inputs)
         survey = Survey.of(pieces)
         checks = RunChecks.begin(
@@ -139,6 +141,7 @@ class EvaluationWork(RefinedWork):
         inputs: Inputs,
         folder: RunFolder,
         is_wanted: Callable[[], bool] = lambda: True,
+        others: Callable[[], bool] | None = None,
     ) -> Crew:
         """Return this process as one of those that compute the shards."""
         return Crew(
@@ -147,6 +150,7 @@ class EvaluationWork(RefinedWork):
             partial(self._compute, inputs.reader),
             all_failed,
             is_wanted,
+            others,
         )
 
     def _mend(self, pieces: Pieces, inputs: Inputs) -> None:
@@ -243,10 +247,12 @@ class Evaluation:
     Attributes:
         suite: The suite as resolved.
         splits: Its training splits and one half of the others.
+        others: Whether others compute its jobs while this process waits.
     """
 
     suite: Suite
     splits: tuple[Split, ...]
+    others: Callable[[], bool] | None = None
 
     def folder(self, out: Path, job: Job) -> RunFolder:
         """Return where a job's results belong; the val half and trials lie apart."""
@@ -261,6 +267,7 @@ class Evaluation:
         """
         return EvaluationWork(
             splits=self.splits,
+            others=self.others,
             **in_hand(job, model, self.suite, self.splits),
         )
 

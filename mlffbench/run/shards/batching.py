@@ -1,15 +1,18 @@
 """Batching: which structures are computed together, from their sizes and names alone."""
 
 from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from mlffbench.core.split import Index, Rows
-from mlffbench.refine.refiner import Unit
+
+if TYPE_CHECKING:
+    from mlffbench.refine.refiner import Unit  # a report cuts sizes, and knows no mode
 
 
 def batch_positions(
-    index: Index, rows: Rows, *, unit: Unit, batch_atoms: int
+    index: Index, rows: Rows, *, unit: "Unit", batch_atoms: int
 ) -> Iterator[Rows]:
     """Yield batches as positions in ``rows``: whole units, small before large.
 

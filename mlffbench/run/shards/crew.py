@@ -1,20 +1,38 @@
 """Crew: the shards of a run, computed by whoever comes, each of them once."""
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Sequence, Sized
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, Protocol
 
 from mlffbench.core.errors import StoreError
 from mlffbench.run.folder import Arrays, RunFolder, write_arrays
 from mlffbench.run.shards.claim import MOST_LOST, Claims
-from mlffbench.run.shards.shard_plan import Shard
 from mlffbench.run.work import Progress
 
 PAUSE_S = 0.2
 """Between looks at the shards that others compute."""
-Compute = Callable[[Shard, Progress], Arrays]
-GiveUp = Callable[[Shard, str], Arrays]
+PATIENCE_S = 60.0
+"""How long a process that leads waits for a sign of life before it computes, too."""
+
+
+class Piece(Protocol):
+    """What one process computes at a time: a shard, a draw, molecules that move."""
+
+    @property
+    def number(self) -> int:
+        """Its place in the plan."""
+        ...
+
+    @property
+    def rows(self) -> Sized:
+        """As many as progress counts in it."""
+        ...
+
+
+Compute = Callable[[Any, Progress], Arrays]
+GiveUp = Callable[[Any, str], Arrays]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -27,13 +45,21 @@ class Crew:
         compute: Computes one.
         give_up: Returns one whose every owner has died, with the reason.
         is_wanted: Whether the run is still the one that was joined.
+        others: Whether others are there to compute, so that this process only waits
+            while they give signs of life; it raises where they went. None: it computes.
     """
 
     folder: RunFolder
-    shards: Sequence[Shard]
+    shards: Sequence[Piece]
     compute: Compute
     give_up: GiveUp
     is_wanted: Callable[[], bool] = lambda: True
+    others: Callable[[], bool] | None = None
+
+    @property
+    def n_counted(self) -> int:
+        """What progress counts to."""
+        return sum(len(shard.rows) for shard in self.shards)
 
     def carry_out(self, progress: Progress) -> None:
         """Compute what nobody has, and wait for what others do.
@@ -43,33 +69,49 @@ class Crew:
 
         Raises:
             StoreError: The folder cannot be written.
-            BenchError: The computation fails.
+            BenchError: The computation fails, or the others went.
         """
         left = {shard.number: shard for shard in self.shards}
+        last_sign = time.monotonic()
         with Claims(self.folder.parts) as claims:
             while left and self._goes_on():
                 n_before = len(left)
                 self._count(left, progress)
-                try:
-                    self._take_some(left, claims, progress)
-                except StoreError:
-                    if self._goes_on():
-                        raise  # else: its folder went while it was written to
+                if len(left) < n_before or claims.alive():
+                    last_sign = time.monotonic()
+                if not self._waits(last_sign):
+                    self._take_what_can_be_had(left, claims, progress)
                 if left and len(left) == n_before:
                     time.sleep(PAUSE_S)
+
+    def _waits(self, last_sign: float) -> bool:
+        """Return whether all is left to others for now."""
+        if self.others is None or not self.others():
+            return False
+        return time.monotonic() - last_sign < PATIENCE_S
 
     def _goes_on(self) -> bool:
         """Return whether nobody has finished, deleted or replaced the run."""
         return self.folder.parts.exists() and self.is_wanted()
 
-    def _count(self, left: dict[int, Shard], progress: Progress) -> None:
+    def _count(self, left: dict[int, Piece], progress: Progress) -> None:
         """Take off what is there."""
         there = {path.stem for path in self.folder.parts.glob("*.npz")}
         for number in [n for n in left if f"{n:06d}" in there]:
             progress.advance(len(left.pop(number).rows))
 
+    def _take_what_can_be_had(
+        self, left: dict[int, Piece], claims: Claims, progress: Progress
+    ) -> None:
+        """Compute shards; nothing where the folder went while it was written to."""
+        try:
+            self._take_some(left, claims, progress)
+        except StoreError:
+            if self._goes_on():
+                raise
+
     def _take_some(
-        self, left: dict[int, Shard], claims: Claims, progress: Progress
+        self, left: dict[int, Piece], claims: Claims, progress: Progress
     ) -> None:
         """Compute every shard that can be had."""
         for number, shard in list(left.items()):
@@ -85,7 +127,7 @@ class Crew:
                 del left[number]
 
     def _finish(
-        self, shard: Shard, claims: Claims, path: Path, progress: Progress
+        self, shard: Piece, claims: Claims, path: Path, progress: Progress
     ) -> None:
         lost = claims.lost(shard.number)
         if lost < MOST_LOST:

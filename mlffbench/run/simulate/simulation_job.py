@@ -2,27 +2,27 @@
 
 import json
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
+import numpy as np
 import torch
 
 from mlffbench.core.assembly import refusals
-from mlffbench.core.errors import BenchError, ModelError
+from mlffbench.core.errors import BenchError, ModelError, StoreError
+from mlffbench.core.files import make_folder
 from mlffbench.core.forcefield import ForceField
 from mlffbench.core.plugins.user_file import in_words
 from mlffbench.core.split import Split
 from mlffbench.core.structures import Structures
 from mlffbench.dynamics.ase_engine import AseEngine
-from mlffbench.dynamics.engine import BatchedEngine, Course, initial_velocities
+from mlffbench.dynamics.engine import BatchedEngine, initial_velocities
 from mlffbench.dynamics.evaluation import Evaluation
-from mlffbench.dynamics.masses import heavy_hydrogens, natural_masses, repartitioned
 from mlffbench.dynamics.presets import Preset
-from mlffbench.dynamics.recording import Arrays, tracks
-from mlffbench.dynamics.stability import BondCriterion, Criterion, ExplosionCriterion
-from mlffbench.dynamics.state import RUNNING, State, Systems
+from mlffbench.dynamics.recording import Arrays, Track, tracks
+from mlffbench.dynamics.state import State
 from mlffbench.refine.modes import mode_name
 from mlffbench.refine.per_structure import Routed
 from mlffbench.refine.refiner import Fact
@@ -35,6 +35,19 @@ from mlffbench.run.folder import (
     suite_folder,
     write_arrays,
     write_table,
+)
+from mlffbench.run.manifest import run_fingerprint
+from mlffbench.run.shards.crew import Crew
+from mlffbench.run.shards.sound_parts import given_up, sound_parts
+from mlffbench.run.simulate.moved_together import (
+    Moved,
+    checkpoints,
+    course_of,
+    criterion_of,
+    pieces_of,
+    stored_parts,
+    systems_of,
+    tell_steps,
 )
 from mlffbench.run.simulate.subjects import Subject, starts_sha256
 from mlffbench.run.simulate.trajectories import (
@@ -51,9 +64,21 @@ from mlffbench.run.suite import Suite
 from mlffbench.run.work import Progress, RefinedWork
 
 EngineName = Literal["batched", "ase"]
-LEAST_CHECKPOINT = 200
-"""Steps at least between two points a killed run goes on from."""
-MOST_CHECKPOINTS = 500
+Told = Callable[[Arrays], None]
+
+
+class Refined(NamedTuple):
+    """A refined model.
+
+    Attributes:
+        model: It.
+        told: Name of a molecule -> the facts of its refinement, as JSON.
+        seconds: How long it took.
+    """
+
+    model: ForceField
+    told: Mapping[str, str]
+    seconds: float
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -110,10 +135,12 @@ class SimulationWork(RefinedWork):
     Attributes:
         job: The job.
         subjects: The molecules that move.
+        others: Whether others compute it while this process waits; None: it computes.
     """
 
     job: SimulationJob
     subjects: Sequence[Subject]
+    others: Callable[[], bool] | None = None
 
     def decides(self) -> dict[str, Any]:
         """Return everything that decides the trajectories."""
@@ -136,6 +163,34 @@ class SimulationWork(RefinedWork):
         """Return every trajectory to be; the molecules have been read."""
         return _replicas(self)
 
+    def inputs(self) -> list[Replica]:
+        """Return the same."""
+        return self.read()
+
+    def crew(
+        self,
+        inputs: list[Replica],
+        folder: RunFolder,
+        is_wanted: Callable[[], bool] = lambda: True,
+        others: Callable[[], bool] | None = None,
+    ) -> Crew:
+        """Return this process as one of those that move the molecules."""
+        run = run_fingerprint(self.decides())
+        chosen = [replica for replica in inputs if not replica.skipped]
+        refined: list[Refined] = []
+
+        def compute(piece: Moved, progress: Progress) -> Arrays:
+            if not refined:  # on all that move: whoever computes, it is the same model
+                refined.append(_refine(self, chosen))
+            at = checkpoints(folder, piece.number, run)
+            tell = tell_steps(piece.n_steps, progress.advance)
+            moved = _move(self, piece, refined[0], at, tell)
+            key = np.asarray([piece.number], dtype=np.int64)
+            return {"rows": key, "run": np.asarray(run), **moved}
+
+        pieces = self._pieces(inputs)
+        return Crew(folder, pieces, compute, given_up, is_wanted, others)
+
     def compute(
         self, inputs: list[Replica], folder: RunFolder, progress: Progress
     ) -> dict[str, Any]:
@@ -145,12 +200,18 @@ class SimulationWork(RefinedWork):
             ModelError: The refinement fails, or the model gives no forces.
             StoreError: The folder cannot be written.
         """
-        chosen = [replica for replica in inputs if not replica.skipped]
-        costs: dict[str, Any] = {}
+        run = run_fingerprint(self.decides())
+        crew = self.crew(inputs, folder, others=self.others)
+        if crew.shards:
+            progress.begin(self.job.label, crew.n_counted)
+        parts = sound_parts(crew, run, progress)
         outcomes: dict[str, dict[str, Any]] = {}
-        thermo = thermo_of([])
-        if chosen:
-            outcomes, thermo, costs = _move(self, chosen, folder, progress)
+        found: list[Track] = []
+        for piece, part in zip(self._pieces(inputs), parts, strict=True):
+            at = checkpoints(folder, piece.number, run)
+            those, frames = _read_off(self, piece, part, at, folder)
+            outcomes |= those
+            found += frames
         rows = [
             trajectory_row(
                 self.subjects[replica.subject],
@@ -161,8 +222,23 @@ class SimulationWork(RefinedWork):
             for replica in inputs
         ]
         write_table(folder.path / "trajectories.parquet", table_of(rows))
-        write_arrays(folder.path / "thermo.npz", thermo)
-        return costs
+        write_arrays(folder.path / "thermo.npz", thermo_of(found))
+        if not parts:
+            return {}
+        return {
+            "refine_s": round(max(float(part["refine_s"]) for part in parts), 3),
+            "dynamics_s": round(sum(float(part["dynamics_s"]) for part in parts), 3),
+        }
+
+    def _pieces(self, replicas: Sequence[Replica]) -> list[Moved]:
+        """Return what moves, in pieces."""
+        alone = self.job.engine == "ase"
+        return pieces_of(
+            [replica for replica in replicas if not replica.skipped],
+            self.subjects,
+            self.job.preset,
+            most=0 if alone else self.job.batch_atoms,
+        )
 
 
 @dataclass(frozen=True, slots=True, eq=False, kw_only=True)
@@ -173,11 +249,13 @@ class Simulation:
         suite: The suite as resolved.
         splits: All its splits.
         subjects: The molecules that move, with relaxed starts.
+        others: Whether others compute its jobs while this process waits.
     """
 
     suite: Suite
     splits: tuple[Split, ...]
     subjects: tuple[Subject, ...]
+    others: Callable[[], bool] | None = None
 
     def folder(self, out: Path, job: SimulationJob) -> RunFolder:
         """Return where a job's results belong: beside the predictions of its mode."""
@@ -192,64 +270,80 @@ class Simulation:
             BenchError: The mode does not take its settings.
         """
         return SimulationWork(
-            subjects=self.subjects, **in_hand(job, model, self.suite, self.splits)
+            subjects=self.subjects,
+            others=self.others,
+            **in_hand(job, model, self.suite, self.splits),
         )
 
 
 def _move(
-    work: SimulationWork,
-    replicas: Sequence[Replica],
-    folder: RunFolder,
-    progress: Progress,
-) -> tuple[dict[str, dict[str, Any]], Arrays, dict[str, Any]]:
-    """Refine and simulate; return what became of each trajectory, frames and costs."""
+    work: SimulationWork, piece: Moved, refined: Refined, at: RunFolder, tell: Told
+) -> Arrays:
+    """Simulate what is missing of a piece; return its costs and facts."""
     job = work.job
     began = time.perf_counter()
-    refined, told = _refine(work, replicas)
-    refined_s = time.perf_counter() - began
-    systems = _systems(work, replicas)
+    systems = systems_of(job.preset, work.subjects, piece.replicas)
     evaluate = Evaluation(
-        model=refined,
+        model=refined.model,
         device=torch.device(job.device),
         dtype=work.dtype,
         batch_atoms=job.batch_atoms,
     )
-    course = _course(work)
+    criterion = criterion_of(job.preset, work.subjects, piece.replicas, systems)
     kind = BatchedEngine if job.engine == "batched" else AseEngine
-    engine = kind(evaluate, systems, _criterion(work, replicas, systems), course)
-    n_steps = job.preset.n_steps
-    progress.begin(job.label, n_steps)
-    parts = _stored_parts(folder)
-    reached = _reached(parts[-1], n_steps) if parts else 0
-    progress.advance(reached)
+    engine = kind(evaluate, systems, criterion, course_of(job.preset, job.seed))
+    make_folder(at.parts)
+    parts = stored_parts(at)
+    if parts:
+        tell(parts[-1])
     for part in engine.parts(parts):
-        folder.write_part(len(parts), part)
+        at.write_part(len(parts), part)
         parts.append(part)
-        now = _reached(part, n_steps)
-        progress.advance(now - reached)
-        reached = now
-    moved_s = time.perf_counter() - began - refined_s
+        tell(part)
+    names = dict.fromkeys(work.subjects[one.subject].name for one in piece.replicas)
+    facts = {name: refined.told.get(name, "{}") for name in names}
+    return {
+        "facts": np.asarray(json.dumps(facts)),
+        "refine_s": np.asarray(refined.seconds),
+        "dynamics_s": np.asarray(time.perf_counter() - began),
+    }
+
+
+def _read_off(
+    work: SimulationWork, piece: Moved, part: Arrays, at: RunFolder, folder: RunFolder
+) -> tuple[dict[str, dict[str, Any]], list[Track]]:
+    """Return what became of each trajectory of a piece, and its frames; write them.
+
+    Raises:
+        StoreError: What was stored of it on the way is gone or broken.
+    """
+    job = work.job
+    systems = systems_of(job.preset, work.subjects, piece.replicas)
+    parts = stored_parts(at)
+    if not parts or State.from_arrays(parts[-1]).running():
+        folder.part(piece.number).unlink(missing_ok=True)
+        msg = f"what was stored in {at.parts} is gone or broken; repeat the command, it "
+        raise StoreError(msg + "is computed anew")
     found = tracks(parts, systems.structures.sizes.tolist())
     state = State.from_arrays(parts[-1])
-    _, degrees = initial_velocities(systems, course)
+    _, degrees = initial_velocities(systems, course_of(job.preset, job.seed))
+    facts = json.loads(str(part["facts"]))
     outcomes = {}
-    for index, replica in enumerate(replicas):
+    for index, replica in enumerate(piece.replicas):
         subject = work.subjects[replica.subject]
-        track = found[index]
         end = End.of(state, index, float(degrees[index]))
-        outcome = measure(subject, job.preset, track, end)
-        outcomes[replica.name] = {**outcome, "refinement": told.get(subject.name, "{}")}
+        outcome = measure(subject, job.preset, found[index], end)
+        outcomes[replica.name] = {**outcome, "refinement": facts[subject.name]}
         write_trajectory(
             folder.path / "trajectories",
             subject,
             replica.name,
-            track,
+            found[index],
             preset=job.preset,
             most=job.frames,
             form=job.form,
         )
-    costs = {"refine_s": round(refined_s, 3), "dynamics_s": round(moved_s, 3)}
-    return outcomes, thermo_of(found), costs
+    return outcomes, found
 
 
 def _replicas(work: SimulationWork) -> list[Replica]:
@@ -268,10 +362,9 @@ def _replicas(work: SimulationWork) -> list[Replica]:
     ]
 
 
-def _refine(
-    work: SimulationWork, replicas: Sequence[Replica]
-) -> tuple[ForceField, dict[str, str]]:
+def _refine(work: SimulationWork, replicas: Sequence[Replica]) -> Refined:
     """Return the model refined once per split on conformers and starts, and its facts."""
+    began = time.perf_counter()
     by_split: dict[str, list[Subject]] = {}
     for index in dict.fromkeys(replica.subject for replica in replicas):
         subject = work.subjects[index]
@@ -293,61 +386,7 @@ def _refine(
             models[name] = refined.model
             told[name] = json.dumps(dict(mine), sort_keys=True)
     if len({id(model) for model in models.values()}) == 1:
-        return next(iter(models.values())), told
-    return Routed(work.model, models), told
-
-
-def _systems(work: SimulationWork, replicas: Sequence[Replica]) -> Systems:
-    preset = work.job.preset
-    subjects = [work.subjects[replica.subject] for replica in replicas]
-    structures = Structures.concatenate([subject.start for subject in subjects])
-    masses = natural_masses(structures)
-    if preset.hydrogen_mass is not None and preset.repartition:
-        bonds = [subject.bonds for subject in subjects]
-        masses = repartitioned(structures, preset.hydrogen_mass, bonds)
-    elif preset.hydrogen_mass is not None:
-        masses = heavy_hydrogens(structures, preset.hydrogen_mass)
-    same = torch.ones(len(replicas), dtype=torch.float64)
-    return Systems(
-        structures=structures,
-        names=tuple(replica.name for replica in replicas),
-        masses=masses,
-        time_step=same * preset.time_step,
-        temperature=same * preset.temperature,
-        friction=same * preset.friction,
-        n_steps=torch.full((len(replicas),), preset.n_steps),
-    )
-
-
-def _criterion(
-    work: SimulationWork, replicas: Sequence[Replica], systems: Systems
-) -> Criterion:
-    if work.job.preset.criterion == "explosion":
-        return ExplosionCriterion(systems.temperature)
-    bonds = [work.subjects[replica.subject].bonds for replica in replicas]
-    return BondCriterion(bonds, systems.structures.sizes.tolist())
-
-
-def _course(work: SimulationWork) -> Course:
-    preset = work.job.preset
-    return Course(
-        thermostat=preset.thermostat,
-        record_every=preset.record_every,
-        checkpoint_every=max(LEAST_CHECKPOINT, preset.n_steps // MOST_CHECKPOINTS),
-        seed=work.job.seed,
-    )
-
-
-def _stored_parts(folder: RunFolder) -> list[Arrays]:
-    """Return the pieces an earlier call has stored, up to the first that is missing."""
-    parts: list[Arrays] = []
-    while (part := folder.read_any_part(len(parts))) is not None:
-        parts.append(part)
-    return parts
-
-
-def _reached(part: Arrays, n_steps: int) -> int:
-    """Return how many steps the average system is done with."""
-    over = part["state_status"] != RUNNING
-    step = int(part["state_step"])
-    return round(float((over * n_steps + ~over * step).mean()))
+        model = next(iter(models.values()))
+    else:
+        model = Routed(work.model, models)
+    return Refined(model, told, time.perf_counter() - began)

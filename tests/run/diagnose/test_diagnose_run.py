@@ -139,6 +139,15 @@ def diagnosed(folder: RunFolder, model: str) -> list[str]:
     )
 
 
+def test_a_run_that_memory_does_not_hold_is_not_diagnosed(
+    folder: RunFolder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("mlffbench.run.diagnose.diagnosis_job.MOST_STRUCTURES", 3)
+    (note,) = diagnosed(folder, "zero")
+    assert "are more than the 3 that a diagnosis holds" in note
+    assert "--limit 10000" in note
+
+
 def test_figures_of_an_earlier_diagnosis_go(
     folder: RunFolder, shared_springs: str
 ) -> None:

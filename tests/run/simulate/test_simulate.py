@@ -11,13 +11,20 @@ import pandas as pd
 import pytest
 from ase.build import molecule
 from ase.io import read, write
-from interrupted import complete, kill_again_and_again, pause, with_full_disk
+from interrupted import (
+    StopsAfter,
+    complete,
+    kill_again_and_again,
+    pause,
+    with_full_disk,
+)
 from processes import mlffbench
 
 from mlffbench.core.errors import BenchError, StoreError, SuiteError
 from mlffbench.dynamics.presets import PRESETS
 from mlffbench.report.document import compose
 from mlffbench.report.simulations_part import dynamics_tables
+from mlffbench.run.elsewhere.crew_member import CrewMember
 from mlffbench.run.folder import SIMULATION, RunFolder, find_others
 from mlffbench.run.loop import Done, run_campaign
 from mlffbench.run.request import Campaign, SimulationRequest, resolve
@@ -137,6 +144,24 @@ def test_good_molecules_stand_beside_bad_ones(suite: Path) -> None:
     assert lost["reason"].str.startswith("bond C").all()
     assert (lost["stable_time_ps"] < FAST.horizon).all()
     assert table[table["molecule"] == "NH3"]["reason"].iloc[0].endswith("supported: N")
+
+
+@pytest.mark.parametrize("engine", ["batched", "ase"])
+def test_a_worker_moves_what_is_left_with_the_same_bytes(
+    suite: Path, engine: str
+) -> None:
+    """Of three pieces or more, in the second of which a process was stopped."""
+    asked = {"engine": engine, "batch_atoms": 4}
+    whole = run(suite, **asked, out=suite.parent / "whole").folders[0]
+    cut = prepared(suite, **asked, out=suite.parent / "cut")
+    with pytest.raises(KeyboardInterrupt):
+        run_campaign(cut, StopsAfter(3))
+    folder = cut.folder(cut.jobs[0])
+    assert len(list(folder.parts.glob("*.npz"))) == 1
+    CrewMember(own=True).join_all([folder.path])
+    assert digest(folder.path) == digest(whole.path)
+    assert folder.read_manifest()["status"] == "complete"
+    assert not folder.request_path.exists()
 
 
 def test_trajectories_are_written_thinned(suite: Path) -> None:

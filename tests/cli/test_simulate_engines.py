@@ -1,0 +1,38 @@
+"""``simulate --engine``: who moves, and who computes."""
+
+import pytest
+
+from mlffbench.cli.shared.helpers import check_helped
+from mlffbench.cli.shared.options import EngineKind
+from mlffbench.cli.simulate import Engine, HelpedMotion
+from mlffbench.core.errors import SuiteError
+
+
+@pytest.mark.parametrize(
+    ("named", "mover", "kind"),
+    [
+        ([], "batched", "local"),
+        (["ase"], "ase", "local"),
+        (["ray"], "batched", "ray"),
+        (["slurm", "ase"], "ase", "slurm"),
+    ],
+)
+def test_an_engine_says_who_moves_or_who_computes(
+    named: list[str], mover: str, kind: str
+) -> None:
+    asked = HelpedMotion(engine=[Engine(name) for name in named])
+    assert (asked.mover, asked.helped.engine) == (mover, EngineKind(kind))
+
+
+def test_two_of_a_kind_exclude_each_other() -> None:
+    with pytest.raises(SuiteError, match="--engine slurm and --engine ray exclude"):
+        _ = HelpedMotion(engine=[Engine.slurm, Engine.ray]).helped
+    with pytest.raises(SuiteError, match="--engine batched and --engine ase exclude"):
+        _ = HelpedMotion(engine=[Engine.batched, Engine.ase]).mover
+
+
+def test_options_of_one_engine_are_refused_with_another() -> None:
+    with pytest.raises(SuiteError, match="--address is for --engine ray, not local"):
+        check_helped(HelpedMotion(address="head:6379").helped)
+    with pytest.raises(SuiteError, match="--slurm is for --engine slurm, not ray"):
+        check_helped(HelpedMotion(engine=[Engine.ray], slurm=["time=1"]).helped)
