@@ -29,7 +29,9 @@ Labeller = Callable[[Structures], Labels]
 
 NOT_WANTED = "the model has an embedding, so the fixed descriptor is not computed"
 """Why a descriptor is missing that nobody misses."""
-NOT_SCANNED = "a scan costs 32 predictions per structure; ask for it with --scans"
+NOT_SCANNED = (
+    "a scan costs 32 predictions per structure; mlffbench diagnose --scans makes it"
+)
 """Why the model is not scanned, which nobody misses either."""
 
 
