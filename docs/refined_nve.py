@@ -3,14 +3,15 @@
 A molecule of a val half of mini-ood moves freely (velocity Verlet of ASE, 0.5 fs, from
 300 K) under `mlffbench.calculator`, which refines once, at the first geometry. The drift
 is the slope of a line through the total energy, the jitter the root-mean-square distance
-from it. Writes refined_nve.csv, and refined_nve.png from the energies.
+from it. Writes the rows of refined_nve.csv, and a figure per molecule.
 
-Usage: python docs/refined_nve.py        (some 25 minutes on a busy core)
+Usage: python docs/refined_nve.py [new_element] [new_bonds]        (40 minutes on one core)
 """
 
 import os
-import time
+import sys
 from pathlib import Path
+from typing import NamedTuple
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
@@ -34,26 +35,43 @@ from mlffbench.run.suite import load_suite
 from mlffbench.run.suite_splits import load_splits
 
 HERE = Path(__file__).parent
+TABLE = HERE / "refined_nve.csv"
 STEP_FS, KELVIN, EVERY = 0.5, 300.0, 4
-TIME_PS = {"mini-schnet": 5.0, "mini-mace": 2.5}
 MODES = ("baseline", "ttt", "rr")
-SPLIT, MOLECULE = "ood_elements", "FCC(=O)O"
 
 
-def start() -> Atoms:
-    """Return the first geometry of the molecule."""
+class Case(NamedTuple):
+    """A molecule, and how long it moves under each model, in ps."""
+
+    split: str
+    molecule: str
+    times_ps: dict[str, float]
+
+
+CASES = {
+    "new_element": Case(
+        "ood_elements", "FCC(=O)O", {"mini-schnet": 5.0, "mini-mace": 2.5}
+    ),
+    "new_bonds": Case(
+        "ood_connectivity", "C1=CC2C=CC1C=C2", {"mini-schnet": 1.0, "mini-mace": 1.0}
+    ),
+}
+
+
+def start(case: Case) -> Atoms:
+    """Return the first geometry of a molecule."""
     for split in load_splits(*load_suite("mini-ood")):
-        if split.name == SPLIT and split.role.endswith("_val"):
+        if split.name == case.split and split.role.endswith("_val"):
             found = split.source.structures(split.rows)
-            one = found.select([found.group.index(MOLECULE)])
+            one = found.select([found.group.index(case.molecule)])
             return Atoms(one.numbers.numpy(), one.positions.numpy())
-    msg = f"{SPLIT} has no {MOLECULE}"
+    msg = f"{case.split} has no {case.molecule}"
     raise LookupError(msg)
 
 
-def trajectory(model: str, mode: str) -> tuple[np.ndarray, np.ndarray, str]:
+def trajectory(case: Case, model: str, mode: str) -> tuple[np.ndarray, np.ndarray, str]:
     """Return times in ps, total energies in meV/atom, and what the refinement did."""
-    atoms = start()
+    atoms = start(case)
     atoms.calc = mlffbench.calculator(model, mode=mode, dtype="float64", device="cpu")
     generator = np.random.default_rng(0)
     MaxwellBoltzmannDistribution(atoms, temperature_K=KELVIN, rng=generator)
@@ -62,7 +80,7 @@ def trajectory(model: str, mode: str) -> tuple[np.ndarray, np.ndarray, str]:
     motion = VelocityVerlet(atoms, timestep=STEP_FS * units.fs)
     energies: list[float] = []
     motion.attach(lambda: energies.append(atoms.get_total_energy()), interval=EVERY)
-    motion.run(int(1000 * TIME_PS[model] / STEP_FS))
+    motion.run(int(1000 * case.times_ps[model] / STEP_FS))
     facts = atoms.calc.facts
     did = ""
     if mode == "ttt":
@@ -73,14 +91,13 @@ def trajectory(model: str, mode: str) -> tuple[np.ndarray, np.ndarray, str]:
     return np.arange(len(told)) * STEP_FS * EVERY / 1000, told, did
 
 
-def main() -> None:
-    torch.set_num_threads(1)
-    rows = []
-    figure, axes = plt.subplots(1, len(TIME_PS), figsize=(9, 3.2), squeeze=False)
-    for axis, model in zip(axes[0], TIME_PS, strict=True):
+def drawn(name: str, case: Case) -> list[dict[str, object]]:
+    """Return the rows of a molecule, and draw its energies."""
+    rows: list[dict[str, object]] = []
+    figure, axes = plt.subplots(1, len(case.times_ps), figsize=(9, 3.2), squeeze=False)
+    for axis, model in zip(axes[0], case.times_ps, strict=True):
         for mode in MODES:
-            began = time.perf_counter()
-            at, energy, did = trajectory(model, mode)
+            at, energy, did = trajectory(case, model, mode)
             slope, offset = np.polyfit(at, energy, 1)
             jitter = float(np.sqrt(np.mean((energy - slope * at - offset) ** 2)))
             axis.plot(at, energy, lw=0.8, label=f"{mode} {did}".strip())
@@ -88,19 +105,30 @@ def main() -> None:
                 "model": model,
                 "mode": mode,
                 "refinement": did,
-                "molecule": MOLECULE,
-                "time_ps": TIME_PS[model],
+                "molecule": case.molecule,
+                "time_ps": case.times_ps[model],
                 "drift_mev_per_atom_per_ps": slope,
                 "jitter_mev_per_atom": jitter,
             }
-            print(row, f"{time.perf_counter() - began:.0f} s", flush=True)
+            print(row, flush=True)
             rows.append(row)
         axis.set(title=model, xlabel="time (ps)")
         axis.legend(frameon=False, fontsize=8)
     axes[0][0].set_ylabel("total energy − start (meV/atom)")
     figure.tight_layout()
-    figure.savefig(HERE / "refined_nve.png", dpi=110)
-    pd.DataFrame(rows).to_csv(HERE / "refined_nve.csv", index=False, float_format="%.4g")
+    figure.savefig(HERE / f"refined_nve_{name}.png", dpi=110)
+    return rows
+
+
+def main() -> None:
+    torch.set_num_threads(1)
+    kept = pd.read_csv(TABLE) if TABLE.exists() else pd.DataFrame()
+    for name in sys.argv[1:] or CASES:
+        found = pd.DataFrame(drawn(name, CASES[name]))
+        if len(kept):
+            kept = kept[kept["molecule"] != CASES[name].molecule]
+        kept = pd.concat([kept, found], ignore_index=True)
+    kept.to_csv(TABLE, index=False, float_format="%.4g")
 
 
 if __name__ == "__main__":
