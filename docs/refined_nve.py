@@ -5,7 +5,7 @@ A molecule of a val half of mini-ood moves freely (velocity Verlet of ASE, 0.5 f
 is the slope of a line through the total energy, the jitter the root-mean-square distance
 from it. Writes the rows of refined_nve.csv, and a figure per molecule.
 
-Usage: python docs/refined_nve.py [new_element] [new_bonds]        (40 minutes on one core)
+Usage: python docs/refined_nve.py        (40 minutes on a busy core)
 """
 
 import os
@@ -51,9 +51,6 @@ class Case(NamedTuple):
 CASES = {
     "new_element": Case(
         "ood_elements", "FCC(=O)O", {"mini-schnet": 5.0, "mini-mace": 2.5}
-    ),
-    "new_bonds": Case(
-        "ood_connectivity", "C1=CC2C=CC1C=C2", {"mini-schnet": 1.0, "mini-mace": 1.0}
     ),
 }
 
