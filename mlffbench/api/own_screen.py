@@ -19,6 +19,7 @@ def screen_file(
     suite: str = "",
     prior: str = DEFAULT_PRIOR,
     conformers: int = 1,
+    scans: bool = False,
     seed: int = 0,
     device: str = "auto",
     dtype: str | None = None,
@@ -37,6 +38,8 @@ def screen_file(
             model's own.
         prior: Name of the prior.
         conformers: Per line of a SMILES file.
+        scans: Also ask the model of moved structures, for the columns ``bond_scan``,
+            ``jacobian_asymmetry`` and ``diatomic_hole``; 32 predictions per structure.
         seed: Of every random choice.
         device: ``"cpu"``, ``"cuda"``, or ``"auto"``: the GPU where there is one.
         dtype: ``"float32"`` or ``"float64"``; None is each model's own default.
@@ -68,6 +71,7 @@ def screen_file(
         dtype=dtype,
         seed=seed,
         conformers=conformers,
+        scans=scans,
         trust=trust,
     )
     if out is not None:

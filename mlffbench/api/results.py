@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Literal, get_args
+from typing import Any, Literal, get_args
 
 import pandas as pd
 
@@ -18,6 +18,7 @@ from mlffbench.api.frames import (
     structure_frame,
 )
 from mlffbench.api.notebook import html_of
+from mlffbench.api.plots import Backend, plot_metric
 from mlffbench.core.errors import BenchError, StoreError
 from mlffbench.report.document import Form, write_report
 from mlffbench.report.run_inventory import Inventory, take_inventory
@@ -98,6 +99,22 @@ class Results:
         The columns are those of `comparisons`; ``against`` names the control.
         """
         return gap_frame(self.inventory.runs)
+
+    def plot(self, metric: str = "forces_mae", *, backend: Backend = "matplotlib") -> Any:
+        """Return a figure of one metric: a point and its interval per run and split.
+
+        Args:
+            metric: A metric of `metrics`, drawn in its own unit.
+            backend: ``"matplotlib"``, or ``"plotly"`` to be explored.
+
+        Returns:
+            A ``matplotlib.figure.Figure`` or a ``plotly.graph_objects.Figure``, which a
+            notebook shows.
+
+        Raises:
+            BenchError: No run has a value of the metric, or the backend is none of these.
+        """
+        return plot_metric(self.metrics, metric, backend)
 
     def report(self, path: str | Path, *, units: Literal["meV", "kcal"] = "meV") -> Path:
         """Write the runs as one file and return its path.

@@ -39,7 +39,9 @@ if TYPE_CHECKING:
     from mlffbench.run.diagnose.instruments import Instruments
 
 OUT = Path("diagnose")
-COMPUTED_WITH = frozenset({"cutoff", "prior", "limit", "out", "seed", "device", "dtype"})
+COMPUTED_WITH = frozenset(
+    {"cutoff", "prior", "scans", "limit", "out", "seed", "device", "dtype"}
+)
 """Options that a stored diagnosis may not have been made with."""
 
 _WHAT, _WHERE = "What to compare", "Where results go"
@@ -79,6 +81,15 @@ PriorOption = Annotated[
         complete=complete_prior,
     ),
 ]
+ScansOption = Annotated[
+    bool,
+    option(
+        "--scans",
+        "Also ask the model of moved structures: bonds that are stretched, forces that "
+        "are no slope, atoms on top of each other. 32 predictions per test structure.",
+        _WHAT,
+    ),
+]
 LimitOption = Annotated[
     int | None,
     option(
@@ -111,6 +122,7 @@ def diagnose(
     model: ModelOption = None,
     cutoff: CutoffOption = None,
     prior: PriorOption = None,
+    scans: ScansOption = False,
     limit: LimitOption = None,
     oracle: OracleOption = False,
     runs: RunsOption = RUNS,
@@ -143,7 +155,13 @@ def diagnose(
             return
     with resumable():
         instruments = _instruments(
-            model, cutoff, prior, (cache_dir, workers), (device, dtype), trust=trust
+            model,
+            cutoff,
+            prior,
+            (cache_dir, workers),
+            (device, dtype),
+            scans=scans,
+            trust=trust,
         )
         who = model or ""
         if suite:
@@ -190,6 +208,7 @@ def _instruments(
     labels: tuple[Path | None, int | None],
     machine: tuple[Device, Dtype],
     *,
+    scans: bool,
     trust: bool,
 ) -> "Instruments":
     """Return what evidence is made with; a prior that is named is computed."""
@@ -205,11 +224,17 @@ def _instruments(
     if prior is not None and model is None:
         msg = "--prior is for the disagreement between a model and a prior; name the "
         raise BenchError(msg + "model with --model")
+    if scans and model is None:
+        raise BenchError("--scans asks a model of moved structures; name it with --model")
     options = model_options(*machine, trust=trust)
     loaded = None if model is None else load_model(model, options)
     if prior is None:
         return Instruments.of(
-            loaded, cutoff=cutoff, device=options.device, dtype=options.dtype
+            loaded,
+            cutoff=cutoff,
+            device=options.device,
+            dtype=options.dtype,
+            scans=scans,
         )
     try:
         force_field, cache = open_prior(prior, *labels)
@@ -225,6 +250,7 @@ def _instruments(
         device=options.device,
         dtype=options.dtype,
         prior=compute,
+        scans=scans,
     )
 
 

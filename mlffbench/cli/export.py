@@ -55,6 +55,11 @@ def export(
         print_note(f"note: {path} is taken along, since others are compared with it")
     for path in done.without_oracle:
         print_note(f"note: what the oracle says of {path} is left out: it lies beside it")
+    for path in done.left_out:
+        print_note(
+            f"note: {path} is left out: an export holds no simulation and no fine-tuning "
+            "curve"
+        )
     for run in manifest.runs:
         console.print(f"{run.folder}  {size_in_words(run.bytes)}", markup=False)
     for line in licence_lines(manifest):

@@ -14,6 +14,7 @@ _GRAPHS: _Needs = ("graphs",)
 _EMBEDDING: _Needs = ("embedding",)
 _DESCRIPTOR: _Needs = ("descriptor",)
 _BOTH: _Needs = ("prediction", "prior")
+_SCAN: _Needs = ("scan",)
 
 
 def _quantity(
@@ -61,6 +62,11 @@ DIAGNOSTICS = Registry(
             "distance of the total charge to the nearest one in training",
             card=_distance("charge distance", "e", _NOTHING, "charge"),
         ),
+        "open_shell": Entry(
+            f"{_HERE}.composition:spin_distance",
+            "distance of 2S + 1 to the nearest one in training",
+            card=_distance("distance of 2S + 1", "1", _NOTHING, "spin"),
+        ),
         "spectral_gap": Entry(
             f"{_HERE}.connectivity:spectral_gap",
             "smallest eigenvalue above 0 of the graph's Laplacian",
@@ -102,6 +108,21 @@ DIAGNOSTICS = Registry(
             f"{_HERE}.prior_gap:prior_gap",
             "mean absolute difference between the model's and a prior's forces",
             card=_distance("|F model − F prior|", "eV/Å", _BOTH, None),
+        ),
+        "bond_scan": Entry(
+            f"{_HERE}.bond_scan:bond_scan",
+            "energy that forces do not explain while bonds are stretched",
+            card=_distance("unexplained energy", "eV", _SCAN, None),
+        ),
+        "jacobian_asymmetry": Entry(
+            f"{_HERE}.jacobian_asymmetry:jacobian_asymmetry",
+            "share of the forces' Jacobian that no energy has",
+            card=_distance("asymmetry of the Jacobian", "1", _SCAN, None),
+        ),
+        "diatomic_hole": Entry(
+            f"{_HERE}.diatomics:diatomic_hole",
+            "deepest hole in the repulsion of two atoms of its elements",
+            card=_distance("hole in the repulsion", "eV", _SCAN, None),
         ),
     },
     group="mlffbench.diagnostics",

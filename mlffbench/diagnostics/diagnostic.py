@@ -76,6 +76,7 @@ class Sample:
         embedding: Atomic features of the model.
         descriptor: Atomic features that need no model.
         graphs: Radius graphs at one cutoff.
+        scan: Asks the unrefined model of further structures, at the cutoff of the graphs.
         absent: Evidence -> why it is not there.
     """
 
@@ -87,6 +88,7 @@ class Sample:
     embedding: AtomFeatures | None = None
     descriptor: AtomFeatures | None = None
     graphs: Graphs | None = None
+    scan: Callable[[Structures], Labels] | None = None
     absent: Mapping[Evidence, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -168,6 +170,7 @@ def only(sample: Sample, needs: tuple[Evidence, ...]) -> Sample:
         embedding=sample.embedding if "embedding" in needs else None,
         descriptor=sample.descriptor if "descriptor" in needs else None,
         graphs=sample.graphs if "graphs" in needs else None,
+        scan=sample.scan if "scan" in needs else None,
         absent=sample.absent,
     )
 

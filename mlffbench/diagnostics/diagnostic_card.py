@@ -4,10 +4,10 @@ from dataclasses import dataclass
 from typing import Literal
 
 Evidence = Literal[
-    "reference", "prediction", "prior", "embedding", "descriptor", "graphs"
+    "reference", "prediction", "prior", "embedding", "descriptor", "graphs", "scan"
 ]
 """What a diagnostic may look at beside the structures themselves."""
-Shifted = Literal["elements", "force_norm", "connectivity", "size", "charge"]
+Shifted = Literal["elements", "force_norm", "connectivity", "size", "charge", "spin"]
 
 IN_WORDS: dict[Evidence, str] = {
     "reference": "reference labels",
@@ -16,6 +16,7 @@ IN_WORDS: dict[Evidence, str] = {
     "embedding": "a model with an embedding",
     "descriptor": "the extra [descriptor]",
     "graphs": "a cutoff",
+    "scan": "--scans",
 }
 
 
@@ -25,7 +26,7 @@ class DiagnosticCard:
 
     Attributes:
         label: What its axis is called.
-        unit: ``"eV/Å"``, ``"e"`` or ``"1"``.
+        unit: ``"eV/Å"``, ``"eV"``, ``"e"`` or ``"1"``.
         needs: What it looks at beside the structures.
         kind: The kind of shift it measures; None for an alarm, which reacts to several.
         distance: Whether it is a distance from training, so that larger values are to

@@ -53,7 +53,10 @@ from mlffbench.run.checksums import verify
 from mlffbench.run.evaluate.beside import folders_beside
 from mlffbench.run.evaluate.evaluation_score import score_run
 from mlffbench.run.folder import (
+    CURVE,
+    SIMULATION,
     RunFolder,
+    find_others,
     find_runs,
     read_arrays,
     run_folder,
@@ -99,11 +102,13 @@ class Exported:
         export: The export, read back.
         beside: Runs that were taken along since others are compared with them.
         without_oracle: Runs whose records lose what the oracle says.
+        left_out: Simulations and fine-tuning curves, which an export cannot hold.
     """
 
     export: Export
     beside: tuple[Path, ...]
     without_oracle: tuple[Path, ...]
+    left_out: tuple[Path, ...] = ()
 
 
 def export_runs(request: ExportRequest) -> Exported:
@@ -114,6 +119,7 @@ def export_runs(request: ExportRequest) -> Exported:
             predictions give, something stands in the way, or the disk is full.
     """
     _make_way(request)
+    others = _others(request)
     every = {one.path.resolve(): one for one in find_runs(list(request.runs))}
     asked = list(every.values())
     beside = [one for one in _beside(asked) if one.path not in {r.path for r in asked}]
@@ -136,7 +142,25 @@ def export_runs(request: ExportRequest) -> Exported:
         export,
         tuple(one.path for one in beside),
         tuple(one.path for one in judged),
+        others,
     )
+
+
+def _others(request: ExportRequest) -> tuple[Path, ...]:
+    """Return the simulations and curves under what is asked for.
+
+    Raises:
+        StoreError: There is nothing else.
+    """
+    folders = list(request.runs)
+    found = [one for name in (SIMULATION, CURVE) for one in find_others(folders, name)]
+    if found and not any(path for one in folders for path in one.rglob("run.json")):
+        msg = (
+            f"{found[0].path} is a simulation or a fine-tuning curve, whose numbers "
+            "nobody could verify without computing it again; an export holds runs of "
+        )
+        raise StoreError(msg + "mlffbench run: name one, and send this folder as it is")
+    return tuple(one.path for one in found)
 
 
 def _make_way(request: ExportRequest) -> None:

@@ -28,6 +28,8 @@ RIDGE = 1.0
 """Penalty on the slopes of standardised alarms, in molecules."""
 FLOOR = 1e-6
 """Alarms and errors below it count as it."""
+SAME = 1e-9
+"""Spread of log alarms at or below which all are the same: the rest is round-off."""
 
 
 @dataclass(frozen=True, slots=True, eq=False, kw_only=True)
@@ -138,7 +140,7 @@ class _Line:
         total = weights.sum()
         centre = weights @ points / total
         spread = np.sqrt(weights @ (points - centre) ** 2 / total)
-        scale = np.where(spread > 0, spread, 1.0)
+        scale = np.where(spread > SAME, spread, 1.0)
         scaled = (points - centre) / scale
         middle = float(weights @ targets / total)
         square = scaled.T @ (weights[:, None] * scaled) + RIDGE * np.eye(len(centre))
@@ -147,6 +149,28 @@ class _Line:
 
     def at(self, points: Floats) -> Floats:
         return self.intercept + ((points - self.centre) / self.scale) @ self.slopes
+
+
+def held_out_residuals(
+    alarms: Mapping[str, Floats], errors: Floats, molecules: Sequence[str]
+) -> Floats:
+    """Return log error minus what fits say that did not see the molecule.
+
+    Args:
+        alarms: Name -> shape (n,), as for `Calibration.of`.
+        errors: Shape (n,), in eV/Å.
+        molecules: Of each structure.
+
+    Returns:
+        Shape (n,); NaN where an alarm or the error is missing.
+    """
+    points = _logs(alarms, tuple(alarms))
+    targets = np.log(np.maximum(errors, FLOOR))
+    known = np.isfinite(points).all(axis=1) & np.isfinite(targets)
+    groups = [name for name, kept in zip(molecules, known, strict=True) if kept]
+    found = np.full(len(targets), np.nan)
+    found[known] = _held_out(points[known], targets[known], groups, weights_of(groups))
+    return found
 
 
 def weights_of(groups: Sequence[str]) -> Floats:

@@ -66,6 +66,7 @@ class EvidenceKit:
         device: str = "cpu",
         dtype: str | None = None,
         seed: int = 0,
+        scans: bool = False,
         trust: bool = False,
     ) -> "EvidenceKit":
         """Return the kit for some models; the first is the one that is screened for.
@@ -77,6 +78,7 @@ class EvidenceKit:
             device: Where models compute.
             dtype: What they compute in; None is each model's default.
             seed: Of every choice.
+            scans: Ask the first model of moved structures, too.
             trust: Load model files that can run code of their own.
 
         Raises:
@@ -92,8 +94,14 @@ class EvidenceKit:
         options = ModelOptions(device=device, dtype=dtype, trust=trust)
         loaded = [load_model(name, options) for name in models]
         first, *rest = (
-            Instruments.of(model, device=device, dtype=dtype, prior=labels.of)
-            for model in loaded
+            Instruments.of(
+                model,
+                device=device,
+                dtype=dtype,
+                prior=labels.of,
+                scans=scans and place == 0,
+            )
+            for place, model in enumerate(loaded)
         )
         return cls(
             name=models[0],

@@ -66,6 +66,7 @@ def asked_of(request: ScreenRequest) -> dict[str, Any]:
         "dtype": request.dtype,
         "seed": request.seed,
         "conformers": request.conformers,
+        "scans": request.scans,
         "mlffbench": __version__,
     }
 

@@ -31,6 +31,7 @@ from mlffbench.screening.calibration import (
     COVERAGE,
     LEAST_MOLECULES,
     Calibration,
+    held_out_residuals,
 )
 from mlffbench.screening.evidence_kit import EvidenceKit
 from mlffbench.screening.judgement import (
@@ -42,6 +43,7 @@ from mlffbench.screening.judgement import (
     why_impossible,
 )
 from mlffbench.screening.measured import Alarmed
+from mlffbench.screening.risk_probe import with_risk
 
 Floats = NDArray[np.float64]
 
@@ -68,6 +70,7 @@ class ScreenRequest:
         dtype: ``float32`` or ``float64``; None is each model's default.
         seed: Of every choice.
         conformers: Per line of a SMILES file.
+        scans: Also ask the model of moved structures.
         trust: Load model files that can run code of their own.
     """
 
@@ -79,6 +82,7 @@ class ScreenRequest:
     dtype: str | None = None
     seed: int = 0
     conformers: int = 1
+    scans: bool = False
     trust: bool = False
 
 
@@ -147,6 +151,7 @@ def screen(request: ScreenRequest, progress: Progress | None = None) -> Screenin
         device=request.device,
         dtype=request.dtype,
         seed=request.seed,
+        scans=request.scans,
         trust=request.trust,
     )
     with one_thread():
@@ -167,6 +172,7 @@ def screened(kit: EvidenceKit, source: Unlabelled, progress: Progress) -> Screen
     train, *held, mine = kit.alarms_of([*(sample for _, sample in halves), asked])
     progress.advance(total)
     errors = [errors_of(one.sample, one.sample.prediction) for one in held]
+    held, [mine] = with_risk(held, errors, [mine])
     roles = [split.role for split, _ in halves]
     familiar = _familiar(train, held, errors, roles)
     molecules = [name for one in held for name in one.sample.structures.group]
@@ -186,6 +192,9 @@ def screened(kit: EvidenceKit, source: Unlabelled, progress: Progress) -> Screen
     judged = judge(mine, familiar, calibration, kit.prior.name)
     names = [split.name for split, _ in halves]
     known = _known(held, errors, names, calibration)
+    if calibration is not None:
+        every = np.concatenate(errors)
+        known["residual"] = held_out_residuals(alarms, every, molecules)
     remarks += uneven(known, calibration)
     return Screening(
         table=_table(kit, mine, judged, calibration),
@@ -298,12 +307,14 @@ def _known(
 
 
 def uneven(known: pd.DataFrame, calibration: Calibration | None) -> list[str]:
-    """Say on which calibration splits the interval holds less than it should."""
+    """Say on which calibration splits the interval holds less than it should.
+
+    Of molecules that the regression was not fitted to.
+    """
     if calibration is None:
         return []
-    told = known.dropna(subset=["error", "expected"])
-    residual = np.log(told["error"].to_numpy() / told["expected"].to_numpy())
-    inside = (residual >= calibration.below) & (residual <= calibration.above)
+    told = known.dropna(subset=["residual"])
+    inside = told["residual"].between(calibration.below, calibration.above)
     held = told.assign(inside=inside).groupby("split")["inside"].mean()
     short = [f"{name} ({one:.0%})" for name, one in held.items() if one < SHORT]
     if not short:

@@ -8,6 +8,8 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from ase import units
+from ase.md.verlet import VelocityVerlet
 from typer.testing import CliRunner
 
 import mlffbench
@@ -99,6 +101,23 @@ def test_the_calculator_of_refined_weights_is_the_refined_model(
     assert np.abs(atoms.get_forces() - expected).max() < 1e-6
     with pytest.raises(BenchError, match="holds 'mini-schnet' refined by 'ttt', not"):
         mlffbench.calculator("mini-mace", refined=refined)
+
+
+def test_free_dynamics_of_refined_weights_conserve_energy(
+    refined: Path, molecules: Path
+) -> None:
+    atoms = as_atoms(all_of(molecules).select([0]))
+    atoms.calc = mlffbench.calculator(
+        "mini-schnet", refined=refined, dtype="float64", device="cpu"
+    )
+    speeds = np.random.default_rng(0).normal(scale=0.05, size=(len(atoms), 3))
+    atoms.set_velocities(speeds)
+    energies = []
+    motion = VelocityVerlet(atoms, 0.5 * units.fs)
+    motion.attach(lambda: energies.append(atoms.get_total_energy() / len(atoms)))
+    motion.run(60)
+    assert np.ptp(energies) < 1e-3  # eV per atom
+    assert atoms.get_kinetic_energy() > 0.02  # while it moves
 
 
 def as_atoms(structures: Structures) -> Any:

@@ -52,6 +52,14 @@ def screen(
         str, option("--prior", "A prior, by name.", complete=complete_prior)
     ] = "gfn2-xtb",
     conformers: ConformersOption = 1,
+    scans: Annotated[
+        bool,
+        option(
+            "--scans",
+            "Also ask the model of moved structures (bonds stretched, atoms on top of "
+            "each other): three more columns, 32 predictions per structure.",
+        ),
+    ] = False,
     device: DeviceOption = Device.auto,
     dtype: DtypeOption = Dtype.auto,
     seed: SeedOption = 0,
@@ -81,6 +89,7 @@ def screen(
         dtype=resolve_dtype(dtype),
         seed=seed,
         conformers=conformers,
+        scans=scans,
         trust=trust,
     )
     make_way(request, out, overwrite=overwrite)

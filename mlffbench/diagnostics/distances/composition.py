@@ -1,4 +1,4 @@
-"""Composition: elements, number of atoms and charge, against those of training."""
+"""Composition: elements, number of atoms, charge and spin, against training."""
 
 import numpy as np
 from numpy.typing import NDArray
@@ -63,13 +63,22 @@ def size(train: Sample) -> Fitted:
 def charge_distance(train: Sample) -> Fitted:
     """Distance of the total charge to the nearest one that occurs in training, in e."""
     known = np.unique(train.structures.charge.cpu().numpy())
+    return alone(
+        lambda sample: _nearest(sample.structures.charge.cpu().numpy(), known), train
+    )
 
-    def measure(sample: Sample) -> Measured:
-        charges = sample.structures.charge.cpu().numpy()
-        nearest = np.abs(charges[:, None] - known).min(axis=1)
-        return Measured(nearest.astype(np.float64))
 
-    return alone(measure, train)
+def spin_distance(train: Sample) -> Fitted:
+    """Distance of 2S + 1 to the nearest one that occurs in training."""
+    known = np.unique(train.structures.multiplicity.cpu().numpy())
+    return alone(
+        lambda sample: _nearest(sample.structures.multiplicity.cpu().numpy(), known),
+        train,
+    )
+
+
+def _nearest(values: NDArray[np.int64], known: NDArray[np.int64]) -> Measured:
+    return Measured(np.abs(values[:, None] - known).min(axis=1).astype(np.float64))
 
 
 def _size(sample: Sample) -> Measured:

@@ -37,7 +37,7 @@ from mlffbench.models.catalog import DEFAULT_PRIOR
 from mlffbench.models.load import load_model
 from mlffbench.models.model_spec import check_not_typed
 from mlffbench.priors.prior_labels import LabelCache
-from mlffbench.run.diagnose.instruments import NOT_WANTED, Instruments
+from mlffbench.run.diagnose.instruments import NOT_SCANNED, NOT_WANTED, Instruments
 from mlffbench.run.evaluate.chosen_radii import identity_of
 from mlffbench.run.evaluate.evaluation_job import choose_rows
 from mlffbench.run.evaluate.stored import StoredRun, StoredSplit
@@ -258,7 +258,7 @@ def unavailable_in_words(found: Study, who: str) -> list[str]:
     """Return which diagnostics could not be computed and why, as one sentence or none."""
     names: dict[str, list[str]] = {}
     for one in found.measurements.unavailable:
-        if one.reason != NOT_WANTED:
+        if one.reason not in (NOT_WANTED, NOT_SCANNED):
             names.setdefault(one.reason, []).append(one.name)
     told = [f"{', '.join(them)} ({why})" for why, them in names.items()]
     told += [

@@ -29,6 +29,10 @@ Labeller = Callable[[Structures], Labels]
 
 NOT_WANTED = "the model has an embedding, so the fixed descriptor is not computed"
 """Why a descriptor is missing that nobody misses."""
+NOT_SCANNED = (
+    "a scan costs 32 predictions per structure; mlffbench diagnose --scans makes it"
+)
+"""Why the model is not scanned, which nobody misses either."""
 
 
 @dataclass(frozen=True, slots=True, eq=False, kw_only=True)
@@ -43,6 +47,7 @@ class Instruments:
         dtype: What it computes in.
         prior: Structures -> labels of a prior; None for none.
         no_prior: Why there is none.
+        scans: Whether the model is asked of moved structures, too.
     """
 
     cutoff: float = DEFAULT_CUTOFF
@@ -52,6 +57,7 @@ class Instruments:
     dtype: torch.dtype = torch.float64
     prior: Labeller | None = None
     no_prior: str = "no prior was named"
+    scans: bool = False
 
     @classmethod
     def of(
@@ -63,6 +69,7 @@ class Instruments:
         dtype: str | None = None,
         prior: Labeller | None = None,
         no_prior: str = "no prior was named",
+        scans: bool = False,
     ) -> "Instruments":
         """Return the instruments of a model, or those that need none.
 
@@ -73,6 +80,7 @@ class Instruments:
             dtype: Name of what it computes in; None is its default.
             prior: Structures -> labels of a prior, if any.
             no_prior: Why there is none.
+            scans: Ask the model of moved structures, too.
 
         Raises:
             DataError: The cutoff is above what the model sees.
@@ -86,6 +94,7 @@ class Instruments:
             dtype=DTYPES[dtype or card.dtype] if card else torch.float64,
             prior=prior,
             no_prior=no_prior,
+            scans=scans,
         )
 
     def examine(self, samples: Sequence[Sample]) -> list[Sample]:
@@ -114,12 +123,18 @@ class Instruments:
             absent |= {
                 "embedding": "no model was named",
                 "prediction": "no model was named",
+                "scan": "no model was named",
             }
+        elif not self.scans:
+            absent["scan"] = NOT_SCANNED
         sample = replace(sample, absent=absent)
         if self.prior is not None:
             sample = with_labels(sample, "prior", self.prior)
         if self.model is None or self.card is None:
             return sample
+        if self.scans:
+            scanned = replace(self, model=_at(self.model, self.cutoff))
+            sample = replace(sample, scan=scanned.predict)
         if sample.prediction is None:
             sample = with_labels(sample, "prediction", self.predict)
         return with_embedding(
@@ -160,6 +175,13 @@ class Instruments:
             source=f"model:{model.name}",
             failures=failures,
         )
+
+
+def _at(model: ForceField, cutoff: float) -> ForceField:
+    """Return a model at the cutoff of the graphs, where it can change its own."""
+    if not isinstance(model, HasCutoff) or cutoff >= model.cutoff:
+        return model
+    return model.with_cutoff(cutoff)
 
 
 def _cutoff_of(model: ForceField | None, cutoff: float | None) -> float:
