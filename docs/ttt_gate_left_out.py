@@ -13,7 +13,7 @@ from dataclasses import replace
 
 import numpy as np
 import pandas as pd
-from ttt_gate_rules import CHOSEN, HERE, apply, gain_of, like_training, summary
+from ttt_gate_rules import FIRST, HERE, apply, gain_of, like_training, summary
 
 POWERS = (0.0, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0)
 MOST = 1.03
@@ -34,7 +34,7 @@ def outcomes(curves: pd.DataFrame, levels: pd.DataFrame, kind: str) -> pd.DataFr
     for model, mine in curves[curves["kind"] == kind].groupby("model", sort=False):
         known = levels[levels["model"] == model]
         for power in POWERS:
-            table = summary(apply(replace(CHOSEN, hot_gap=power, kind=kind), mine, known))
+            table = summary(apply(replace(FIRST, hot_gap=power, kind=kind), mine, known))
             gain = gain_of(table[~like_training(table.index)])
             rows.append((model, power, gain, table["ratio"].max()))
     return pd.DataFrame(rows, columns=["model", "power", "gain", "worst"])
@@ -49,7 +49,7 @@ def chosen(found: pd.DataFrame) -> float:
 
 
 def main() -> None:
-    kind = sys.argv[1] if len(sys.argv) > 1 else CHOSEN.kind
+    kind = sys.argv[1] if len(sys.argv) > 1 else FIRST.kind
     curves, levels = (
         pd.read_csv(HERE / f"ttt_gate_{name}_val.csv") for name in ("curves", "levels")
     )

@@ -1,11 +1,13 @@
 """Judge rules for when to adapt and when to stop on the curves of docs/ttt_gate.py.
 
-A rule sees the prior loss of a molecule after each step, its gap, and losses and gaps of
-training molecules, nothing else. Writes docs/ttt_gate_rules_<half>.csv, a row per model,
-rule and split, and docs/ttt_gate.png, and prints the tables of docs/pretrained.md.
+A rule sees the prior loss of a molecule after each step, its gap, how alike head and
+model err, and losses and gaps of training molecules, nothing else. Prints the tables of
+docs/pretrained.md.
 
-Usage: python docs/ttt_gate_rules.py [--half val] [--kind careful]   (seconds: no model
-is run). With ``--kind curved`` only the chosen rule is printed, on what was walked so.
+Usage: python docs/ttt_gate_rules.py [--half val|test] [--version 1|2]   (seconds: no
+model is run). Version 1 is of mini's first version, by Adam, where the first rule was
+chosen: it writes docs/ttt_gate_rules_<half>.csv, a row per model, rule and split, and
+docs/ttt_gate.png too.
 """
 
 import argparse
@@ -34,6 +36,9 @@ class Rule:
         trust: unless the loss is below this share of the gap.
         hot: Losses are divided by this power of the prior's mean force over training's,
             where that is above 1; ``hot_gap``: the same for gaps.
+        alike: Cosine between the differences of head and model from the prior below
+            which a gap is no reason; -1 does not ask.
+        head: Typical loss over typical gap of training above which nothing is adapted.
         kind: Which curve is followed: ``careful`` (Adam), ``full`` (the same without a
             way back), or ``curved`` (L-BFGS, only where a rule could adapt).
     """
@@ -44,10 +49,13 @@ class Rule:
     trust: float = 0.0
     hot: float = 0.7
     hot_gap: float = 0.6
+    alike: float = -1.0
+    head: float = 9.0
     kind: str = "careful"
 
 
-CHOSEN = Rule(start=0.95, stop=0.5, gap=0.9, trust=0.8)
+FIRST = Rule(start=0.95, stop=0.5, gap=0.9, trust=0.8)
+CHOSEN = replace(FIRST, start=0.97, alike=0.2, head=0.5, kind="curved")
 NAME = "**chosen**"
 OTHERS: Mapping[str, tuple[float, ...]] = {
     "hot_gap": (0.3, 0.8, 1),
@@ -57,21 +65,41 @@ OTHERS: Mapping[str, tuple[float, ...]] = {
     "gap": (0.7, 0.8, 0.95),
     "trust": (0.7, 0.9),
 }
-"""Value of the chosen rule -> what else is tried."""
+"""Value of the first rule -> what else is tried."""
+OTHERS_2: Mapping[str, tuple[float, ...]] = {
+    "head": (0.42, 0.57, 9),
+    "alike": (-1, 0, 0.35, 0.5),
+    "start": (0.9, 0.95, 0.96, 0.98, 0.99),
+    "stop": (0.3, 0.8),
+    "gap": (0.8, 0.95),
+    "trust": (0.7, 0.9),
+}
+"""The same of the chosen one; a head of 9 and an alike of -1 do not ask."""
+
+
+def varied(rule: Rule, others: Mapping[str, tuple[float, ...]]) -> dict[str, Rule]:
+    """Return a rule, and what it is where one value is another."""
+    return {NAME: rule} | {
+        f"{name} {value}": replace(rule, **{name: value})
+        for name, values in others.items()
+        for value in values
+    }
+
+
 RULES: Mapping[str, Rule] = {
     "all steps, full rate": Rule(0, 0, kind="full"),
     "all steps": Rule(0, 0),
-    "loss, down to the start": replace(CHOSEN, stop=0.95, gap=0, trust=0, hot=0),
-    "loss": replace(CHOSEN, gap=0, trust=0, hot=0),
-    "loss and gap": replace(CHOSEN, trust=0, hot=0, hot_gap=0),
-    "loss, gap or trusted head": replace(CHOSEN, hot=0, hot_gap=0),
-    "gaps never hot": replace(CHOSEN, hot_gap=0),
-    NAME: CHOSEN,
-    **{
-        f"{name} {value}": replace(CHOSEN, **{name: value})
-        for name, values in OTHERS.items()
-        for value in values
-    },
+    "loss, down to the start": replace(FIRST, stop=0.95, gap=0, trust=0, hot=0),
+    "loss": replace(FIRST, gap=0, trust=0, hot=0),
+    "loss and gap": replace(FIRST, trust=0, hot=0, hot_gap=0),
+    "loss, gap or trusted head": replace(FIRST, hot=0, hot_gap=0),
+    "gaps never hot": replace(FIRST, hot_gap=0),
+    **varied(FIRST, OTHERS),
+}
+RULES_2: Mapping[str, Rule] = {
+    "loss": replace(CHOSEN, gap=0, trust=0, alike=-1, head=9, start=0.95),
+    "the first rule": replace(FIRST, kind="curved"),
+    **varied(CHOSEN, OTHERS_2),
 }
 
 
@@ -106,6 +134,7 @@ def apply(rule: Rule, curves: pd.DataFrame, levels: pd.DataFrame) -> pd.DataFram
     )
     start, stop = bound(losses, rule.start), bound(losses, rule.stop)
     gap = bound(gaps, rule.gap)
+    no_guide = bound(losses, 0.5) > rule.head * bound(gaps, 0.5)
     rows = []
     mine = curves[curves["kind"] == rule.kind]
     for (split, unit), points in mine.groupby(["split", "unit"], sort=False):
@@ -113,10 +142,11 @@ def apply(rule: Rule, curves: pd.DataFrame, levels: pd.DataFrame) -> pd.DataFram
         apart = points["gap"].iloc[0]
         force = points["prior_norm"].to_numpy()
         near = apart <= gap * scale(force, rule.hot_gap)[0]
-        guided = not near or loss[0] < rule.trust * apart
+        alike = points["alike"].iloc[0] if "alike" in points else 1.0
+        guided = loss[0] < rule.trust * apart or (not near and alike > rule.alike)
         loss = loss / scale(force, rule.hot)
         at = 0
-        if loss[0] > start and guided:
+        if loss[0] > start and guided and not no_guide:
             reached = np.flatnonzero(loss <= stop)
             at = int(reached[0]) if len(reached) else len(loss) - 1
         errors = 1000 * points["mae"].to_numpy()
@@ -185,7 +215,7 @@ def overview(table: pd.DataFrame) -> str:
     """Return gain and harm of each rule and model, as a table."""
     models = list(table["model"].unique())
     lines = ["| rule | " + " | ".join(models) + " |", "|---" * (len(models) + 1) + "|"]
-    for name in RULES:
+    for name in table["rule"].unique():
         cells = []
         for model in models:
             mine = table[(table["model"] == model) & (table["rule"] == name)]
@@ -229,7 +259,7 @@ def draw(curves: pd.DataFrame, levels: pd.DataFrame) -> None:
         1, len(models), figsize=(3.2 * len(models), 3.4), squeeze=False, sharey=True
     )
     for axis, model in zip(axes[0], models, strict=True):
-        mine = curves[(curves["model"] == model) & (curves["kind"] == CHOSEN.kind)]
+        mine = curves[(curves["model"] == model) & (curves["kind"] == FIRST.kind)]
         for (split, _), points in mine.groupby(["split", "unit"], sort=False):
             known = not str(split).startswith("ood") and model != "mace-spice"
             axis.plot(
@@ -239,7 +269,7 @@ def draw(curves: pd.DataFrame, levels: pd.DataFrame) -> None:
                 linewidth=0.8,
             )
         losses = molecules(levels[levels["model"] == model])["loss"].to_numpy()
-        for share in (CHOSEN.start, CHOSEN.stop):
+        for share in (FIRST.start, FIRST.stop):
             axis.axvline(bound(losses, share), color="black", linestyle=":")
         axis.axhline(1, color="grey", linewidth=0.5)
         axis.set(title=model, xscale="log", ylim=(0, 1.8))
@@ -253,21 +283,19 @@ def draw(curves: pd.DataFrame, levels: pd.DataFrame) -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--half", default="val")
-    parser.add_argument("--kind", default=CHOSEN.kind)
+    parser.add_argument("--half", choices=("val", "test"), default="val")
+    parser.add_argument("--version", type=int, choices=(1, 2), default=2)
     asked = parser.parse_args()
-    curves = pd.read_csv(HERE / f"ttt_gate_curves_{asked.half}.csv")
-    levels = pd.read_csv(HERE / f"ttt_gate_levels_{asked.half}.csv")
-    if asked.kind != CHOSEN.kind:
-        rules = {NAME: replace(CHOSEN, kind=asked.kind)}
-        print(by_split(judge(curves, levels, rules), NAME))
-        return
-    table = judge(curves, levels, RULES)
-    path = HERE / f"ttt_gate_rules_{asked.half}.csv"
-    table.to_csv(path, index=False, float_format="%.4g")
+    end = asked.half if asked.version == 1 else f"{asked.half}_2"
+    curves = pd.read_csv(HERE / f"ttt_gate_curves_{end}.csv")
+    levels = pd.read_csv(HERE / f"ttt_gate_levels_{end}.csv")
+    table = judge(curves, levels, RULES if asked.version == 1 else RULES_2)
     print(overview(table), by_split(table, NAME), sep="\n\n")
-    if asked.half == "val":
-        draw(curves, levels)
+    if asked.version == 1:
+        path = HERE / f"ttt_gate_rules_{asked.half}.csv"
+        table.to_csv(path, index=False, float_format="%.4g")
+        if asked.half == "val":
+            draw(curves, levels)
 
 
 if __name__ == "__main__":

@@ -123,6 +123,14 @@ class PriorLevel:
         """Return how much larger gaps may be; else as `scale_of`."""
         return _heat(force / self.force, GAP_HEAT)
 
+    @property
+    def head_share(self) -> float:
+        """Typical loss over typical gap: 0 where the head is the prior itself.
+
+        At 1 the head is no nearer to the prior on training molecules than the model is.
+        """
+        return self.loss_at(0.5) / self.gap_at(0.5)
+
     def loss_at(self, share: float) -> float:
         """Return the loss in eV/Å that a share of new molecules stays below."""
         return _bound(self.losses, share)

@@ -188,6 +188,7 @@ class PriorTuning:
             "most_loss": round(level.loss_at(self.start), 6) if level else None,
             "most_gap": round(level.gap_at(self.start_gap), 6) if level else None,
             "stop_loss": round(level.loss_at(self.stop), 6) if level else None,
+            "head_share": round(level.head_share, 6) if level else None,
             "level": level.origin if level else None,
             "careful": self.careful,
             "steps": self._steps(self.optimizer),

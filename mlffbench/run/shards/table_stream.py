@@ -31,8 +31,12 @@ class TableStream:
 
     def append(self, piece: pd.DataFrame) -> None:
         """Write some rows; a column that is not there is empty in them."""
+        piece = piece.reindex(columns=self.schema.names)
+        # a column that is empty in the whole table may come as numbers, all missing
+        empty = [one.name for one in self.schema if pa.types.is_null(one.type)]
+        missing = {name: None for name in empty if piece[name].isna().all()}
         table = pa.Table.from_pandas(
-            piece.reindex(columns=self.schema.names),
+            piece.assign(**missing),
             schema=self.schema,
             preserve_index=False,
         )

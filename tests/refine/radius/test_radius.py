@@ -1,4 +1,5 @@
 import math
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +11,7 @@ from pair_fields import GuidedStrings, Strings, line, prior_file
 
 from mlffbench.core.errors import BenchError, CapabilityError, DataError, ModelError
 from mlffbench.core.forcefield import ForceField
+from mlffbench.core.labels import Labels
 from mlffbench.core.spectrum import SpectralReference, spectra
 from mlffbench.core.structures import Structures
 from mlffbench.refine.per_structure import Routed
@@ -213,9 +215,28 @@ def test_a_structure_without_prior_labels_keeps_the_baseline(tmp_path: Path) -> 
     assert others == ["", "", ""]
 
 
+class FarFromPrior(GuidedStrings):
+    """Its own forces are four times those of its head, which is therefore a guide."""
+
+    def predict(self, structures: Structures) -> Labels:
+        labels = super().predict(structures)
+        return replace(labels, forces=4 * labels.forces)
+
+
+def test_a_head_no_nearer_to_the_prior_than_the_model_chooses_no_radius(
+    tmp_path: Path,
+) -> None:
+    prior, tests = prior_file(tmp_path, 3.0), line(*range(7), name="far")
+    book = [line(0, 1.5, 3.3 + 0.01 * n, name=f"t{n}") for n in range(8)]
+    refiner = taught(GuidedStrings(), *book, gate="training", prior=prior, radii=RADII)
+    (facts,) = refiner.refine(GuidedStrings(), tests).facts
+    assert "1.00 times as far from the prior" in str(facts["not_refined_because"])
+    assert facts["radius"] == 5.0
+
+
 def test_a_structure_like_those_of_training_is_left_alone(tmp_path: Path) -> None:
     """The head follows the prior up to a reach; training has the same reach, or less."""
-    model, prior = GuidedStrings(), prior_file(tmp_path, 3.0)
+    model, prior = FarFromPrior(), prior_file(tmp_path, 3.0)
     tests = Structures.concatenate(
         [line(0, 1.5, 3.4, name="like"), line(*range(7), name="far")]
     )

@@ -58,6 +58,18 @@ def test_table(tmp_path: Path, cuts: list[int]) -> None:
     assert written[0] == written[1]
 
 
+def test_a_column_without_any_value_may_come_as_missing_numbers(tmp_path: Path) -> None:
+    path = tmp_path / "a.parquet"
+    example = pd.DataFrame({"id": ["a", "b"], "lowest": [None, None]})
+    numbers = pd.DataFrame({"id": ["a"], "lowest": [np.nan]})
+    with table_stream(path, example) as stream:
+        stream.append(numbers)
+        stream.append(example.iloc[1:])
+    found = pd.read_parquet(path)
+    assert found["id"].tolist() == ["a", "b"]
+    assert found["lowest"].isna().all()
+
+
 def on_a_full_disk(folder: Path) -> None:
     example = pd.DataFrame({"id": ["a"]})
     with (
