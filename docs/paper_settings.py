@@ -61,7 +61,7 @@ def gains(found: Any, model: str) -> list[list[str]]:
         worst = before >= before.quantile(0.9)
         tenth = f"{MEV * before[worst].mean():,.0f} → {MEV * after[worst].mean():,.0f}"
         counted = [len(pair), int((gain > SAME).sum()), int((gain < -SAME).sum())]
-        spread = f"{low:.0f} to {high:.0f} %"
+        spread = f"{round(low)} to {round(high)} %"
         rows.append([mode, *map(str, counted), f"{middle:.0f} %", spread, tenth])
     return rows
 

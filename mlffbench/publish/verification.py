@@ -14,6 +14,7 @@ from mlffbench.core.guards.plain import counted
 from mlffbench.core.guards.sizes import read_text
 from mlffbench.core.record import Comparison, MetricValue, Record
 from mlffbench.metrics.catalog import METRICS
+from mlffbench.metrics.intervals.verdict import ROUNDING
 from mlffbench.publish.export_folder import (
     README,
     REPORT,
@@ -312,7 +313,7 @@ def _check_consistent(folder: RunFolder, records: list[Record]) -> int:
         for name, value in record.metrics.items():
             _check_value(value, counts.evaluated, f"{where}, {name}")
         for name, compared in [*pairs, *record.against_prior.items()]:
-            _check_comparison(compared, f"{where}, {name}")
+            _check_comparison(compared, record.metrics.get(name), f"{where}, {name}")
         control = by_split.get(record.control)
         if control is not None:
             for name, compared in record.gap.items():
@@ -331,10 +332,14 @@ def _check_value(value: MetricValue, most: int, where: str) -> None:
         raise _at_odds(where, "value, interval and counts exclude each other")
 
 
-def _check_comparison(compared: Comparison, where: str) -> None:
+def _check_comparison(
+    compared: Comparison, value: MetricValue | None, where: str
+) -> None:
     low, high = compared.difference.low, compared.difference.high
     if low is None or high is None:
         told = compared.verdict == "cannot be judged"
+    elif value and max(-low, high) <= ROUNDING * abs(value.value):
+        told = True  # what rounds away may be called no difference
     elif low <= 0 <= high:
         told = compared.verdict in {"no difference", "cannot be judged"}
     else:

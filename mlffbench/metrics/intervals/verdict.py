@@ -18,6 +18,8 @@ HALF = 0.5
 """Share of the error above which one molecule decides a number."""
 APART = 2.0
 """Factor: an interval that reaches beyond it both ways tells nothing."""
+ROUNDING = 1e-5
+"""Part of an error below which two are the same: what rounding in float32 changes."""
 
 
 class Decisive(NamedTuple):
@@ -39,7 +41,7 @@ def judge(
 
     Better or worse: the interval leaves no difference out. No difference: it does not,
     nor does it reach beyond a factor of `APART` both ways, and no molecule carries more
-    than `HALF` of an error. Else it cannot be judged.
+    than `HALF` of an error; or all of it is within `ROUNDING`. Else it cannot be judged.
 
     Args:
         sides: The molecules and errors compared.
@@ -54,6 +56,8 @@ def judge(
     if spread is None:
         return "cannot be judged", "the interval is wider than a factor of 1,000"
     centre, reach = float(spread.centre), float(spread.reach)
+    if abs(centre) + reach <= ROUNDING * (1.0 if log else _size(sides)):
+        return "no difference", ""
     if abs(centre) > reach:
         lower_is_better = log or card.better == "lower"
         return ("better" if (centre < 0) == lower_is_better else "worse"), ""
@@ -68,6 +72,13 @@ def heaviest(keys: tuple[str, ...], sums: Floats) -> Decisive | None:
         return None
     row = int(sums[:, 0].argmax())
     return Decisive(keys[row], float(sums[row, 0]) / total)
+
+
+def _size(sides: Sides) -> float:
+    """Return the larger of two errors."""
+    totals = [np.abs(sums.sum(axis=0)) for _, sums in sides]
+    sizes = [float(error / weight) for error, weight in totals if weight > 0]
+    return max(sizes, default=0.0)
 
 
 def _why_open(sides: Sides, centre: float, reach: float, card: MetricCard) -> str:

@@ -337,6 +337,16 @@ def test_verdicts_follow_what_is_better():
         assert gap(high, other, low, owners, card=card).verdict == second
 
 
+@pytest.mark.parametrize("card", [ERROR, ROOT, COSINE])
+def test_what_float32_rounds_is_no_difference(card):
+    # every molecule a little worse, by what other batches change and by far more
+    before = np.linspace(0.5, 0.6, 8)
+    for change, verdicts in ((1e-6, {"no difference"}), (1e-3, {"better", "worse"})):
+        after = before * (1 + change * np.linspace(0.9, 1.1, 8))
+        found = paired(samples(after), samples(before), molecules(8), card=card)
+        assert found.verdict in verdicts
+
+
 def test_ratio_needs_a_true_zero_and_something_to_divide_by():
     zero, one, owners = samples([0.0] * 8), samples(np.arange(1.0, 9.0)), molecules(8)
     assert paired(one, zero, owners, card=ERROR).ratio is None
