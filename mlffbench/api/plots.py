@@ -29,7 +29,7 @@ def plot_metric(metrics: pd.DataFrame, metric: str, backend: Backend) -> Any:
     chosen = metrics[metrics["metric"] == metric].dropna(subset="value")
     if chosen.empty:
         known = ", ".join(metrics.dropna(subset="value")["metric"].unique())
-        msg = f"no run has a value of {metric!r}; expected one of: {known}"
+        msg = f"no run has a value of {metric!r}; expected one of: {known or 'none yet'}"
         raise BenchError(msg)
     splits = list(chosen["split"].unique())
     unit = str(chosen["unit"].iloc[0])

@@ -92,7 +92,11 @@ class Calibration:
         targets = np.log(np.maximum(errors, FLOOR))
         known = np.isfinite(points).all(axis=1) & np.isfinite(targets)
         if not known.any():
-            raise DataError("no structure has all alarms and a reference error")
+            msg = (
+                "no val structure has all alarms and finite reference forces; name a "
+                "suite with labelled val splits that the model and the prior can compute"
+            )
+            raise DataError(msg)
         points, targets = points[known], targets[known]
         groups = [name for name, kept in zip(molecules, known, strict=True) if kept]
         weights = weights_of(groups)

@@ -60,7 +60,7 @@ def test_what_has_no_alarm_has_no_expected_error() -> None:
     one["gap"][1] = np.nan
     assert np.isnan(calibration.expect(one).middle).tolist() == [False, True]
     nothing = {name: np.full(3, np.nan) for name in alarms}
-    with pytest.raises(DataError, match="no structure has all alarms"):
+    with pytest.raises(DataError, match="no val structure has all alarms"):
         Calibration.of(nothing, errors[:3], molecules[:3])
 
 

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import torch
 
+from mlffbench.core.errors import DataError
 from mlffbench.core.structures import Structures
 from mlffbench.diagnostics.diagnostic import AtomFeatures, Sample
 from mlffbench.screening.calibration import Calibration, held_out_residuals
@@ -67,6 +68,18 @@ def test_without_features_or_molecules_there_is_no_probe() -> None:
         assert RISK not in held[0].alarms
         assert RISK not in rest[0].alarms
     assert with_risk([], [], [one])[0] == []
+
+
+def test_a_missing_error_is_left_out_and_nothing_else_changes() -> None:
+    features, errors = made(0)
+    molecules = [str(place // 2) for place in range(N)]
+    one = alarmed(features, molecules)
+    spoilt = np.where(np.arange(N) < 2, np.nan, errors)  # a molecule without labels
+    held, [mine] = with_risk([one], [spoilt], [one])
+    assert np.isnan(held[0].alarms[RISK]).tolist() == [True] * 2 + [False] * (N - 2)
+    assert np.isfinite(mine.alarms[RISK]).all()
+    with pytest.raises(DataError, match="name a suite with labelled val splits"):
+        Calibration.of({"prior_gap": errors}, np.full(N, np.nan), molecules)
 
 
 def test_an_alarm_that_never_moved_in_calibration_decides_nothing() -> None:

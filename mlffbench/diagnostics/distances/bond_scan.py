@@ -15,6 +15,7 @@ N_POINTS, STEP = 13, 0.02
 """Geometries along a bond, an odd number, and Å between them."""
 _BONDED = 1.2
 """Atoms nearer than this times the sum of their covalent radii are bonded."""
+UNBONDED = "no two atoms of it are bonded"
 _SIMPSON = np.array([1.0, 4.0, 1.0]) / 3
 
 
@@ -25,13 +26,14 @@ def bond_scan(train: Sample) -> Fitted:
     double step the change of the energy is compared with the work of the forces by
     Simpson's rule: |ΔE + ∫F·dx|. A few meV at most on a smooth surface; a neighbour that
     jumps out of a truncated cutoff shows with its whole energy, and forces that are not
-    the slope of the energy show with what they miss.
+    the slope of the energy show with what they miss. Bonds across the edge of a periodic
+    cell are not scanned.
     """
     return scan_alone(_measure, train)
 
 
 def _measure(sample: Sample) -> Measured:
-    return score_moved(sample, _stretched, _unexplained, "no two atoms of it are bonded")
+    return score_moved(sample, _stretched, _unexplained, UNBONDED, "no energy is finite")
 
 
 def _stretched(single: Structures) -> Tensor:
@@ -39,7 +41,7 @@ def _stretched(single: Structures) -> Tensor:
     positions, numbers = single.positions.double(), single.numbers.numpy()
     radii = torch.from_numpy(covalent_radii[numbers])
     lengths = torch.cdist(positions, positions)
-    near = lengths < _BONDED * (radii[:, None] + radii)
+    near = (lengths > 0) & (lengths < _BONDED * (radii[:, None] + radii))
     first, second = torch.nonzero(torch.triu(near, 1), as_tuple=True)
     n_bonds = min(N_BONDS, len(first))
     chosen = torch.linspace(0, len(first) - 1, n_bonds).long()

@@ -23,9 +23,11 @@ def diatomic_hole(train: Sample) -> Fitted:
     """Deepest hole in the repulsion of two atoms of a structure's elements, in eV.
 
     Of every pair of elements that a structure has, two atoms alone at 13 distances from
-    0.4 to 0.7 of the sum of their covalent radii, where energy only falls outwards. A
-    hole is the most that energy rises outwards, from any distance to any larger one:
-    atoms that come so near in dynamics fall in. 0 where the energy falls all the way.
+    0.4 to 0.7 of the sum of their covalent radii, where energy only falls outwards. The
+    pairs are neutral and of low spin, whatever the structure is. A hole is the most that
+    energy rises outwards, from any distance to any larger one: atoms that come so near in
+    dynamics fall in. 0 where the energy falls all the way, missing where the model
+    refuses a pair.
     """
     known: dict[Pair, float | str] = {}
 
@@ -50,10 +52,10 @@ def _measure(sample: Sample, known: dict[Pair, float | str]) -> Measured:
     reasons: dict[int, str] = {}
     for place, mine in enumerate(pairs):
         found = [hole for pair in mine if not isinstance(hole := known[pair], str)]
-        if found:
+        refused = [why for pair in mine if isinstance(why := known[pair], str)]
+        if found and not refused:
             values[place] = max(found)
         else:
-            refused = [why for pair in mine if isinstance(why := known[pair], str)]
             reasons[place] = refused[0] if refused else "it has no two atoms"
     return Measured(values, reasons, _notes(pairs, known))
 

@@ -14,6 +14,7 @@ N_VECTORS = 3
 """Random directions; each costs two predictions."""
 STEP = 2e-3
 """Å per unit of a random direction."""
+UNMOVED = "its forces stay what they are when its atoms are moved"
 SLOPE = 0.02
 """At or below it forces are the slope of an energy, as far as differences can tell."""
 
@@ -24,13 +25,14 @@ def jacobian_asymmetry(train: Sample) -> Fitted:
     Of random directions u and v by central differences, √(Σ(uᵀJv − vᵀJu)² /
     2Σ((uᵀJv)² + (vᵀJu)²)): three directions of normal components, the same for every
     structure of a size, so six predictions. Next to 0 where forces are the gradient of an
-    energy, which the notes say; 0.7 where J is random.
+    energy, which the notes say; 0.7 where J is random. None where nothing that moves
+    changes the forces, as of an atom alone.
     """
     return scan_alone(_measure, train)
 
 
 def _measure(sample: Sample) -> Measured:
-    found = score_moved(sample, _shaken, _asymmetry, "it has no atom")
+    found = score_moved(sample, _shaken, _asymmetry, "it has no atom", UNMOVED)
     known = found.values[np.isfinite(found.values)]
     if not len(known) or known.max() > SLOPE:
         return found

@@ -17,7 +17,7 @@ Moves = Callable[[Structures], Tensor]
 there is nothing to move."""
 Score = Callable[[Tensor, Floats, Floats], float]
 """Displacements, energies (n_copies,) in eV and forces (n_copies, n_atoms, 3) in eV/Å of
-the copies -> the number of the structure."""
+the copies -> the number of the structure; NaN where they give none."""
 
 NOT_TRAINING = "a scan asks the model alone, so training is not scanned"
 _AT_A_TIME = 64
@@ -29,7 +29,9 @@ def scan_alone(measure: Measure, train: Sample) -> Fitted:
     return Fitted(Measured.nothing(train, NOT_TRAINING), measure)
 
 
-def score_moved(sample: Sample, moves: Moves, score: Score, why_not: str) -> Measured:
+def score_moved(
+    sample: Sample, moves: Moves, score: Score, why_not: str, why_none: str
+) -> Measured:
     """Return one number per structure from what the model says of moved copies of it.
 
     Args:
@@ -37,6 +39,7 @@ def score_moved(sample: Sample, moves: Moves, score: Score, why_not: str) -> Mea
         moves: How each is moved.
         score: What its number is.
         why_not: Why a structure has no number that has nothing to move.
+        why_none: Why one has none whose copies give none.
     """
     if sample.scan is None:
         return Measured.nothing(sample, sample.why_absent("scan"))
@@ -60,7 +63,9 @@ def score_moved(sample: Sample, moves: Moves, score: Score, why_not: str) -> Mea
             else:
                 shifts = displaced[row]
                 forces = told[1].reshape(shifts.shape)
-                values[places[row]] = score(shifts, told[0], forces)
+                values[places[row]] = found = score(shifts, told[0], forces)
+                if np.isnan(found):
+                    reasons[places[row]] = why_none
     return Measured(values, reasons)
 
 

@@ -87,8 +87,8 @@ class RadiusRefinement:
         n_radii: Radii of the grid from ``smallest`` to the trained cutoff.
         radii: Radii in Å to try instead of the grid, in text: ``"3.0,3.5"``.
         gate: ``training``: where a prior guides, only structures are refined whose prior
-            loss and gap are above those of training molecules, see `UnitGate`; ``off``:
-            all are.
+            loss is above that of training molecules and whose prior head is a guide, see
+            `UnitGate`; ``off``: all are.
         start: Share of new molecules like those of training that have a lower loss.
         start_gap: The same for the gap.
         unit: One radius per ``structure``, or one for the conformers of a ``group``.
@@ -328,6 +328,7 @@ class RadiusRefinement:
             "start_gap": self.start_gap,
             "most_loss": round(level.loss_at(self.start), 6) if level else None,
             "most_gap": round(level.gap_at(self.start_gap), 6) if level else None,
+            "head_share": round(level.head_share, 6) if level else None,
             "level": level.origin if level else None,
         }
 

@@ -7,16 +7,15 @@ import numpy as np
 import pytest
 import torch
 from diagnostic_samples import shaken
+from pair_fields import Strings
 
 from mlffbench.core.errors import BenchError
 from mlffbench.core.labels import Labels
-from mlffbench.core.model_options import ModelOptions
 from mlffbench.core.structures import Structures
 from mlffbench.diagnostics.diagnostic import Sample, only
-from mlffbench.diagnostics.distances.bond_scan import bond_scan
+from mlffbench.diagnostics.distances.bond_scan import UNBONDED, bond_scan
 from mlffbench.diagnostics.distances.diatomics import diatomic_hole
-from mlffbench.diagnostics.distances.jacobian_asymmetry import jacobian_asymmetry
-from mlffbench.models.load import load_model
+from mlffbench.diagnostics.distances.jacobian_asymmetry import UNMOVED, jacobian_asymmetry
 from mlffbench.run.diagnose.instruments import NOT_SCANNED, Instruments
 
 NAMES = ["CH3OH", "H2O", "C2H6"]
@@ -92,7 +91,13 @@ def test_what_cannot_be_scanned_has_its_reason() -> None:
     assert bond_scan(sample).measure(sample).reasons == {
         0: "no two atoms of it are bonded"
     }
+    assert jacobian_asymmetry(sample).measure(sample).reasons == {0: UNMOVED}
     assert diatomic_hole(sample).measure(sample).reasons == {0: "it has no two atoms"}
+
+    one = torch.zeros(2, 3).double()
+    met = Structures.build([one], [torch.tensor([1, 1])], ids=["at one place"])
+    sample = replace(sample, structures=met)
+    assert bond_scan(sample).measure(sample).reasons == {0: UNBONDED}
 
     def failing(structures: Structures) -> Labels:
         labels = wells(structures)
@@ -106,18 +111,38 @@ def test_what_cannot_be_scanned_has_its_reason() -> None:
         assert row(sample).train.reasons[0].startswith("a scan asks the model alone")
 
 
+def test_a_pair_that_the_model_refuses_is_no_silence() -> None:
+    def without_oxygen(structures: Structures) -> Labels:
+        rows = structures.numbers == 8
+        refused = structures.system[rows].unique().tolist()
+        failures = dict.fromkeys(refused, "elements not supported: O")
+        return replace(wells(structures), failures=failures)
+
+    found = diatomic_hole(shaken(NAMES)).measure(asked(without_oxygen))
+    assert np.isnan(found.values).tolist() == [True, True, False]
+    assert found.reasons == dict.fromkeys((0, 1), "elements not supported: O")
+
+
+class Seeing(Strings):
+    """Pairs that pull at each other up to a cutoff; it tells atoms apart by element."""
+
+    def embed(self, structures: Structures) -> torch.Tensor:
+        return structures.numbers[:, None].double()
+
+
 def test_instruments_scan_where_asked_at_the_cutoff_of_the_graphs() -> None:
-    model = load_model("mini-schnet", ModelOptions(dtype="float64"))
     bare = Sample(name="x", structures=shaken(NAMES[:2]).structures)
-    assert Instruments.of(model).examine([bare])[0].why_absent("scan") == NOT_SCANNED
+    told = Instruments.of(Seeing()).examine([bare])[0]
+    assert told.why_absent("scan") == NOT_SCANNED
     found = [
-        Instruments.of(model, cutoff=cutoff, dtype="float64", scans=True).examine([bare])
+        Instruments.of(Seeing(), cutoff=cutoff, dtype="float64", scans=True)
         for cutoff in (None, 1.0)
     ]
-    smooth, cut = (bond_scan(bare).measure(one[0]).values for one in found)
-    assert smooth.max() < 1e-2  # eV, of the quadrature
-    assert cut.max() > 0.1  # bonded atoms jump out
-    assert only(found[0][0], ("prior",)).scan is None
+    whole, narrow = (one.examine([bare])[0] for one in found)
+    assert bond_scan(bare).measure(whole).values.max() < 1e-3
+    # bonded atoms jump out, and take an energy of their distance along
+    assert bond_scan(bare).measure(narrow).values.max() > 0.5
+    assert only(whole, ("prior",)).scan is None
 
 
 def test_labels_are_not_seen_by_a_scan() -> None:
