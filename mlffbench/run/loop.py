@@ -13,7 +13,7 @@ from mlffbench.core.forcefield import ForceField
 from mlffbench.core.model_options import ModelOptions
 from mlffbench.models.load import load_model
 from mlffbench.run.elsewhere.handover import elsewhere, hand_over
-from mlffbench.run.elsewhere.request_file import write_request
+from mlffbench.run.elsewhere.request_file import can_be_joined, write_request
 from mlffbench.run.evaluate.evaluation_job import Job
 from mlffbench.run.folder import RunFolder
 from mlffbench.run.manifest import begin, finish, is_finished, manifest_of
@@ -134,7 +134,7 @@ def carry_out(
         if is_finished(folder, manifest, overwrite=request.overwrite):
             return True
         inputs = work.read()
-        if isinstance(work, SharedWork):
+        if isinstance(work, SharedWork) and can_be_joined(request):
             write_request(folder, request, work.job)  # a worker needs both: the old goes
         begin(folder, manifest)
         finish(folder, manifest, work.compute(inputs, folder, progress))

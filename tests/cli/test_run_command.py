@@ -51,7 +51,7 @@ def test_run_and_plan_take_the_same_options() -> None:
     assert set(planned) < set(ran)
     assert all(planned[name] == ran[name] for name in planned)
     kept = {"out", "overwrite", "units"}
-    helped = {"workers", "engine", "slurm", "profile"}
+    helped = {"workers", "engine", "slurm", "profile", "address", "num_gpus"}
     assert set(ran) - set(planned) == kept | helped | {"dry_run", "diagnose", "wide"}
 
 

@@ -54,6 +54,11 @@ def folder_at(path: Path) -> RunFolder:
     return RunFolder(path)
 
 
+def can_be_joined(request: AnyRequest) -> bool:
+    """Return whether workers can be told of what was asked for: a prediction is not."""
+    return any(type(request) is kind for kind, _ in KINDS.values())
+
+
 def write_request(folder: RunFolder, request: AnyRequest, job: AnyJob) -> None:
     """Leave in a folder what its run was asked for.
 

@@ -161,7 +161,7 @@ def test_forces_at_a_radius_are_minus_the_slope(model: Any, scope: str) -> None:
 
 def test_the_envelope_is_maces_own_at_another_radius(model: Any) -> None:
     """A network built with the radius in its envelope only gives the same numbers."""
-    network: Any = build()
+    network: Any = build(num_interactions=2)
     network.radial_embedding.cutoff_fn.r_max.fill_(2.7)
     calculator = calculator_of(network)
     calculator.r_max = 2.7
