@@ -83,14 +83,15 @@ def _plainly() -> str:
     """Return the command as typed, without what is said of an engine."""
     import shlex
 
-    words, kept = ["mlffbench", *sys.argv[1:]], []
-    skip = False
+    words, kept = iter(["mlffbench", *sys.argv[1:]]), []
     for word in words:
-        name, equals, _ = word.partition("=")
-        ours = name in {"--engine", "--slurm", "--profile", "--workers"}
-        if not skip and not ours:
+        name, equals, value = word.partition("=")
+        if name not in {"--engine", "--slurm", "--profile", "--workers"}:
             kept.append(word)
-        skip = ours and not equals
+            continue
+        value = value if equals else next(words, "")
+        if name == "--engine" and value not in set(EngineKind):  # who moves molecules
+            kept += [name, value]
     return without_credentials(shlex.join(kept))
 
 
@@ -175,5 +176,6 @@ def folders_of(campaign: "Campaign[Any]") -> list[Path]:
 
 
 def suite_path(campaign: "Campaign[Any]") -> Path:
-    """Return the folder of all runs of the suite."""
-    return campaign.folder(campaign.jobs[0]).path.parent.parent
+    """Return the folder of all runs of the suite; simulations lie deeper than runs."""
+    path = campaign.folder(campaign.jobs[0]).path
+    return next(one for one in path.parents if one.parent == campaign.request.out)
