@@ -2,6 +2,7 @@
 
 import pytest
 
+from mlffbench.cli.shared import helpers
 from mlffbench.cli.shared.helpers import check_helped
 from mlffbench.cli.shared.options import EngineKind
 from mlffbench.cli.simulate import Engine, HelpedMotion
@@ -29,6 +30,16 @@ def test_two_of_a_kind_exclude_each_other() -> None:
         _ = HelpedMotion(engine=[Engine.slurm, Engine.ray]).helped
     with pytest.raises(SuiteError, match="--engine batched and --engine ase exclude"):
         _ = HelpedMotion(engine=[Engine.batched, Engine.ase]).mover
+
+
+def test_what_prints_the_tables_of_an_array_keeps_who_moves(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    typed = ["simulate", "--engine", "slurm", "--engine=ase", "--workers", "2"]
+    monkeypatch.setattr(
+        "sys.argv", ["mlffbench", *typed, "--slurm=time=1", "--seed", "1"]
+    )
+    assert helpers._plainly() == "mlffbench simulate --engine ase --seed 1"
 
 
 def test_options_of_one_engine_are_refused_with_another() -> None:

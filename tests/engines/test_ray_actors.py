@@ -3,6 +3,7 @@
 import io
 import json
 import socket
+import subprocess
 import sys
 import threading
 from collections.abc import Callable, Mapping
@@ -161,6 +162,21 @@ sys.exit("error: other versions")
     ]
     assert (tmp_path / "tries").read_text() == "xxx"
     assert worker_words(["/run"], trust=True)[-3:] == ["--trust", "--", "/run"]
+
+
+def test_an_environment_that_is_not_there_is_told_as_what_it_is() -> None:
+    (told,) = ray_driver.Member().work([("nosuch", ["/run"])], trust=False)
+    assert "an actor could not help" in told
+    assert "unknown environment 'nosuch'" in told
+
+
+def test_who_waits_for_the_end_of_its_input_may_end_before_it() -> None:
+    code = "import threading\n"
+    code += "from mlffbench.core.guards.children import await_end_of_input as wait\n"
+    code += "threading.Thread(target=wait, daemon=True).start()"
+    words = [sys.executable, "-c", code]
+    with subprocess.Popen(words, stdin=subprocess.PIPE) as child:
+        assert child.wait() == 0
 
 
 class SmallRay:

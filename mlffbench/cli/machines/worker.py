@@ -1,7 +1,6 @@
 """``worker``: one more process for runs that are in progress."""
 
 import os
-import sys
 import threading
 from pathlib import Path
 from typing import Annotated
@@ -55,5 +54,7 @@ def _counted(paths: list[Path]) -> Unit:
 
 def _end_with_input() -> None:
     """End this process, as a kill would, when whoever holds its input is gone."""
-    sys.stdin.buffer.read()
+    from mlffbench.core.guards.children import await_end_of_input
+
+    await_end_of_input()
     os._exit(1)
