@@ -19,7 +19,7 @@ from processes import mlffbench
 from mlffbench.core.errors import BenchError, MissingExtraError, StoreError
 from mlffbench.engines import ray_actors, ray_driver
 from mlffbench.engines.local_processes import worker_words
-from mlffbench.engines.ray_actors import RaySettings, Stretch, check_settings
+from mlffbench.engines.ray_actors import EnvironmentRuns, RaySettings, check_settings
 from mlffbench.run.folder import Arrays, RunFolder
 from mlffbench.run.shards import crew as crew_module
 from mlffbench.run.shards.crew import Crew
@@ -103,7 +103,10 @@ def stand_in(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str],
 @pytest.mark.usefixtures("installed")
 def test_a_driver_is_asked_led_and_listened_to(stand_in: Callable[[str], None]) -> None:
     stand_in(DRIVER)
-    runs = [Stretch((Path("/runs/a"), Path("/runs/b"))), Stretch((Path("/c"),), "orb")]
+    runs = [
+        EnvironmentRuns((Path("/runs/a"), Path("/runs/b"))),
+        EnvironmentRuns((Path("/c"),), "orb"),
+    ]
     with ray_actors.ray_actors(runs, RaySettings(n_actors=2), trust=False) as actors:
         assert actors.are_there()
         scratch = Path(f"/proc/{actors.driver.pid}/cwd")

@@ -13,7 +13,7 @@ from mlffbench.core.errors import ModelError, StoreError, SuiteError
 from mlffbench.core.guards.plain import without_credentials
 
 if TYPE_CHECKING:
-    from mlffbench.engines.ray_actors import Stretch
+    from mlffbench.engines.ray_actors import EnvironmentRuns
     from mlffbench.run.request import Campaign
     from mlffbench.run.work import AnyJob
 
@@ -149,24 +149,24 @@ def helped_by(
     if gpus is None:
         gpus = float(campaign.request.device == "cuda")
     settings = RaySettings(n_actors=helped.workers, gpus=gpus, address=helped.address)
-    with ray_actors(_stretches(campaign), settings, trust=trust) as actors:
+    with ray_actors(_by_environment(campaign), settings, trust=trust) as actors:
         kind = replace(campaign.kind, others=actors.are_there)  # type: ignore[type-var]  # every kind has them
         yield replace(campaign, kind=kind), actors.told
 
 
-def _stretches(campaign: "Campaign[Any]") -> "list[Stretch]":
+def _by_environment(campaign: "Campaign[Any]") -> "list[EnvironmentRuns]":
     """Return the runs of a campaign by the environment in which they compute."""
-    from mlffbench.engines.ray_actors import Stretch
+    from mlffbench.engines.ray_actors import EnvironmentRuns
     from mlffbench.run.elsewhere.handover import elsewhere
 
-    found: list[Stretch] = []
+    found: list[EnvironmentRuns] = []
     for job in campaign.jobs:
         own, folder = elsewhere(job.model), campaign.folder(job).path
         name = own.name if own else None
         if found and found[-1].environment == name:
-            found[-1] = Stretch((*found[-1].folders, folder), name)
+            found[-1] = EnvironmentRuns((*found[-1].folders, folder), name)
         else:
-            found.append(Stretch((folder,), name))
+            found.append(EnvironmentRuns((folder,), name))
     return found
 
 
