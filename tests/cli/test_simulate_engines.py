@@ -1,5 +1,9 @@
 """``simulate --engine``: who moves, and who computes."""
 
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
 import pytest
 
 from mlffbench.cli.shared import helpers
@@ -7,6 +11,7 @@ from mlffbench.cli.shared.helpers import check_helped
 from mlffbench.cli.shared.options import EngineKind
 from mlffbench.cli.simulate import Engine, HelpedMotion
 from mlffbench.core.errors import SuiteError
+from mlffbench.run.folder import RunFolder
 
 
 @pytest.mark.parametrize(
@@ -40,6 +45,17 @@ def test_what_prints_the_tables_of_an_array_keeps_who_moves(
         "sys.argv", ["mlffbench", *typed, "--slurm=time=1", "--seed", "1"]
     )
     assert helpers._plainly() == "mlffbench simulate --engine ase --seed 1"
+
+
+@pytest.mark.parametrize("deep", ["m/ttt", "m/ttt/dynamics/quick", "m/finetune-curve"])
+def test_the_script_of_an_array_lies_in_the_folder_of_the_suite(deep: str) -> None:
+    out = Path("some/runs")
+    campaign: Any = SimpleNamespace(
+        jobs=[None],
+        request=SimpleNamespace(out=out),
+        folder=lambda job: RunFolder(out / "mini-ood" / deep),
+    )
+    assert helpers.suite_path(campaign) == out / "mini-ood"
 
 
 def test_options_of_one_engine_are_refused_with_another() -> None:
