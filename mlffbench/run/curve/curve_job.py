@@ -26,7 +26,7 @@ from mlffbench.models.load import card_of
 from mlffbench.refine.prior_head import PriorLabels, require_prior_head
 from mlffbench.refine.refined_units import rows_of
 from mlffbench.refine.ttt import PriorTuning
-from mlffbench.run.curve.curve_points import Point, given_up, points_of
+from mlffbench.run.curve.curve_points import Point, given_up
 from mlffbench.run.evaluate.evaluation_job import BATCH_ATOMS
 from mlffbench.run.folder import CURVE, Arrays, RunFolder, run_folder, write_arrays
 from mlffbench.run.manifest import run_fingerprint
@@ -96,6 +96,17 @@ class CurveJob:
         """Return the values by name."""
         values = {**asdict(self), "settings": dict(self.settings)}
         return json.loads(json.dumps(values))  # type: ignore[no-any-return]
+
+
+def points_of(job: CurveJob) -> list[Point]:
+    """Return every fine-tuning of a job; without labels there is one per start."""
+    draws = [
+        (mode, size, job.seed + number)
+        for mode in job.modes
+        for size in job.sizes
+        for number in range(job.n_seeds if size else 1)
+    ]
+    return [Point(place, *draw) for place, draw in enumerate(draws)]
 
 
 class Inputs(NamedTuple):

@@ -1,12 +1,9 @@
 """Curve points: the fine-tunings that a curve is made of."""
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, NoReturn
+from typing import NoReturn
 
 from mlffbench.core.errors import StoreError
-
-if TYPE_CHECKING:
-    from mlffbench.run.curve.curve_job import CurveJob
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,17 +19,6 @@ class Point:
     def rows(self) -> range:
         """As many as progress counts: one."""
         return range(1)
-
-
-def points_of(job: "CurveJob") -> list[Point]:
-    """Return every fine-tuning of a job; without labels there is one per start."""
-    draws = [
-        (mode, size, job.seed + number)
-        for mode in job.modes
-        for size in job.sizes
-        for number in range(job.n_seeds if size else 1)
-    ]
-    return [Point(place, *draw) for place, draw in enumerate(draws)]
 
 
 def given_up(point: Point, why: str) -> NoReturn:
