@@ -37,7 +37,7 @@ _OF_ANOTHER_CLUSTER = (
 
 
 @dataclass(frozen=True, slots=True)
-class Stretch:
+class EnvironmentRuns:
     """Runs whose models compute in the same environment.
 
     Attributes:
@@ -101,12 +101,12 @@ class Actors:
 
 @contextmanager
 def ray_actors(
-    stretches: Sequence[Stretch], settings: RaySettings, *, trust: bool
+    runs: Sequence[EnvironmentRuns], settings: RaySettings, *, trust: bool
 ) -> Iterator[Actors]:
     """Run actors for the length of a block; nothing of them stays behind.
 
     Args:
-        stretches: The runs.
+        runs: They.
         settings: How many actors, with what, where.
         trust: Whether they load what runs code that was not typed.
 
@@ -121,7 +121,7 @@ def ray_actors(
     asked = {
         "runs": [
             [one.environment, [str(path.absolute()) for path in one.folders]]
-            for one in stretches
+            for one in runs
         ],
         "n_actors": settings.n_actors,
         "gpus": settings.gpus,

@@ -17,7 +17,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any, TextIO
 
-from mlffbench.core.guards.children import PYTHON
+from mlffbench.core.errors import BenchError
+from mlffbench.core.guards.children import PYTHON, await_end_of_input
 from mlffbench.engines.local_processes import why_ended, worker_words
 
 RESTARTS = 3
@@ -43,7 +44,13 @@ class Member:
         """
         told: list[str] = []
         for environment, paths in runs:
-            python, variables = interpreter_of(environment)
+            try:
+                python, variables = interpreter_of(environment)
+            except BenchError as error:  # one that Ray cannot carry
+                told.append(
+                    f"an actor could not help, and the others did its share: {error}"
+                )
+                continue
             words = worker_words(paths, trust=trust)
             words.insert(words.index("worker") + 1, "--tied")
             told += _worked([*python, *words], {**variables, "OMP_NUM_THREADS": "1"})
@@ -155,7 +162,7 @@ def _lead(
 
 def _await_end_of_input(ended: threading.Event) -> None:
     """Tell that the input has ended; end, too, where Ray does not let go."""
-    sys.stdin.buffer.read()
+    await_end_of_input()
     ended.set()
     time.sleep(_PATIENCE_S)
     os._exit(1)

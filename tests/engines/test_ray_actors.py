@@ -3,6 +3,7 @@
 import io
 import json
 import socket
+import subprocess
 import sys
 import threading
 from collections.abc import Callable, Mapping
@@ -18,7 +19,7 @@ from processes import mlffbench
 from mlffbench.core.errors import BenchError, MissingExtraError, StoreError
 from mlffbench.engines import ray_actors, ray_driver
 from mlffbench.engines.local_processes import worker_words
-from mlffbench.engines.ray_actors import RaySettings, Stretch, check_settings
+from mlffbench.engines.ray_actors import EnvironmentRuns, RaySettings, check_settings
 from mlffbench.run.folder import Arrays, RunFolder
 from mlffbench.run.shards import crew as crew_module
 from mlffbench.run.shards.crew import Crew
@@ -102,7 +103,10 @@ def stand_in(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str],
 @pytest.mark.usefixtures("installed")
 def test_a_driver_is_asked_led_and_listened_to(stand_in: Callable[[str], None]) -> None:
     stand_in(DRIVER)
-    runs = [Stretch((Path("/runs/a"), Path("/runs/b"))), Stretch((Path("/c"),), "orb")]
+    runs = [
+        EnvironmentRuns((Path("/runs/a"), Path("/runs/b"))),
+        EnvironmentRuns((Path("/c"),), "orb"),
+    ]
     with ray_actors.ray_actors(runs, RaySettings(n_actors=2), trust=False) as actors:
         assert actors.are_there()
         scratch = Path(f"/proc/{actors.driver.pid}/cwd")
@@ -161,6 +165,21 @@ sys.exit("error: other versions")
     ]
     assert (tmp_path / "tries").read_text() == "xxx"
     assert worker_words(["/run"], trust=True)[-3:] == ["--trust", "--", "/run"]
+
+
+def test_an_environment_that_is_not_there_is_told_as_what_it_is() -> None:
+    (told,) = ray_driver.Member().work([("nosuch", ["/run"])], trust=False)
+    assert "an actor could not help" in told
+    assert "unknown environment 'nosuch'" in told
+
+
+def test_who_waits_for_the_end_of_its_input_may_end_before_it() -> None:
+    code = "import threading\n"
+    code += "from mlffbench.core.guards.children import await_end_of_input as wait\n"
+    code += "threading.Thread(target=wait, daemon=True).start()"
+    words = [sys.executable, "-c", code]
+    with subprocess.Popen(words, stdin=subprocess.PIPE) as child:
+        assert child.wait() == 0
 
 
 class SmallRay:

@@ -1,7 +1,6 @@
 """``worker``: one more process for runs that are in progress."""
 
 import os
-import sys
 import threading
 from pathlib import Path
 from typing import Annotated
@@ -10,7 +9,7 @@ import typer
 
 from mlffbench.cli.shared.console import make_console, print_error, resumable
 from mlffbench.cli.shared.options import TrustOption
-from mlffbench.cli.shared.progress import ProgressBar
+from mlffbench.cli.shared.progress import STEPS, STRUCTURES, TUNINGS, ProgressBar, Unit
 
 
 def worker(
@@ -36,7 +35,7 @@ def worker(
         threading.Thread(target=_end_with_input, daemon=True).start()
     console = make_console()
     paths = [path.absolute() for path in folders]
-    with resumable(), ProgressBar(console) as progress:
+    with resumable(), ProgressBar(console, _counted(paths)) as progress:
         member = CrewMember(trust=trust, own=own, progress=progress)
         led = None if led_by is None else lambda: os.getppid() == led_by
         n_faults = member.join_all(paths, is_led=led, tell=print_error)
@@ -44,7 +43,18 @@ def worker(
         raise typer.Exit(1)
 
 
+def _counted(paths: list[Path]) -> Unit:
+    """Return what the bar counts: what the first folder is of."""
+    from mlffbench.run.elsewhere.request_file import folder_at
+    from mlffbench.run.folder import CURVE, SIMULATION
+
+    units = {SIMULATION: STEPS, CURVE: TUNINGS}
+    return units.get(folder_at(paths[0]).manifest_name, STRUCTURES)
+
+
 def _end_with_input() -> None:
     """End this process, as a kill would, when whoever holds its input is gone."""
-    sys.stdin.buffer.read()
+    from mlffbench.core.guards.children import await_end_of_input
+
+    await_end_of_input()
     os._exit(1)

@@ -13,7 +13,7 @@ from mlffbench.core.errors import ModelError, StoreError, SuiteError
 from mlffbench.core.guards.plain import without_credentials
 
 if TYPE_CHECKING:
-    from mlffbench.engines.ray_actors import Stretch
+    from mlffbench.engines.ray_actors import EnvironmentRuns
     from mlffbench.run.request import Campaign
     from mlffbench.run.work import AnyJob
 
@@ -83,14 +83,15 @@ def _plainly() -> str:
     """Return the command as typed, without what is said of an engine."""
     import shlex
 
-    words, kept = ["mlffbench", *sys.argv[1:]], []
-    skip = False
+    words, kept = iter(["mlffbench", *sys.argv[1:]]), []
     for word in words:
-        name, equals, _ = word.partition("=")
-        ours = name in {"--engine", "--slurm", "--profile", "--workers"}
-        if not skip and not ours:
+        name, equals, value = word.partition("=")
+        if name not in {"--engine", "--slurm", "--profile", "--workers"}:
             kept.append(word)
-        skip = ours and not equals
+            continue
+        value = value if equals else next(words, "")
+        if name == "--engine" and value not in set(EngineKind):  # who moves molecules
+            kept += [name, value]
     return without_credentials(shlex.join(kept))
 
 
@@ -148,24 +149,24 @@ def helped_by(
     if gpus is None:
         gpus = float(campaign.request.device == "cuda")
     settings = RaySettings(n_actors=helped.workers, gpus=gpus, address=helped.address)
-    with ray_actors(_stretches(campaign), settings, trust=trust) as actors:
+    with ray_actors(_by_environment(campaign), settings, trust=trust) as actors:
         kind = replace(campaign.kind, others=actors.are_there)  # type: ignore[type-var]  # every kind has them
         yield replace(campaign, kind=kind), actors.told
 
 
-def _stretches(campaign: "Campaign[Any]") -> "list[Stretch]":
+def _by_environment(campaign: "Campaign[Any]") -> "list[EnvironmentRuns]":
     """Return the runs of a campaign by the environment in which they compute."""
-    from mlffbench.engines.ray_actors import Stretch
+    from mlffbench.engines.ray_actors import EnvironmentRuns
     from mlffbench.run.elsewhere.handover import elsewhere
 
-    found: list[Stretch] = []
+    found: list[EnvironmentRuns] = []
     for job in campaign.jobs:
         own, folder = elsewhere(job.model), campaign.folder(job).path
         name = own.name if own else None
         if found and found[-1].environment == name:
-            found[-1] = Stretch((*found[-1].folders, folder), name)
+            found[-1] = EnvironmentRuns((*found[-1].folders, folder), name)
         else:
-            found.append(Stretch((folder,), name))
+            found.append(EnvironmentRuns((folder,), name))
     return found
 
 
@@ -175,5 +176,6 @@ def folders_of(campaign: "Campaign[Any]") -> list[Path]:
 
 
 def suite_path(campaign: "Campaign[Any]") -> Path:
-    """Return the folder of all runs of the suite."""
-    return campaign.folder(campaign.jobs[0]).path.parent.parent
+    """Return the folder of all runs of the suite; simulations lie deeper than runs."""
+    path = campaign.folder(campaign.jobs[0]).path
+    return next(one for one in path.parents if one.parent == campaign.request.out)

@@ -106,6 +106,16 @@ def await_end(child: "subprocess.Popen[bytes]") -> None:
         child.wait()
 
 
+def await_end_of_input() -> None:
+    """Wait until whoever holds the input of this process is gone.
+
+    The input is read past its buffer: a thread that waits in there has the interpreter
+    abort when it ends.
+    """
+    while os.read(0, 1 << 16):
+        pass
+
+
 @contextmanager
 def _safe_path() -> Iterator[None]:
     """Start children without the current folder on their path, meanwhile."""

@@ -4,7 +4,15 @@ import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, Literal, NamedTuple, Protocol, Self, cast, runtime_checkable
+from typing import (
+    Any,
+    Literal,
+    NamedTuple,
+    Protocol,
+    Self,
+    cast,
+    runtime_checkable,
+)
 
 import numpy as np
 
@@ -18,12 +26,13 @@ from mlffbench.models.load import card_of
 from mlffbench.refine.prior_head import PriorLabels, require_prior_head
 from mlffbench.refine.refined_units import rows_of
 from mlffbench.refine.ttt import PriorTuning
+from mlffbench.run.curve.curve_points import Point, given_up
 from mlffbench.run.evaluate.evaluation_job import BATCH_ATOMS
 from mlffbench.run.folder import CURVE, Arrays, RunFolder, run_folder, write_arrays
 from mlffbench.run.manifest import run_fingerprint
 from mlffbench.run.provenance import model_manifest
 from mlffbench.run.shards.crew import Crew
-from mlffbench.run.shards.sound_parts import given_up, sound_parts
+from mlffbench.run.shards.sound_parts import sound_parts
 from mlffbench.run.work import Progress
 from mlffbench.training.epochs import Trainable
 from mlffbench.training.examples import Examples
@@ -87,21 +96,6 @@ class CurveJob:
         """Return the values by name."""
         values = {**asdict(self), "settings": dict(self.settings)}
         return json.loads(json.dumps(values))  # type: ignore[no-any-return]
-
-
-@dataclass(frozen=True, slots=True)
-class Point:
-    """One fine-tuning: where it starts, with how many labels, which draw."""
-
-    number: int
-    mode: str
-    size: int
-    seed: int
-
-    @property
-    def rows(self) -> range:
-        """As many as progress counts: one."""
-        return range(1)
 
 
 def points_of(job: CurveJob) -> list[Point]:

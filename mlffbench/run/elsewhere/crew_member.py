@@ -113,8 +113,8 @@ class CrewMember:
             return  # its leader puts the run together
         while True:
             if not folder.manifest_path.exists():
-                msg = f"{folder.path} was deleted while it was computed; start it again "
-                raise StoreError(msg + "with mlffbench run")
+                msg = f"{folder.path} was deleted while it was computed; repeat the "
+                raise StoreError(msg + "command that started it")
             try:
                 with folder.locked():
                     if not is_finished(folder, manifest, overwrite=False):

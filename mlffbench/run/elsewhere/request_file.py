@@ -113,7 +113,8 @@ def read_request(folder: RunFolder, *, trust: bool, own: bool) -> AnyRequest:
     """
     path = folder.request_path
     if not path.exists():
-        msg = f"{folder.path} holds no run in progress; start one with mlffbench run"
+        msg = f"{folder.path} holds no run in progress; start it with mlffbench run, "
+        msg += "simulate or finetune-curve"
         raise StoreError(msg)
     stored = _read(path)
     kind, _ = KINDS[stored.command]

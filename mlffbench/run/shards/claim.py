@@ -92,6 +92,10 @@ class Claims:
         """Return how many owners of a shard have died."""
         return len(list(self._folder.glob(f"{number:06d}.lost-*")))
 
+    def forgive(self, number: int) -> None:
+        """Forget the owners of a shard that have died."""
+        forgive(self._folder, number)
+
     def alive(self) -> bool:
         """Return whether some claim has a living owner, as far as is known by now."""
         return any(not self._expired(path) for path in self._folder.glob("*.claim"))
@@ -144,6 +148,12 @@ class Claims:
             if path is not None:
                 with suppress(OSError):  # taken away; the part is written all the same
                     os.utime(path)
+
+
+def forgive(folder: Path, number: int) -> None:
+    """Forget the owners of a shard that have died, since it got on all the same."""
+    for path in folder.glob(f"{number:06d}.lost-*"):
+        path.unlink(missing_ok=True)
 
 
 def create_only(path: Path, content: bytes) -> bool:

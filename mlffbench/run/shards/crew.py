@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
-from mlffbench.core.errors import StoreError
+from mlffbench.core.errors import BenchError, StoreError
 from mlffbench.run.folder import Arrays, RunFolder, write_arrays
 from mlffbench.run.shards.claim import MOST_LOST, Claims
 from mlffbench.run.work import Progress
@@ -134,5 +134,9 @@ class Crew:
             write_arrays(path, self.compute(shard, progress))
             return
         why = f"its process was killed {lost} times"
-        write_arrays(path, self.give_up(shard, why))
+        try:
+            write_arrays(path, self.give_up(shard, why))
+        except BenchError:
+            claims.forgive(shard.number)  # told; the next call tries again
+            raise
         progress.advance(len(shard.rows))

@@ -1,7 +1,6 @@
 """Sound parts: the pieces of a simulation or a curve, whoever computed them."""
 
 from dataclasses import replace
-from typing import NoReturn
 
 from mlffbench.core.errors import StoreError
 from mlffbench.core.files import make_folder
@@ -38,16 +37,6 @@ def sound_parts(crew: Crew, run: str, progress: Progress) -> list[Arrays]:
         crew = replace(crew, others=None)  # they think that all is done
     msg = f"a part in {folder.parts} is broken as soon as it is written; check the disk, "
     raise StoreError(msg + "or choose another --out")
-
-
-def given_up(piece: Piece, why: str) -> NoReturn:
-    """Refuse to go on without a piece, whose results have no place for a failure.
-
-    Raises:
-        StoreError: Always.
-    """
-    msg = f"piece {piece.number} cannot be computed: {why}; find out why with --workers 1"
-    raise StoreError(msg)
 
 
 def _sound(crew: Crew, piece: Piece, run: str) -> Arrays | None:

@@ -6,14 +6,16 @@ on who computes; with ASE, which moves molecules one at a time, each is a piece.
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
+import numpy as np
 import torch
 
 from mlffbench.core.structures import Structures
 from mlffbench.dynamics.engine import Course
 from mlffbench.dynamics.masses import heavy_hydrogens, natural_masses, repartitioned
 from mlffbench.dynamics.presets import Preset
-from mlffbench.dynamics.recording import Arrays
+from mlffbench.dynamics.recording import Arrays, Track
 from mlffbench.dynamics.stability import BondCriterion, Criterion, ExplosionCriterion
 from mlffbench.dynamics.state import RUNNING, Systems
 from mlffbench.run.folder import RunFolder
@@ -153,3 +155,33 @@ def tell_steps(n_steps: int, advance: Callable[[int], None]) -> Callable[[Arrays
         told = now
 
     return tell
+
+
+def part_of(piece: Moved, run: str, moved: Arrays) -> Arrays:
+    """Return what is stored of a piece that is over: whose it is, costs and facts."""
+    key = np.asarray([piece.number], dtype=np.int64)
+    return {"rows": key, "run": np.asarray(run), **moved}
+
+
+def not_moved(why: str) -> Arrays:
+    """Return costs and facts of a piece that nothing came of, and the reason."""
+    none = np.asarray(0.0)
+    return {"given_up": np.asarray(why), "refine_s": none, "dynamics_s": none}
+
+
+def unmoved(
+    piece: Moved, subjects: Sequence[Subject], why: str
+) -> tuple[dict[str, dict[str, Any]], list[Track]]:
+    """Return the outcome of each trajectory of such a piece, and their empty tracks."""
+    outcome = {"status": "failed", "reason": why}
+    none = np.zeros(0)
+    tracks = [
+        Track(
+            step=none.astype(np.int64),
+            energy=none,
+            kinetic=none,
+            positions=np.zeros((0, subjects[one.subject].start.n_atoms, 3)),
+        )
+        for one in piece.replicas
+    ]
+    return {one.name: outcome for one in piece.replicas}, tracks

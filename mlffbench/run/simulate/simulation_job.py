@@ -37,17 +37,21 @@ from mlffbench.run.folder import (
     write_table,
 )
 from mlffbench.run.manifest import run_fingerprint
+from mlffbench.run.shards.claim import forgive
 from mlffbench.run.shards.crew import Crew
-from mlffbench.run.shards.sound_parts import given_up, sound_parts
+from mlffbench.run.shards.sound_parts import sound_parts
 from mlffbench.run.simulate.moved_together import (
     Moved,
     checkpoints,
     course_of,
     criterion_of,
+    not_moved,
+    part_of,
     pieces_of,
     stored_parts,
     systems_of,
     tell_steps,
+    unmoved,
 )
 from mlffbench.run.simulate.subjects import Subject, starts_sha256
 from mlffbench.run.simulate.trajectories import (
@@ -184,12 +188,12 @@ class SimulationWork(RefinedWork):
                 refined.append(_refine(self, chosen))
             at = checkpoints(folder, piece.number, run)
             tell = tell_steps(piece.n_steps, progress.advance)
-            moved = _move(self, piece, refined[0], at, tell)
-            key = np.asarray([piece.number], dtype=np.int64)
-            return {"rows": key, "run": np.asarray(run), **moved}
+            return part_of(piece, run, _move(self, piece, refined[0], at, tell))
 
-        pieces = self._pieces(inputs)
-        return Crew(folder, pieces, compute, given_up, is_wanted, others)
+        def give_up(piece: Moved, why: str) -> Arrays:
+            return part_of(piece, run, not_moved(why))
+
+        return Crew(folder, self._pieces(inputs), compute, give_up, is_wanted, others)
 
     def compute(
         self, inputs: list[Replica], folder: RunFolder, progress: Progress
@@ -298,6 +302,7 @@ def _move(
         tell(parts[-1])
     for part in engine.parts(parts):
         at.write_part(len(parts), part)
+        forgive(at.path.parent, piece.number)  # whoever died, it gets on
         parts.append(part)
         tell(part)
     names = dict.fromkeys(work.subjects[one.subject].name for one in piece.replicas)
@@ -317,7 +322,9 @@ def _read_off(
     Raises:
         StoreError: What was stored of it on the way is gone or broken.
     """
-    job = work.job
+    job, why = work.job, str(part.get("given_up", ""))
+    if why:
+        return unmoved(piece, work.subjects, why)
     systems = systems_of(job.preset, work.subjects, piece.replicas)
     parts = stored_parts(at)
     if not parts or State.from_arrays(parts[-1]).running():

@@ -7,6 +7,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from mlffbench.core.errors import StoreError
+from mlffbench.run.curve.curve_points import Point, given_up
 from mlffbench.run.folder import Arrays, RunFolder
 from mlffbench.run.shards.claim import MOST_LOST
 from mlffbench.run.shards.crew import Crew
@@ -84,6 +86,21 @@ def test_a_shard_whose_every_owner_dies_is_reported_as_failed(tmp_path: Path) ->
     assert watcher.n == 1
     with np.load(folder.part(0)) as part:
         assert str(part["why"]) == "its process was killed 10 times"
+
+
+def test_what_cannot_be_given_up_is_told_and_tried_again_by_the_next_call(
+    tmp_path: Path,
+) -> None:
+    folder = RunFolder(tmp_path)
+    folder.parts.mkdir()
+    for death in range(MOST_LOST):
+        (folder.parts / f"000000.lost-{death}").write_text("{}")
+    point = Point(0, "baseline", 2, 1)
+    crew = Crew(folder, [point], lambda one, progress: {}, given_up)
+    with pytest.raises(StoreError, match=r"2 labels, seed 1, cannot .*killed 10 times"):
+        crew.carry_out(Silent())
+    crew.carry_out(Silent())
+    assert folder.part(0).exists()
 
 
 def test_it_stops_when_the_run_is_no_longer_the_one_it_joined(tmp_path: Path) -> None:

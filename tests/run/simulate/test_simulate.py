@@ -28,6 +28,7 @@ from mlffbench.run.elsewhere.crew_member import CrewMember
 from mlffbench.run.folder import SIMULATION, RunFolder, find_others
 from mlffbench.run.loop import Done, run_campaign
 from mlffbench.run.request import Campaign, SimulationRequest, resolve
+from mlffbench.run.shards.claim import MOST_LOST
 from mlffbench.run.simulate.simulation_job import SimulationJob
 from mlffbench.run.simulate.simulation_score import read_trajectories, write_scores
 
@@ -162,6 +163,27 @@ def test_a_worker_moves_what_is_left_with_the_same_bytes(
     assert digest(folder.path) == digest(whole.path)
     assert folder.read_manifest()["status"] == "complete"
     assert not folder.request_path.exists()
+
+
+def test_molecules_whose_every_process_was_killed_are_failed(suite: Path) -> None:
+    """Of four pieces the second is given up; the third gets on between its deaths."""
+    cut = prepared(suite, batch_atoms=4)
+    with pytest.raises(KeyboardInterrupt):
+        run_campaign(cut, StopsAfter(1))
+    folder = cut.folder(cut.jobs[0])
+    for number, deaths in ((1, MOST_LOST), (2, MOST_LOST - 1)):
+        for death in range(deaths):
+            (folder.parts / f"{number:06d}.lost-{death}").write_text("{}")
+    with pytest.raises(KeyboardInterrupt):
+        run_campaign(cut, StopsAfter(4))
+    assert not list(folder.parts.glob("000002.lost-*"))
+    assert run_campaign(cut).faults == []
+    table = read_trajectories(folder)
+    failed = table[table["status"] == "failed"]
+    assert failed["name"].tolist() == ["ood/H2O #1"]
+    assert failed["reason"].tolist() == [f"its process was killed {MOST_LOST} times"]
+    (record,) = write_scores(folder)
+    assert (record.counts.failed, record.counts.total) == (1, 6)
 
 
 def test_trajectories_are_written_thinned(suite: Path) -> None:
