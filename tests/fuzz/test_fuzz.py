@@ -22,7 +22,7 @@ from mlffbench.core.guards.sizes import (
 )
 from mlffbench.datasets.survey.hdf5_guard import check_hdf5
 
-N = 500
+N = 300
 
 
 @pytest.fixture(autouse=True)

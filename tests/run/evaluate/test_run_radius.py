@@ -115,7 +115,7 @@ def test_only_the_trained_cutoff_is_the_baseline_byte_for_byte(
     # the paper truncates, which the envelope of ani-1x does not allow
     papers = () if model == "ani-1x" else ("rr-paper",)
     modes = ("baseline", "rr", *papers)
-    request = plan(tmp_path, suite, "r", limit=3, models=(model,), modes=modes)
+    request = plan(tmp_path, suite, "r", limit=2, models=(model,), modes=modes)
     baseline, *refined = finished(run_campaign(request))
     expected = (baseline.path / "forces.npz").read_bytes()
     for folder in refined:
@@ -277,7 +277,7 @@ def test_settings_that_no_model_could_take_are_told_before_one_is_loaded(
 
 def test_records_say_what_was_chosen(tmp_path: Path) -> None:
     suite = write_suite(tmp_path, "{rr: {n_radii: 3}}")
-    campaign = plan(tmp_path, suite, "r", limit=3)
+    campaign = plan(tmp_path, suite, "r", limit=2)
     baseline, refined = finished(run_campaign(campaign))
     assert all(record.radius is None for record in score_run(baseline).records)
     records = score_run(refined).records
@@ -285,7 +285,7 @@ def test_records_say_what_was_chosen(tmp_path: Path) -> None:
     for record in records:
         rows = table[(table["split"] == record.split) & (table["role"] == record.role)]
         assert record.radius is not None
-        assert record.radius.n == len(rows) == 3
+        assert record.radius.n == len(rows) == 2
         assert record.radius.smallest == rows["radius"].min()
         assert record.radius.largest == rows["radius"].max()
         assert record.radius.n_refined == (rows["radius"] < 4.5).sum()
