@@ -3,6 +3,8 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 export OMP_NUM_THREADS := 1
+# Tests start many processes, each of which would compile everything anew.
+export PYTHONDONTWRITEBYTECODE :=
 # Models without a trained prior head stand beside those that are refined.
 ALONE := zero,gfn2-xtb,ani-1x,mini-mace-scratch
 
