@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mlffbench.core.errors import DataError, StoreError
-from mlffbench.core.guards.archives import ARCHIVE_FAULTS, damaged_member
+from mlffbench.core.guards.archives import ARCHIVE_FAULTS, check_members
 from mlffbench.core.guards.sizes import size_of
 from mlffbench.run.folder import unreadable
 from mlffbench.run.shards.batching import stretches
@@ -68,9 +68,7 @@ def opened(path: Path, names: Sequence[str], n_atoms: int) -> Iterator[NpzRows]:
     try:
         size_of(path)
         with path.open("rb") as content:
-            damaged = damaged_member(content)
-        if damaged:
-            raise ValueError(damaged)
+            check_members(content)
         with npz_rows(path) as arrays:
             for name in names:
                 if f"{name}.npy" not in arrays.archive.namelist():

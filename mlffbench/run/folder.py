@@ -35,7 +35,7 @@ from pydantic import ValidationError
 
 from mlffbench.core.errors import DataError, StoreError
 from mlffbench.core.files import make_folder, write_atomic
-from mlffbench.core.guards.archives import ARCHIVE_FAULTS, damaged_member
+from mlffbench.core.guards.archives import ARCHIVE_FAULTS, check_members
 from mlffbench.core.guards.output import shortage
 from mlffbench.core.guards.sizes import size_of
 from mlffbench.core.record import SCHEMA_VERSION, Record
@@ -343,10 +343,7 @@ def read_arrays(path: Path) -> Arrays:
     try:
         size_of(path)
         with path.open("rb") as content:
-            damaged = damaged_member(content)
-            if damaged:
-                raise ValueError(damaged)
-            content.seek(0)
+            check_members(content)
             with np.load(content, allow_pickle=False) as arrays:
                 return dict(arrays)
     except (DataError, *ARCHIVE_FAULTS) as error:

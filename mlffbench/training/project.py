@@ -11,7 +11,7 @@ import torch
 from pydantic import ValidationError
 
 from mlffbench.core.assembly import predict_rest, refusals
-from mlffbench.core.errors import BenchError
+from mlffbench.core.errors import BenchError, faults_in
 from mlffbench.core.forcefield import ForceField, Head
 from mlffbench.core.spectrum import SpectralReference
 from mlffbench.core.split import Split
@@ -152,7 +152,8 @@ def prepare(
         stages = _stages(order)
         architecture = None if pretrained else _architecture(order, splits)
     except ValidationError as error:
-        raise BenchError(_in_words(error)) from error
+        msg = f"the training cannot be set up so: {faults_in(error)}"
+        raise BenchError(msg) from error
     materials = gather(
         splits,
         further=further if order.learns_prior else (),
@@ -356,11 +357,3 @@ def _attach(
         structures.to(device=torch.device(order.device), dtype=dtype),
         seed=order.seed,
     )
-
-
-def _in_words(error: ValidationError) -> str:
-    faults = (
-        f"{'.'.join(str(part) for part in fault['loc'])}: {fault['msg']}"
-        for fault in error.errors()
-    )
-    return f"the training cannot be set up so: {'; '.join(faults)}"

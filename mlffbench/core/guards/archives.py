@@ -32,3 +32,15 @@ def damaged_member(archive: Path | IO[bytes]) -> str:
         return ""
     with zipfile.ZipFile(archive) as opened:
         return opened.testzip() or ""
+
+
+def check_members(archive: IO[bytes]) -> None:
+    """Check every byte of an open archive, and leave it at its start.
+
+    Raises:
+        ARCHIVE_FAULTS: It is damaged; a ValueError names the member.
+    """
+    damaged = damaged_member(archive)
+    if damaged:
+        raise ValueError(damaged)
+    archive.seek(0)

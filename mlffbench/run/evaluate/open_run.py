@@ -11,7 +11,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from mlffbench.core.errors import DataError
-from mlffbench.core.guards.archives import ARCHIVE_FAULTS, damaged_member
+from mlffbench.core.guards.archives import ARCHIVE_FAULTS, check_members
 from mlffbench.core.guards.sizes import size_of
 from mlffbench.metrics.molecules import Molecules
 from mlffbench.run.evaluate.stored import (
@@ -238,9 +238,7 @@ def _check_bytes(path: Path) -> None:
     with _told(path):
         size_of(path)
         with path.open("rb") as content:
-            damaged = damaged_member(content)
-            if damaged:
-                raise ValueError(damaged)
+            check_members(content)
 
 
 def _check_lengths(arrays: dict[str, NpzRows], n: int, n_atoms: int) -> None:
