@@ -17,6 +17,7 @@ _REQUIRES = {
     "orb": ("orb_models",),
     "aimnet": ("aimnet",),
     "nequip": ("nequip",),
+    "pet": ("metatrain", "metatomic"),
     "torchsim": ("torch_sim",),
 }
 """Extra -> import names that tell whether it is installed."""
@@ -33,6 +34,7 @@ ARGUMENTS = {
     "orb": "orb:NAME[?weights=PATH]",
     "aimnet": "aimnet:PATH",
     "nequip": "nequip:PATH",
+    "pet": "pet:PATH[?target=NAME]",
     "torchsim": "torchsim:package.module:Class[?key=value&key=value]",
     "ase": "ase:package.module:Class[?key=value&key=value]",
 }
@@ -192,6 +194,12 @@ MODELS = Registry(
             f"{_FAMILIES}.nequip_allegro:load_file",
             "any NequIP or Allegro file of yours: nequip:PATH",
             cards.NEQUIP,
+        ),
+        "pet": _row(
+            "pet",
+            f"{_FAMILIES}.pet:load_file",
+            "any PET of metatrain, PET-MAD and UPET among them: pet:PATH",
+            cards.PET,
         ),
         "torchsim": _row(
             "torchsim",

@@ -93,6 +93,11 @@ ENVIRONMENTS: Mapping[str, Environment] = {
             why="it needs one version of its package, and Warp",
         ),
         Environment(
+            name="pet",
+            imports=("metatrain", "metatomic"),
+            why="its packages load libraries built for one version of torch",
+        ),
+        Environment(
             name="torchsim",
             imports=("torch_sim",),
             why="its models bring packages of their own",
