@@ -291,6 +291,11 @@ PET = _yours(
     "Nat. Commun. 16, 10653 (2025)",
 )
 
+FAIRCHEM = _yours(
+    "checkpoint",
+    "Wood et al., arXiv:2506.23971 (2025); Fu et al., arXiv:2502.12147 (2025)",
+)
+
 TORCHSIM = replace(
     ASE,
     level_of_theory="as the model",

@@ -18,6 +18,7 @@ _REQUIRES = {
     "aimnet": ("aimnet",),
     "nequip": ("nequip",),
     "pet": ("metatrain", "metatomic"),
+    "fairchem": ("fairchem.core",),
     "torchsim": ("torch_sim",),
 }
 """Extra -> import names that tell whether it is installed."""
@@ -35,6 +36,7 @@ ARGUMENTS = {
     "aimnet": "aimnet:PATH",
     "nequip": "nequip:PATH",
     "pet": "pet:PATH[?target=NAME]",
+    "fairchem": "fairchem:PATH[?task=NAME]",
     "torchsim": "torchsim:package.module:Class[?key=value&key=value]",
     "ase": "ase:package.module:Class[?key=value&key=value]",
 }
@@ -200,6 +202,12 @@ MODELS = Registry(
             f"{_FAMILIES}.pet:load_file",
             "any PET of metatrain, PET-MAD and UPET among them: pet:PATH",
             cards.PET,
+        ),
+        "fairchem": _row(
+            "fairchem",
+            f"{_FAMILIES}.fairchem:load_file",
+            "any UMA or eSEN of fairchem: fairchem:PATH?task=omol",
+            cards.FAIRCHEM,
         ),
         "torchsim": _row(
             "torchsim",

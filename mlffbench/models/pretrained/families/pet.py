@@ -66,7 +66,7 @@ class PetNetwork(nn.Module):
     def __init__(self, pet: Any, target: str, to_ev: float) -> None:
         super().__init__()
         composition, *others = pet.additive_models
-        self.register_buffer("atoms", _atom_energies(composition, target), False)
+        self._atoms = _atom_energies(composition, target)  # no buffer: it stays float64
         pet.additive_models = nn.ModuleList(others)
         self.pet = pet
         self.conditioned = pet.system_conditioning is not None
@@ -83,9 +83,9 @@ class PetNetwork(nn.Module):
         with sdpa_kernel(SDPBackend.MATH):
             told = self.pet(self._systems(here, graph), wanted)
         # Total energies are thousands of eV: lone atoms are added in float64.
-        atoms: Any = self.atoms
         atomic = told[self._target].block().values[:, 0].double()
-        energy = summed((atomic + atoms[here.numbers]) * self._to_ev, here)
+        alone = self._atoms.to(atomic.device)[here.numbers]
+        energy = summed((atomic + alone) * self._to_ev, here)
         return Reading(energy, told[_FEATURES].block().values)
 
     def _systems(self, here: Structures, graph: Graph) -> list[Any]:

@@ -90,6 +90,14 @@ def test_it_says_what_its_own_calculator_says(
         torch.testing.assert_close(told.forces, theirs, atol=1e-7, rtol=0)
 
 
+def test_totals_of_thousands_keep_their_digits_in_float32() -> None:
+    from mlffbench.models.pretrained.families.pet import wrap
+
+    single = wrap("small", network(), cards.PET, ModelOptions(dtype="float32"))
+    energies = [float(one.predict(of("C2H6")).energy) for one in (single, small())]
+    assert energies[0] == pytest.approx(energies[1], abs=1e-5)
+
+
 def test_charge_and_spin_are_told() -> None:
     from mlffbench.models.pretrained.families.pet import wrap
 
