@@ -83,7 +83,7 @@ class FairchemNetwork(nn.Module):
         centre, neighbour = graph.edges
         none = torch.zeros_like(here.numbers)
         neutral = torch.zeros_like(here.charge)
-        batch = AtomicData(
+        return AtomicData(
             pos=here.positions,
             atomic_numbers=here.numbers,
             cell=here.cell,
@@ -100,7 +100,6 @@ class FairchemNetwork(nn.Module):
             sid=[""] * here.n_systems,
             dataset=[self._task] * here.n_systems,
         )
-        return batch
 
 
 @contextmanager
@@ -116,8 +115,9 @@ def _same_angles(device: torch.device) -> Iterator[None]:
 
 def _denormalised(task: Any, told: dict[str, Any]) -> Tensor:
     """Return what a network says of one task, in eV or eV/Å."""
+    width: Tensor = task.normalizer.rmsd.double()
     values: Tensor = told[task.name][task.property].double()
-    return values * task.normalizer.rmsd.double() + task.normalizer.mean.double()
+    return values * width + task.normalizer.mean.double()
 
 
 def _atom_energies(task: Any) -> Tensor | None:
