@@ -18,7 +18,7 @@ _REQUIRES = {
     "aimnet": ("aimnet",),
     "nequip": ("nequip",),
     "pet": ("metatrain", "metatomic"),
-    "fairchem": ("fairchem.core",),
+    "fairchem": ("fairchem",),
     "torchsim": ("torch_sim",),
 }
 """Extra -> import names that tell whether it is installed."""

@@ -94,7 +94,7 @@ ENVIRONMENTS: Mapping[str, Environment] = {
         ),
         Environment(
             name="fairchem",
-            imports=("fairchem.core",),
+            imports=("fairchem",),
             why="it brings a hundred packages, and wants one version of torch",
         ),
         Environment(

@@ -115,9 +115,9 @@ def _same_angles(device: torch.device) -> Iterator[None]:
 
 def _denormalised(task: Any, told: dict[str, Any]) -> Tensor:
     """Return what a network says of one task, in eV or eV/Å."""
-    width: Tensor = task.normalizer.rmsd.double()
-    values: Tensor = told[task.name][task.property].double()
-    return values * width + task.normalizer.mean.double()
+    normal = task.normalizer
+    values: Tensor = told[task.name][task.property].double() * normal.rmsd.double()
+    return values + normal.mean.double()
 
 
 def _atom_energies(task: Any) -> Tensor | None:
