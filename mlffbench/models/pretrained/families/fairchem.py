@@ -116,8 +116,9 @@ def _same_angles(device: torch.device) -> Iterator[None]:
 def _denormalised(task: Any, told: dict[str, Any]) -> Tensor:
     """Return what a network says of one task, in eV or eV/Å."""
     normal = task.normalizer
-    values: Tensor = told[task.name][task.property].double() * normal.rmsd.double()
-    return values + normal.mean.double()
+    scaled = told[task.name][task.property].double() * normal.rmsd.double()
+    values: Tensor = scaled + normal.mean.double()
+    return values
 
 
 def _atom_energies(task: Any) -> Tensor | None:
