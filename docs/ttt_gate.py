@@ -121,12 +121,8 @@ def main() -> None:
                 true = torch.cat([rows_of(truth, structures, place) for place in unit])
                 for kind in todo:
                     head = dict(zip(("model", "split", "unit"), key, strict=True))
-                    start = time.perf_counter()
-                    points = list(walk(case.model, mine, targets, true, (kind, *ends)))
-                    wall = round(time.perf_counter() - start, 2)
-                    curves.add(
-                        [{**head, "kind": kind, **p, "wall": wall} for p in points]
-                    )
+                    points = walk(case.model, mine, targets, true, (kind, *ends))
+                    curves.add([{**head, "kind": kind, **point} for point in points])
             print(time.strftime("%H:%M:%S"), case.name, split, flush=True)
 
 
