@@ -15,8 +15,8 @@ CPU (worker processes included) in brackets:
 
 The models are mini-schnet and mini-mace. Usage: python benchmarks/ttt.py [STEPS]
 
-``python benchmarks/ttt.py units [MODEL] [STEPS] [MOLECULES]`` asks what larger units cost
-and gain instead: the same careful steps of Adam, without a gate, for units of one
+``python benchmarks/ttt.py units [MODEL] [LOOKS] [MOLECULES]`` asks what larger units cost
+and gain instead: the same looks of L-BFGS, without a gate, for units of one
 molecule, of k molecules that are alike in the model's own features, and of a whole split,
 of which a few molecules are taken with up to two conformers each. Gain is the fall of the
 force MAE, mean over structures; cost is CPU time over that of predicting the same
@@ -131,8 +131,8 @@ def compare_units(name: str, steps: int, n_molecules: int) -> None:
         if split.role == "ood_val"
     ]
     warm_up(model, parts[0][0])
-    # larger than a batch, a unit is left to Adam anyway; so are the smaller ones here
-    tuning = PriorTuning(gate="off", unit="group", steps=steps, optimizer="adam")
+    # a unit of more than a batch would be left to Adam
+    tuning = PriorTuning(gate="off", unit="group", steps=steps)
     for structures, _ in parts:  # the prior's labels are not what is compared
         tuning._labels.of(structures)
     inference = measure(lambda: predict(model, [one for one, _ in parts]), 5)
@@ -150,7 +150,7 @@ def compare_units(name: str, steps: int, n_molecules: int) -> None:
         share = 100 * gains[size] / gains[1]
         old, new = (sum(errors) / len(parts) for errors in (before, after))
         print(
-            f"{name}, {steps} steps, units of {size}: {old:.1f} -> {new:.1f} meV/Å, ",
+            f"{name}, {steps} looks, units of {size}: {old:.1f} -> {new:.1f} meV/Å, ",
             end="",
         )
         print(f"{share:.0f} % of the gain of single molecules, ", end="")
@@ -384,7 +384,7 @@ def show(name: str, costs: dict[str, Cost], n: int) -> None:
 if __name__ == "__main__":
     tell_usage(__doc__)
     if sys.argv[1:2] == ["units"]:
-        given = [*sys.argv[2:], *("mini-schnet", "50", "8")[len(sys.argv) - 2 :]]
+        given = [*sys.argv[2:], *("mini-schnet", "16", "8")[len(sys.argv) - 2 :]]
         compare_units(given[0], int(given[1]), int(given[2]))
     elif sys.argv[1:2] == ["steps"]:
         given = [*sys.argv[2:], *("mini-schnet", "4")[len(sys.argv) - 2 :]]

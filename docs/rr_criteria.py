@@ -1,9 +1,10 @@
 """Which rule should choose a cutoff? Every criterion on one half of ``mini-ood``.
 
-Writes rr_criteria.csv and rr_criteria.png beside this file. Some 3 minutes on one core;
-prior labels are cached.
+Writes rr_criteria_<half>.csv and, for val, rr_criteria.png beside this file. Minutes on
+one core; prior labels are cached. Of each split ``--limit`` structures are taken, of as
+many molecules as there are.
 
-Usage: python docs/rr_criteria.py [--half val|test] [--smallest 3.0]
+Usage: python docs/rr_criteria.py [--half val|test] [--smallest 3.0] [--limit 24]
 """
 
 import argparse
@@ -11,6 +12,7 @@ import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
@@ -18,6 +20,8 @@ import numpy as np
 import pandas as pd
 import torch
 
+from mlffbench.core.in_turn import in_turn
+from mlffbench.core.labels import Labels
 from mlffbench.core.model_options import ModelOptions
 from mlffbench.core.record import MetricValue
 from mlffbench.core.spectrum import Spectra, SpectralReference, spectra
@@ -29,10 +33,14 @@ from mlffbench.metrics.molecules import Molecules
 from mlffbench.models.cutoffs import candidates_of, radii_of
 from mlffbench.models.load import load_model
 from mlffbench.refine.prior_head import PriorLabels
+from mlffbench.refine.prior_level import PriorLevel, level_of
 from mlffbench.refine.radius.criteria import mean_over_groups, prior_scores
+from mlffbench.refine.unit_gate import START, START_GAP, UnitGate
+from mlffbench.run.evaluate.execute import training_of
 from mlffbench.run.suite import load_suite
 from mlffbench.run.suite_splits import load_splits
 
+SUITE, PRIOR = "mini-ood", "gfn2-xtb"
 MODELS = ("mini-mace", "mini-schnet")
 ENVELOPES = ("truncate", "rescale", "either")
 SIMILAR = 30
@@ -60,6 +68,22 @@ class Training:
         return mean.numpy()
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class Kit:
+    """A model, what its training graphs look like, and what its gate compares with."""
+
+    model: Any
+    training: Training
+    level: PriorLevel
+
+    @classmethod
+    def of(cls, name: str, splits: list[Split]) -> "Kit":
+        model: Any = load_model(name, ModelOptions())
+        [train] = [split for split in splits if split.role == "train"]
+        level = level_of(model, training_of(SUITE, splits, 0), PriorLabels(PRIOR))
+        return cls(model, Training.of(train.structures, model.cutoff), level)
+
+
 def spectral_scores(found: Spectra, training: Training) -> dict[str, torch.Tensor]:
     """Return scores by criterion, shape (n_radii, n_systems); the lowest is chosen."""
     values = found.eigenvalues.nan_to_num(0.0)
@@ -80,28 +104,45 @@ def spectral_scores(found: Spectra, training: Training) -> dict[str, torch.Tenso
     }
 
 
-def study(split: Split, model_name: str, smallest: float) -> Iterator[dict[str, object]]:
-    """Yield a row per criterion and envelope."""
-    model = load_model(model_name, ModelOptions())
-    [train] = [s for s in load_splits(*load_suite("mini-ood")) if s.role == "train"]
-    training = Training.of(train.structures, model.cutoff)
+def study(
+    split: Split, places: list[int], kit: "Kit", smallest: float
+) -> Iterator[dict[str, object]]:
+    """Yield a row per criterion and envelope; every candidate is asked once."""
+    model, training = kit.model, kit.training
     radii = radii_of(model.cutoff, smallest=smallest, n_radii=N_RADII[smallest], given="")
-    structures = split.structures
-    labels = PriorLabels("gfn2-xtb").of(structures)
+    structures = split.structures.select(places)
+    pieces = torch.split(split.reference.forces, split.structures.sizes.tolist())
+    reference = Labels(
+        energy=split.reference.energy[places],
+        forces=torch.cat([pieces[place] for place in places]),
+        source="reference",
+    )
+    labels = PriorLabels(PRIOR).of(structures)
     found = spectra(structures, radii)
     molecules = Molecules.of(structures.group)
     weight = structures.sizes.numpy().astype(np.float64)
+    everything = candidates_of(model, radii, "either")
+    edges = found.n_edges[[radii.index(one.cutoff) for one in everything]]
+    all_guided = prior_scores(everything, structures, labels, edges)
+    all_errors = errors_by_cutoff(everything, structures, reference)
+    alone = left_alone(kit, structures, labels)
     for envelope in ENVELOPES:
-        candidates = candidates_of(model, radii, envelope)
-        rows = [radii.index(one.cutoff) for one in candidates]
-        guided = prior_scores(candidates, structures, labels, found.n_edges[rows])
+        mine = [
+            number
+            for number, one in enumerate(everything)
+            if envelope == "either" or one.envelope in ("trained", envelope)
+        ]
+        rows = [radii.index(everything[number].cutoff) for number in mine]
+        guided, errors = all_guided[mine], all_errors[mine]
         scores = {
             "prior-guided": guided,
             "prior-guided, per group": mean_over_groups(guided, structures.group),
         }
+        gated = guided.clone()
+        gated[0, alone] = -1.0
+        scores["prior-guided, gated"] = gated
         if envelope != "either":
             scores |= spectral_scores(found, training)
-        errors = errors_by_cutoff(candidates, structures, split.reference)
         best = errors.min(axis=0)
         for name, score in scores.items():
             chosen = score.nan_to_num(torch.inf).argmin(0).numpy()
@@ -109,7 +150,7 @@ def study(split: Split, model_name: str, smallest: float) -> Iterator[dict[str, 
             gain, most = (errors[0] - after) * weight, (errors[0] - best) * weight
             base = errors[0] * weight
             yield {
-                "model": model_name,
+                "model": model.name,
                 "split": split.name,
                 "role": split.role,
                 "envelope": envelope,
@@ -124,6 +165,15 @@ def study(split: Split, model_name: str, smallest: float) -> Iterator[dict[str, 
                 **_interval("captured", share(gain, most, molecules)),
                 "changed": _changed([rows[pick] for pick in chosen], found),
             }
+
+
+def left_alone(kit: "Kit", structures: Structures, labels: Labels) -> list[int]:
+    """Return the structures that the gate leaves at the trained cutoff."""
+    gate = UnitGate.of(
+        kit.model, structures, labels.forces, kit.level, start=START, start_gap=START_GAP
+    )
+    known = (i for i in range(structures.n_systems) if i not in labels.failures)
+    return [place for place in known if gate.why_not([place])]
 
 
 def _interval(name: str, value: MetricValue | None) -> dict[str, float | None]:
@@ -177,18 +227,20 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--half", choices=("val", "test"), default="val")
     parser.add_argument("--smallest", type=float, choices=sorted(N_RADII), default=3.0)
+    parser.add_argument("--limit", type=int)
     wanted = parser.parse_args()
     torch.set_num_threads(1)
-    splits = [
-        split
-        for split in load_splits(*load_suite("mini-ood"))
-        if split.role.endswith(f"_{wanted.half}")
-    ]
-    rows = []
-    for model in MODELS:
+    splits = load_splits(*load_suite(SUITE))
+    rows: list[dict[str, object]] = []
+    for name in MODELS:
+        kit = Kit.of(name, splits)
         for split in splits:
-            rows += study(split, model, wanted.smallest)
-            print(f"{model} {split.name} {split.role}", flush=True)
+            if not split.role.endswith(f"_{wanted.half}"):
+                continue
+            names = split.structures.group, split.structures.ids
+            places = sorted(in_turn(*names)[: wanted.limit])
+            rows += study(split, places, kit, wanted.smallest)
+            print(f"{name} {split.name} {split.role}", flush=True)
     table = pd.DataFrame(rows)
     name = f"rr_criteria_{wanted.half}"
     if wanted.smallest != 3.0:

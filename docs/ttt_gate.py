@@ -8,12 +8,14 @@ Only one half, val unless told, and training molecules that the head was not fit
 are looked at.
 
 Usage: python docs/ttt_gate.py [--weights FOLDER] [--spice FOLDER] [--heads FOLDER]
-[--half val|test] [--only MODEL] [--splits NAME,NAME] [--all]
+[--half val|test] [--only MODEL] [--splits NAME,NAME] [--all] [--prior NAME]
 
 ``--weights`` holds MACE_SPICE.model, ani500k_small_CC.model, matgl/TensorNet and
 ani-2x_8x, ``--spice`` the files of the SPICE sample; without them their rows are left
 out. ``--all`` walks every unit, not only those that a rule could adapt, for the oracle.
-Restarted, it goes on.
+``--prior`` names another prior: models with a head of their own are left out, and the
+files end in ``_priors.csv``. ``MOLECULES`` in the environment is how many of a split are
+looked at, 10 unless told. Restarted, it goes on.
 """
 
 import argparse
@@ -87,18 +89,20 @@ def asked_for(description: str | None) -> argparse.Namespace:
     parser.add_argument("--only", default="")
     parser.add_argument("--splits", default="")
     parser.add_argument("--all", action="store_true")
+    parser.add_argument("--prior", default="")
     torch.set_num_threads(1)
     return parser.parse_args()
 
 
 def main() -> None:
     asked = asked_for(__doc__)
+    end = "priors" if asked.prior else "2"
     levels, curves = (
-        Table(HERE / f"ttt_gate_{name}_{asked.half}_2.csv")
+        Table(HERE / f"ttt_gate_{name}_{asked.half}_{end}.csv")
         for name in ("levels", "curves")
     )
     for case in cases(asked):
-        labels = PriorLabels(PRIOR)
+        labels = PriorLabels(asked.prior or PRIOR)
         if (case.name,) not in levels.done("model"):
             levels.add(list(levels_of(case, labels)))
         done = curves.done("model", "split", "unit", "kind")
@@ -117,12 +121,8 @@ def main() -> None:
                 true = torch.cat([rows_of(truth, structures, place) for place in unit])
                 for kind in todo:
                     head = dict(zip(("model", "split", "unit"), key, strict=True))
-                    start = time.perf_counter()
-                    points = list(walk(case.model, mine, targets, true, (kind, *ends)))
-                    wall = round(time.perf_counter() - start, 2)
-                    curves.add(
-                        [{**head, "kind": kind, **p, "wall": wall} for p in points]
-                    )
+                    points = walk(case.model, mine, targets, true, (kind, *ends))
+                    curves.add([{**head, "kind": kind, **point} for point in points])
             print(time.strftime("%H:%M:%S"), case.name, split, flush=True)
 
 
@@ -179,7 +179,7 @@ def cases(asked: argparse.Namespace) -> Iterator[Case]:
         if role.endswith(asked.half)
     }
     for name in ("mini-mace", "mini-schnet"):
-        if asked.only in ("", name):
+        if asked.only in ("", name) and not asked.prior:
             yield case(name, load_model(name, OPTIONS), labelled, sets, {})
     bases: dict[str, Any] = {
         "mini-mace-scratch": lambda: load_model("mini-mace-scratch", OPTIONS)
@@ -197,10 +197,13 @@ def cases(asked: argparse.Namespace) -> Iterator[Case]:
     for name, opened in bases.items():
         if asked.only in ("", name):
             base = opened()
-            model, parts = with_head(name, base, train.structures, asked)
+            title = f"{name}, {asked.prior}" if asked.prior else name
+            model, parts = with_head(title, base, train.structures, asked)
             mine = {k: fit(base, *v) for k, v in sets.items()}
             mine = {k: v for k, v in mine.items() if v}
-            yield case(name, model, labelled, mine, parts)
+            yield case(title, model, labelled, mine, parts)
+    if asked.prior:
+        return
     if asked.only in ("", "mace-spice, spice-sample"):
         yield sample_case(asked)
     if asked.weights and asked.spice and asked.only in ("", "mace-spice"):
@@ -248,7 +251,8 @@ def case(
 def with_head(name: str, base: Any, training: Structures, asked: Any) -> Any:
     """Return the model with a head, fitted at the first call, and each id's part."""
     stem, settings = asked.heads / name, FITS.get(name, HeadSettings())
-    sample = sample_of(training, within(base, PriorLabels(PRIOR).of), settings)
+    labels = PriorLabels(asked.prior or PRIOR)
+    sample = sample_of(training, within(base, labels.of), settings)
     if not stem.with_suffix(".json").exists():
         start = time.perf_counter()
         rows: list[Any] = []

@@ -4,10 +4,10 @@ A rule sees the prior loss of a molecule after each step, its gap, how alike hea
 model err, and losses and gaps of training molecules, nothing else. Prints the tables of
 docs/pretrained.md.
 
-Usage: python docs/ttt_gate_rules.py [--half val|test] [--version 1|2]   (seconds: no
-model is run). Version 1 is of mini's first version, by Adam, where the first rule was
+Usage: python docs/ttt_gate_rules.py [--half val|test] [--version 1|2|priors]   (seconds:
+no model is run). Version 1 is of mini's first version, by Adam, where the first rule was
 chosen: it writes docs/ttt_gate_rules_<half>.csv, a row per model, rule and split, and
-docs/ttt_gate.png too.
+docs/ttt_gate.png too. ``priors`` is of version 2, and of other priors.
 """
 
 import argparse
@@ -37,8 +37,11 @@ class Rule:
         hot: Losses are divided by this power of the prior's mean force over training's,
             where that is above 1; ``hot_gap``: the same for gaps.
         alike: Cosine between the differences of head and model from the prior below
-            which a gap is no reason; -1 does not ask.
+            which a gap is no reason; -1 does not ask. ``always``: the same below which a
+            head that is nearer than the model is no guide either.
         head: Typical loss over typical gap of training above which nothing is adapted.
+        prior: Typical gap over the prior's typical force there, above which nothing is.
+        further: What a molecule's gap over the prior's force must be of that share too.
         kind: Which curve is followed: ``careful`` (Adam), ``full`` (the same without a
             way back), or ``curved`` (L-BFGS, only where a rule could adapt).
     """
@@ -50,12 +53,15 @@ class Rule:
     hot: float = 0.7
     hot_gap: float = 0.6
     alike: float = -1.0
+    always: float = -1.0
     head: float = 9.0
+    prior: float = 9.0
+    further: float = 0.0
     kind: str = "careful"
 
 
 FIRST = Rule(start=0.95, stop=0.5, gap=0.9, trust=0.8)
-CHOSEN = replace(FIRST, start=0.97, alike=0.2, head=0.5, kind="curved")
+CHOSEN = replace(FIRST, start=0.97, alike=0.2, head=0.5, prior=0.33, kind="curved")
 NAME = "**chosen**"
 OTHERS: Mapping[str, tuple[float, ...]] = {
     "hot_gap": (0.3, 0.8, 1),
@@ -68,13 +74,17 @@ OTHERS: Mapping[str, tuple[float, ...]] = {
 """Value of the first rule -> what else is tried."""
 OTHERS_2: Mapping[str, tuple[float, ...]] = {
     "head": (0.42, 0.57, 9),
+    "prior": (0.2, 0.25, 0.3, 0.4, 0.45, 9),
     "alike": (-1, 0, 0.35, 0.5),
+    "always": (-0.5, 0, 0.2, 0.35, 0.5),
     "start": (0.9, 0.95, 0.96, 0.98, 0.99),
     "stop": (0.3, 0.8),
     "gap": (0.8, 0.95),
     "trust": (0.7, 0.9),
 }
-"""The same of the chosen one; a head of 9 and an alike of -1 do not ask."""
+"""The same of the chosen one; 9 of head and prior, and an alike of -1, do not ask."""
+FURTHER = (1.2, 1.5, 1.8, 2.1)
+"""What ``further`` is tried instead of ``prior``."""
 
 
 def varied(rule: Rule, others: Mapping[str, tuple[float, ...]]) -> dict[str, Rule]:
@@ -100,6 +110,10 @@ RULES_2: Mapping[str, Rule] = {
     "loss": replace(CHOSEN, gap=0, trust=0, alike=-1, head=9, start=0.95),
     "the first rule": replace(FIRST, kind="curved"),
     **varied(CHOSEN, OTHERS_2),
+    **{
+        f"prior 9, further {value}": replace(CHOSEN, prior=9.0, further=value)
+        for value in FURTHER
+    },
 }
 
 
@@ -134,7 +148,8 @@ def apply(rule: Rule, curves: pd.DataFrame, levels: pd.DataFrame) -> pd.DataFram
     )
     start, stop = bound(losses, rule.start), bound(losses, rule.stop)
     gap = bound(gaps, rule.gap)
-    no_guide = bound(losses, 0.5) > rule.head * bound(gaps, 0.5)
+    share = bound(gaps, 0.5) / typical
+    no_guide = bound(losses, 0.5) > rule.head * bound(gaps, 0.5) or share > rule.prior
     rows = []
     mine = curves[curves["kind"] == rule.kind]
     for (split, unit), points in mine.groupby(["split", "unit"], sort=False):
@@ -144,6 +159,7 @@ def apply(rule: Rule, curves: pd.DataFrame, levels: pd.DataFrame) -> pd.DataFram
         near = apart <= gap * scale(force, rule.hot_gap)[0]
         alike = points["alike"].iloc[0] if "alike" in points else 1.0
         guided = loss[0] < rule.trust * apart or (not near and alike > rule.alike)
+        guided &= alike > rule.always and apart >= rule.further * share * force[0]
         loss = loss / scale(force, rule.hot)
         at = 0
         if loss[0] > start and guided and not no_guide:
@@ -284,14 +300,14 @@ def draw(curves: pd.DataFrame, levels: pd.DataFrame) -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--half", choices=("val", "test"), default="val")
-    parser.add_argument("--version", type=int, choices=(1, 2), default=2)
+    parser.add_argument("--version", choices=("1", "2", "priors"), default="2")
     asked = parser.parse_args()
-    end = asked.half if asked.version == 1 else f"{asked.half}_2"
+    end = asked.half if asked.version == "1" else f"{asked.half}_{asked.version}"
     curves = pd.read_csv(HERE / f"ttt_gate_curves_{end}.csv")
     levels = pd.read_csv(HERE / f"ttt_gate_levels_{end}.csv")
-    table = judge(curves, levels, RULES if asked.version == 1 else RULES_2)
+    table = judge(curves, levels, RULES if asked.version == "1" else RULES_2)
     print(overview(table), by_split(table, NAME), sep="\n\n")
-    if asked.version == 1:
+    if asked.version == "1":
         path = HERE / f"ttt_gate_rules_{asked.half}.csv"
         table.to_csv(path, index=False, float_format="%.4g")
         if asked.half == "val":

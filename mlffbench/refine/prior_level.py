@@ -131,6 +131,14 @@ class PriorLevel:
         """
         return self.loss_at(0.5) / self.gap_at(0.5)
 
+    @property
+    def prior_share(self) -> float:
+        """Typical gap over the prior's typical force: 0 where the prior is the model.
+
+        The model is right on training molecules, so that it is the prior's own error.
+        """
+        return self.gap_at(0.5) / self.force
+
     def loss_at(self, share: float) -> float:
         """Return the loss in eV/Å that a share of new molecules stays below."""
         return _bound(self.losses, share)

@@ -189,6 +189,7 @@ class PriorTuning:
             "most_gap": round(level.gap_at(self.start_gap), 6) if level else None,
             "stop_loss": round(level.loss_at(self.stop), 6) if level else None,
             "head_share": round(level.head_share, 6) if level else None,
+            "prior_share": round(level.prior_share, 6) if level else None,
             "level": level.origin if level else None,
             "careful": self.careful,
             "steps": self._steps(self.optimizer),

@@ -4,7 +4,7 @@ A high loss has two causes: the representation is off, which is to be repaired, 
 the prior head is. In the first case the model is clearly further from the prior than the
 head, or it is further from it than on training molecules and errs the way its head does.
 Where it is neither, the head is no guide. Nor is a head that hardly knows the prior on
-training molecules.
+training molecules, nor a prior that is far from the model there, where it is right.
 """
 
 import math
@@ -33,6 +33,9 @@ that is no nearer to the prior than that says what is wrong with the model."""
 HEAD_SHARE = 0.5
 """A head whose typical loss on training molecules is above this share of the model's
 typical gap there is never followed."""
+PRIOR_SHARE = 0.33
+"""A prior from which the model is further on training molecules than this share of its
+typical force there is never followed."""
 
 
 @dataclass(frozen=True, slots=True, eq=False, kw_only=True)
@@ -118,12 +121,18 @@ class UnitGate:
         return self._no_guide(places, loss, gap)
 
     def _no_guide(self, places: Sequence[int], loss: float, gap: float) -> str:
-        """Return why a head is not to be followed, empty where it is a guide."""
+        """Return why head or prior is not to be followed, empty where they guide."""
         share = self.level.head_share
         if share > HEAD_SHARE:
             return (
                 f"on training molecules the prior head is {share:.2f} times as far from "
                 f"the prior as the model is, above {HEAD_SHARE:g}: the head is no guide"
+            )
+        share = self.level.prior_share
+        if share > PRIOR_SHARE:
+            return (
+                f"on training molecules the model is {share:.2f} times the prior's force "
+                f"away from the prior, above {PRIOR_SHARE:g}: the prior is no guide"
             )
         if loss < TRUST * gap:
             return ""

@@ -125,3 +125,8 @@ def test_gaps_of_hot_molecules_are_relative_to_their_forces() -> None:
     assert level.gaps[:3] == pytest.approx((1.0, 1.0, 3.0 / 3**0.6))
     scales = [level.gap_scale_of(one) for one in (0.01, 2.0, 6.0)]
     assert scales == pytest.approx([1.0, 1.0, 3**0.6])
+
+
+def test_the_share_of_a_prior_is_its_distance_over_its_force() -> None:
+    level = PriorLevel.of([(0.1, 0.6, 2.0), (0.2, 0.6, 2.0)] * 3, "toys")
+    assert level.prior_share == pytest.approx(0.3)

@@ -209,7 +209,7 @@ def test_a_molecule_keeps_its_mean_energy(prior: Springs, unit: str) -> None:
         assert abs(float(change[mine].mean())) < 1e-5
 
 
-def level(loss: float, gap: float, force: float = 99.0) -> PriorLevel:
+def level(loss: float, gap: float, force: float = 999.0) -> PriorLevel:
     """Return a level of training molecules that hardly differ from each other."""
     pairs = [(loss, gap, force), (1.01 * loss, 1.01 * gap, force)]
     return PriorLevel.of(pairs * 9, "toys")
@@ -240,6 +240,7 @@ def loss_of(base: TwoHeaded, structures: Structures, targets: torch.Tensor) -> f
         (1.0, 1e-3, "prior loss of .* as on training"),
         (0.4, 99.0, "as on training molecules .*: the head is no guide"),
         (0.4, 0.7, r"0\.57 times as far from the prior .*, above 0\.5: the head is no"),
+        (0.4, 999.0, r"times the prior's force away .*, above 0\.33: the prior is no"),
     ],
 )
 def test_a_unit_like_those_of_training_is_left_alone(
@@ -347,17 +348,15 @@ class Pair:
 
 
 def test_hot_geometries_may_have_larger_gaps(prior: Springs) -> None:
-    base, structures = model(), batch()
-    hot = float(structures.positions.norm(dim=1).mean())  # of the springs
-    loss, factor = 0.1 * min(losses_of(base, structures)), 0.5
-    # neither head knows anything yet: the gap is as large as the loss, about `hot`
-    known = level(loss, gap=factor * hot)
-    assert gated(known, steps=2).refine(base, structures).gradient_steps > 0
-    cool = level(loss / 10, gap=factor * hot, force=hot / 10)
-    refined = gated(cool, steps=2).refine(base, structures)
-    assert refined.gradient_steps == 0
-    for facts in refined.facts:
-        assert "the head is no guide" in str(facts["not_adapted_because"])
+    structures = batch()
+    targets = prior.predict(structures).forces
+    hot = float(targets.norm(dim=1).mean())
+    pair = Pair(own=1.1 * targets, head=1.1 * targets)
+    for force, words in ((hot, ""), (hot / 10, "the head is no guide")):
+        known = level(1e-4 * hot, gap=0.03 * hot, force=force)
+        gate = UnitGate.of(pair, structures, targets, known, start=0.97, start_gap=0.9)
+        assert words in (found := gate.why_not(range(structures.n_systems)))
+        assert bool(found) == bool(words)
 
 
 def renamed(structures: Structures) -> Structures:

@@ -329,6 +329,7 @@ class RadiusRefinement:
             "most_loss": round(level.loss_at(self.start), 6) if level else None,
             "most_gap": round(level.gap_at(self.start_gap), 6) if level else None,
             "head_share": round(level.head_share, 6) if level else None,
+            "prior_share": round(level.prior_share, 6) if level else None,
             "level": level.origin if level else None,
         }
 

@@ -216,11 +216,11 @@ def test_a_structure_without_prior_labels_keeps_the_baseline(tmp_path: Path) -> 
 
 
 class FarFromPrior(GuidedStrings):
-    """Its own forces are four times those of its head, which is therefore a guide."""
+    """Its own forces are larger than those of its head, which is therefore a guide."""
 
     def predict(self, structures: Structures) -> Labels:
         labels = super().predict(structures)
-        return replace(labels, forces=4 * labels.forces)
+        return replace(labels, forces=1.2 * labels.forces)
 
 
 def test_a_head_no_nearer_to_the_prior_than_the_model_chooses_no_radius(
@@ -236,11 +236,12 @@ def test_a_head_no_nearer_to_the_prior_than_the_model_chooses_no_radius(
 
 def test_a_structure_like_those_of_training_is_left_alone(tmp_path: Path) -> None:
     """The head follows the prior up to a reach; training has the same reach, or less."""
+    clump = [0.1 * n for n in range(12)]
     model, prior = FarFromPrior(), prior_file(tmp_path, 3.0)
     tests = Structures.concatenate(
-        [line(0, 1.5, 3.4, name="like"), line(*range(7), name="far")]
+        [line(*clump, 3.25, name="like"), line(*range(7), name="far")]
     )
-    book = [line(0, 1.5, 3.3 + 0.01 * n, name=f"t{n}") for n in range(8)]
+    book = [line(*clump, 3.22 + 0.01 * n, name=f"t{n}") for n in range(8)]
     refiner = taught(model, *book, gate="training", prior=prior, radii=RADII)
     found = refiner.settings(model)
     assert found["level"] == "8 of toy/train"
