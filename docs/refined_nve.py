@@ -5,7 +5,7 @@ A molecule of mini-ood moves freely (velocity Verlet of ASE, 0.5 fs, from
 is the slope of a line through the total energy, the jitter the root-mean-square distance
 from it. Writes the rows of refined_nve.csv, and a figure per molecule.
 
-Usage: python docs/refined_nve.py        (40 minutes on a busy core)
+Usage: python docs/refined_nve.py        (an hour on a busy core)
 """
 
 import os
