@@ -1,11 +1,11 @@
 """Energy conservation of a refined calculator: free trajectories beside the baseline.
 
-A molecule of a val half of mini-ood moves freely (velocity Verlet of ASE, 0.5 fs, from
+A molecule of mini-ood moves freely (velocity Verlet of ASE, 0.5 fs, from
 300 K) under `mlffbench.calculator`, which refines once, at the first geometry. The drift
 is the slope of a line through the total energy, the jitter the root-mean-square distance
 from it. Writes the rows of refined_nve.csv, and a figure per molecule.
 
-Usage: python docs/refined_nve.py        (40 minutes on a busy core)
+Usage: python docs/refined_nve.py        (an hour on a busy core)
 """
 
 import os
@@ -52,13 +52,18 @@ CASES = {
     "new_element": Case(
         "ood_elements", "FCC(=O)O", {"mini-schnet": 5.0, "mini-mace": 2.5}
     ),
+    "lactam": Case(
+        "ood_connectivity",
+        "O=C1CCN1",
+        {"mini-schnet": 1.5, "mini-mace": 1.5},
+    ),
 }
 
 
 def start(case: Case) -> Atoms:
     """Return the first geometry of a molecule."""
     for split in load_splits(*load_suite("mini-ood")):
-        if split.name == case.split and split.role.endswith("_val"):
+        if split.name == case.split and case.molecule in split.groups:
             found = split.source.structures(split.rows)
             one = found.select([found.group.index(case.molecule)])
             return Atoms(one.numbers.numpy(), one.positions.numpy())
@@ -91,7 +96,9 @@ def trajectory(case: Case, model: str, mode: str) -> tuple[np.ndarray, np.ndarra
 def drawn(name: str, case: Case) -> list[dict[str, object]]:
     """Return the rows of a molecule, and draw its energies."""
     rows: list[dict[str, object]] = []
-    figure, axes = plt.subplots(1, len(case.times_ps), figsize=(9, 3.2), squeeze=False)
+    figure, axes = plt.subplots(
+        1, len(case.times_ps), figsize=(4.5 * len(case.times_ps), 3.2), squeeze=False
+    )
     for axis, model in zip(axes[0], case.times_ps, strict=True):
         for mode in MODES:
             at, energy, did = trajectory(case, model, mode)

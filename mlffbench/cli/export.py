@@ -35,7 +35,8 @@ def export(
 ) -> None:
     """Write a small folder of results that others can verify and merge.
 
-    It holds no path, user or machine. Others check it with mlffbench score --verify DIR,
+    Of simulations and fine-tuning curves it holds the numbers that scores come from. It
+    tells no path, user or machine. Others check it with mlffbench score --verify DIR,
     and put several side by side with mlffbench report DIR DIR.
     """
     from mlffbench.publish.export_job import ExportRequest, export_runs
@@ -55,11 +56,6 @@ def export(
         print_note(f"note: {path} is taken along, since others are compared with it")
     for path in done.without_oracle:
         print_note(f"note: what the oracle says of {path} is left out: it lies beside it")
-    for path in done.left_out:
-        print_note(
-            f"note: {path} is left out: an export holds no simulation and no fine-tuning "
-            "curve"
-        )
     for run in manifest.runs:
         console.print(f"{run.folder}  {size_in_words(run.bytes)}", markup=False)
     for line in licence_lines(manifest):

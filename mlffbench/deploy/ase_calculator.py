@@ -31,6 +31,7 @@ from mlffbench.deploy.prediction_job import (
     suite_for,
 )
 from mlffbench.deploy.refined_files import read_refined
+from mlffbench.deploy.refined_model import RefinedModel
 from mlffbench.models.load import load_model
 from mlffbench.refine.baseline import Baseline
 from mlffbench.run.evaluate.predict import predict_batch
@@ -60,7 +61,8 @@ class BenchCalculator(Calculator):
         multiplicity: 2S + 1; None reads it off the atoms.
 
     Attributes:
-        facts: What the refinement of the molecule in hand has to tell.
+        facts: What the refinement of the molecule in hand has to tell, or had to when
+            its weights were kept.
     """
 
     implemented_properties = ["energy", "free_energy", "forces"]  # noqa: RUF012 - ASE's
@@ -134,8 +136,13 @@ class BenchCalculator(Calculator):
         if self._refined is None or molecule != self._of:
             refined = self._work.refiner.refine(self._work.subject, shown)
             self._refined, self._of = refined.model, molecule
-            self.facts = dict(refined.facts[0]) if refined.facts else {}
+            self.facts = dict(refined.facts[0]) if refined.facts else self._kept(shown)
         return self._refined
+
+    def _kept(self, shown: Structures) -> dict[str, Any]:
+        """Return what the refinement had to tell whose weights are read from a folder."""
+        model = self._work.model
+        return model.facts_of(shown, 0) if isinstance(model, RefinedModel) else {}
 
     def _stated(self, atoms: Any) -> dict[str, str]:
         """Return what atoms say of charge and spin, as it is written."""

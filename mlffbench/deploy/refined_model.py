@@ -4,6 +4,7 @@ import logging
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import nn
@@ -142,6 +143,25 @@ class RefinedModel:
                 f"weights of {units[fitting[best][0]].name!r} serve it",
             )
         return fitting[best][:2]
+
+    def facts_of(self, structures: Structures, place: int) -> dict[str, Any]:
+        """Return what the refinement told whose weights serve a structure.
+
+        Returns:
+            The facts, named as in a run; nothing for a structure that is refused.
+        """
+        found = self.unit_of(structures, place)
+        if isinstance(found, str):
+            return {}
+        unit = self.manifest.units[found[0]]
+        names = ("prior_loss", "prior_loss_lowest")
+        return {
+            "refined_for": unit.name,
+            "adapted": unit.adapted,
+            "not_adapted_because": unit.reason,
+            "steps": unit.steps,
+            **dict(zip(names, unit.losses, strict=False)),
+        }
 
     def _warn(self, family: Family, what: str) -> None:
         """Tell once what is wrong with structures of a molecule."""

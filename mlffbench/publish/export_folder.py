@@ -7,7 +7,9 @@
       export.json     the runs in it, with sizes and licences
       report.md       their tables
       sha256sums      the checksum of every file, which ``sha256sum -c`` reads too
-      runs/<suite>/<model>/<mode>/   a run folder, its arrays packed
+      runs/<suite>/<model>/<mode>/   a run folder, its arrays packed; below it the
+                                     simulations of that mode, under dynamics/
+      runs/<suite>/<model>/finetune-curve/
 
 A folder from elsewhere is hostile until it has been looked through: `open_export` follows
 no link, reads no file that is not named, and unpacks nothing that claims too much.
@@ -16,16 +18,22 @@ no link, reads no file that is not named, and unpacks nothing that claims too mu
 import json
 import os
 import stat
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
-from typing import Any
+from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from mlffbench.core.errors import BenchError, DataError, StoreError, first_fault
 from mlffbench.core.files import sha256_of
 from mlffbench.core.guards.sizes import read_text
+from mlffbench.publish.received_further import (
+    CURVES,
+    SIMULATIONS,
+    FurtherKind,
+    check_further,
+)
 from mlffbench.publish.received_run import (
     as_received,
     check_keys,
@@ -41,19 +49,28 @@ RUNS = "runs"
 SCHEMA = 1
 MOST_FILES = 20_000
 """Files of an export."""
+Kind = Literal["run", "simulation", "curve"]
+RUN = "run.json"
+FURTHER: Mapping[Kind, FurtherKind] = {"simulation": SIMULATIONS, "curve": CURVES}
+MANIFEST_OF: Mapping[Kind, str] = {
+    "run": RUN,
+    **{kind: one.manifest_name for kind, one in FURTHER.items()},
+}
+KINDS: Mapping[str, Kind] = {name: kind for kind, name in MANIFEST_OF.items()}
 
 
 class ExportedRun(BaseModel):
-    """What an export says of a run.
+    """What an export says of a run, a simulation or a fine-tuning curve.
 
     Attributes:
+        kind: Which of them.
         folder: Below the export, with slashes.
         suite: Name of the suite, with its ``suite_version``.
         model: The model.
         mode: The mode.
         half: ``test``, or ``val``, the half that tunes.
         limit: Structures per split at most, of a trial; None is all.
-        predictions: Whether its predictions, references and structures are there.
+        predictions: Whether that is there from which its numbers can be computed again.
         bytes: Of its files.
         model_licence: As the model's card says.
         data_licences: Data set -> licence, as its card says.
@@ -61,6 +78,7 @@ class ExportedRun(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
 
+    kind: Kind = "run"
     folder: str
     suite: str
     suite_version: int
@@ -113,7 +131,10 @@ class Export:
     @property
     def folders(self) -> tuple[RunFolder, ...]:
         """The runs, in the order of the manifest."""
-        return tuple(RunFolder(self.path / run.folder) for run in self.manifest.runs)
+        return tuple(
+            RunFolder(self.path / run.folder, MANIFEST_OF[run.kind])
+            for run in self.manifest.runs
+        )
 
 
 def is_export(path: Path) -> bool:
@@ -166,7 +187,10 @@ def open_export(path: Path) -> Export:
             _check_file(path, name, known.get(name), there.get(name))
         _check_named(path, manifest, set(known))
         for run in manifest.runs:
-            check_run(path / run.folder, predictions=run.predictions)
+            if run.kind == "run":
+                check_run(path / run.folder, predictions=run.predictions)
+            else:
+                check_further(path / run.folder, FURTHER[run.kind])
     except DataError as error:
         raise damaged(str(error)) from error
     except StoreError as error:
@@ -280,7 +304,11 @@ def _check_named(path: Path, manifest: ExportManifest, known: set[str]) -> None:
     rest = known - {MANIFEST, README, REPORT}
     for run in manifest.runs:
         _inside(path, run.folder)
-        wanted = files_of_run(predictions=run.predictions)
+        wanted = (
+            files_of_run(predictions=run.predictions)
+            if run.kind == "run"
+            else FURTHER[run.kind].files
+        )
         mine = {f"{run.folder}/{name}" for name in wanted}
         if not run.folder.startswith(f"{RUNS}/") or not mine <= rest:
             msg = f"{path} lacks {min(mine - rest, default=run.folder)}"

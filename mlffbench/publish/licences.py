@@ -4,8 +4,9 @@ from collections.abc import Mapping
 from pathlib import PurePath
 from typing import Any
 
-from mlffbench.core.card import DataCard
+from mlffbench.core.card import DataCard, ModelCard
 from mlffbench.datasets.catalog import DATASETS
+from mlffbench.models.catalog import MODELS
 from mlffbench.run.catalog import suite_rows
 from mlffbench.run.suite import load_suite
 
@@ -20,7 +21,7 @@ def data_licences(suite: Mapping[str, Any]) -> dict[str, str]:
     """
     dataset = suite.get("dataset")
     if isinstance(dataset, str):
-        return _of_name(dataset)
+        return _of_name(dataset) or {dataset: NOT_STATED}
     found: dict[str, str] = {}
     for spec in suite.get("splits") or ():
         file = str(spec.get("file", "")) if isinstance(spec, Mapping) else ""
@@ -30,8 +31,13 @@ def data_licences(suite: Mapping[str, Any]) -> dict[str, str]:
 
 def model_licence(manifest: Mapping[str, Any]) -> str:
     """Return the licence on the card of a run's model."""
-    card = (manifest.get("model") or {}).get("card") or {}
-    return str(card.get("licence") or NOT_STATED)
+    model = manifest.get("model") or {}
+    told = str((model.get("card") or {}).get("licence") or NOT_STATED)
+    if told != NOT_STATED:
+        return told
+    name = str(model.get("name"))  # a curve keeps no card
+    card = MODELS.entry(name).card if name in MODELS.names() else None
+    return (card.licence if isinstance(card, ModelCard) else "") or NOT_STATED
 
 
 def _of_name(name: str) -> dict[str, str]:

@@ -9,7 +9,7 @@ def readme_of(manifest: ExportManifest) -> str:
     """Return the text of ``README.md``."""
     rows = [
         f"| {markdown_cell(_suite_of(run))} | {markdown_cell(run.model)} "
-        f"| {markdown_cell(run.mode)} | {'yes' if run.predictions else 'no'} "
+        f"| {markdown_cell(_mode_of(run))} | {'yes' if run.predictions else 'no'} "
         f"| {size_in_words(run.bytes)} |"
         for run in manifest.runs
     ]
@@ -18,7 +18,7 @@ def readme_of(manifest: ExportManifest) -> str:
         "",
         f"Written by mlffbench {manifest.mlffbench} at {manifest.written}.",
         "",
-        "| suite | model | mode | predictions | size |",
+        "| suite | model | mode | numbers can be computed again | size |",
         "|---|---|---|---|---|",
         *rows,
         "",
@@ -43,6 +43,13 @@ def _suite_of(run: ExportedRun) -> str:
     return f"{run.suite} v{run.suite_version}{half}{trial}"
 
 
+def _mode_of(run: ExportedRun) -> str:
+    """Return the mode of a run; what is no run is told as such."""
+    if run.kind == "simulation":
+        return f"{run.mode}, simulation {run.folder.rpartition('/')[2]}"
+    return "fine-tuning curve" if run.kind == "curve" else run.mode
+
+
 def licence_lines(manifest: ExportManifest) -> list[str]:
     """Return the licence of the results, of the data and of each model, a line each."""
     data: dict[str, str] = {}
@@ -63,7 +70,7 @@ def without_licence(manifest: ExportManifest) -> list[str]:
     found = {
         name
         for run in manifest.runs
-        if run.predictions
+        if run.predictions and run.kind == "run"
         for name, licence in run.data_licences.items()
         if licence.startswith(NOT_STATED)
     }

@@ -2,6 +2,7 @@
 
 import json
 import zipfile
+from collections.abc import Collection
 from pathlib import Path
 
 import pyarrow as pa
@@ -56,7 +57,7 @@ def check_run(folder: Path, *, predictions: bool) -> None:
     try:
         for name in ARRAYS[1:]:
             with zipfile.ZipFile(folder / name) as archive:
-                _check_members(archive, folder / name)
+                check_members(archive, folder / name, _MEMBERS[name])
         with npz_rows(folder / "reference.npz") as arrays:
             n_held = arrays.length("energy")
         with (folder / ARRAYS[0]).open("rb") as table:  # its name need not be UTF-8
@@ -72,16 +73,21 @@ def check_run(folder: Path, *, predictions: bool) -> None:
         raise damaged(msg + f"have {expected}")
 
 
-def _check_members(archive: zipfile.ZipFile, file: Path) -> None:
+def check_members(archive: zipfile.ZipFile, file: Path, members: Collection[str]) -> None:
     """Check that an archive holds the arrays it should, once each, and not too much.
+
+    Args:
+        archive: The archive, open.
+        file: What a message calls it.
+        members: Names of the arrays.
 
     Raises:
         StoreError: It holds others.
         DataError: It would unpack into too much.
     """
     names = [member.filename.removesuffix(".npy") for member in archive.infolist()]
-    if sorted(names) != sorted(_MEMBERS[file.name]):
-        odd = sorted(set(names) ^ _MEMBERS[file.name]) or sorted(names)
+    if sorted(names) != sorted(members):
+        odd = sorted(set(names) ^ set(members)) or sorted(names)
         msg = f"{file} does not hold the arrays of a run, once each (see {odd[0]!r:.60})"
         raise damaged(msg)
     for member in archive.infolist():

@@ -1,8 +1,8 @@
-"""Run shape: what the files of a run from elsewhere must be before anybody reads them."""
+"""Run shape: what files from elsewhere must be before anybody reads them."""
 
 import json
 from collections.abc import Sequence
-from typing import Any, Never
+from typing import Any, Literal, Never
 
 from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, NonNegativeInt
 
@@ -63,6 +63,109 @@ class RunShape(_Part):
     wall_s: dict[str, FiniteFloat]
     dtype: str
     started: str
+
+
+class FurtherShape(_Part):
+    """What simulations and curves have in common."""
+
+    versions: dict[str, str]
+    hardware: _Hardware
+    started: str
+
+    @property
+    def n_rows(self) -> int:
+        """Rows of its tables; it has none."""
+        return 0
+
+
+class _Dynamics(_Part):
+    relax: str
+    reference: str | bool | None = None
+
+
+class _Suite(_Part):
+    dynamics: _Dynamics
+
+
+class _SimulationJob(_Part):
+    suite: str
+    suite_version: int
+    model: str
+    mode: str
+    seed: int
+    preset: str
+    engine: str
+    device: str
+    thermostat: bool
+    temperature: FiniteFloat
+    time_step: FiniteFloat
+    duration: FiniteFloat
+    friction: FiniteFloat
+    record_every: int
+    criterion: str
+    seeds: NonNegativeInt
+    hydrogen_mass: FiniteFloat | None
+    repartition: bool
+    limit: NonNegativeInt | None = None
+
+
+class _Subject(_Part):
+    name: str
+    molecule: str
+    role: str
+    shift: str | None
+
+
+class SimulationShape(FurtherShape):
+    """What of ``dynamics.json`` scores and reports are made of."""
+
+    job: _SimulationJob
+    mode: _Mode
+    splits: list[_Subject] = Field(min_length=1)
+    starts_sha256: str
+    model: _Model
+    suite: _Suite
+    dtype: str
+
+    @property
+    def n_rows(self) -> int:
+        """Trajectories that it has."""
+        return len(self.splits) * self.job.seeds
+
+
+class _CurveJob(_Part):
+    suite: str
+    suite_version: int
+    model: str
+    seed: int
+    n_seeds: NonNegativeInt
+    tuning: dict[str, int | FiniteFloat]
+    adapts_to: Literal["pool", "tests", "both"]
+    device: str
+
+
+class _Tested(_Part):
+    name: str
+    role: str
+    sha256: str
+
+
+class _Tuned(_Part):
+    name: str
+    weights_sha256: str
+
+
+class _Curve(_Part):
+    name: Literal["finetune-curve"]
+
+
+class CurveShape(FurtherShape):
+    """What of ``curve.json`` scores and reports are made of."""
+
+    job: _CurveJob
+    mode: _Curve
+    splits: list[_Tested] = Field(min_length=1)
+    model: _Tuned
 
 
 def read_strictly(text: str) -> Any:

@@ -49,3 +49,12 @@ def _same(told: Any, found: Any) -> bool:
     if not numbers:
         return bool(told == found)
     return math.isclose(told, found, rel_tol=RELATIVE, abs_tol=ABSOLUTE)
+
+
+def count_numbers(content: Any) -> int:
+    """Return how many numbers some contents of JSON hold."""
+    if isinstance(content, dict):
+        return sum(map(count_numbers, content.values()))
+    if isinstance(content, list):
+        return sum(map(count_numbers, content))
+    return int(isinstance(content, int | float) and not isinstance(content, bool))

@@ -22,11 +22,12 @@ from mlffbench.publish.export_folder import (
     ExportedRun,
     open_export,
 )
+from mlffbench.publish.further_verification import check_numbers
 from mlffbench.publish.readme import readme_of
 from mlffbench.publish.received_run import as_received, damaged
 from mlffbench.publish.reference_check import check_references
 from mlffbench.publish.run_shape import read_strictly
-from mlffbench.publish.same_numbers import difference_of
+from mlffbench.publish.same_numbers import count_numbers, difference_of
 from mlffbench.report.document import compose
 from mlffbench.run.evaluate.beside import folders_beside
 from mlffbench.run.evaluate.evaluation_score import score_run
@@ -82,7 +83,9 @@ def _verify(export: Export) -> Verification:
     for (run, folder), records in zip(runs, told, strict=True):
         _check_entry(run, folder, records)
     for (run, folder), records in zip(runs, told, strict=True):
-        if run.predictions:
+        if run.kind != "run":
+            counts.update(check_numbers(folder, records, _altered(export)))
+        elif run.predictions:
             counts.update(_check_predicted(StoredRun.read(folder), records, found))
         else:
             counts["consistent"] += _check_consistent(folder, records)
@@ -140,6 +143,21 @@ def _tell(found: Verification, counts: Mapping[str, int]) -> None:
             f"references and structures of {counted(counts['references'], 'run')} are "
             "those of the data set on this machine"
         )
+    if counts.get("further"):
+        found.verified.append(
+            f"{counts['further']:,} numbers are what stored trajectories' times, "
+            "temperatures, drifts and distances, and stored errors of fine-tuned models, "
+            "give"
+        )
+        found.open.append(
+            "simulations and fine-tuning curves: what was read off a trajectory or a "
+            "fine-tuned model is as told, since neither is in an export"
+        )
+    if counts.get("tested"):
+        found.verified.append(
+            f"structures of {counted(counts['tested'], 'fine-tuning curve')} are those "
+            "of the data set on this machine"
+        )
     if counts.get("consistent"):
         found.verified.append(
             f"{counts['consistent']:,} numbers of records without predictions agree with "
@@ -182,8 +200,10 @@ def _check_entry(run: ExportedRun, folder: RunFolder, records: list[Record]) -> 
     job, mode = manifest.get("job") or {}, manifest.get("mode") or {}
     told = (run.suite, run.suite_version, run.model, run.mode)
     same = told == (*map(job.get, ("suite", "suite_version", "model")), mode.get("name"))
-    same &= (run.half, run.limit) == (job.get("half"), job.get("limit"))
+    same &= (run.half, run.limit) == (job.get("half", "test"), job.get("limit"))
     of = {(r.suite, r.suite_version, r.model, r.mode) for r in records}
+    if run.kind == "curve":  # its records name the start and the labels
+        of = {(*one[:3], run.mode) for one in of}
     if not same or of != {told}:
         msg = f"{folder.path} is not the run that export.json names, so it was altered"
         raise StoreError(msg)
@@ -214,7 +234,7 @@ def _recompute(run: StoredRun, records: list[Record], found: Verification) -> in
             msg = f"{folder / name} is not what the predictions beside it "
             msg += f"give, so it was {_altered(found.export)}: {different}"
             raise StoreError(msg)
-    return sum(map(_count_numbers, told))
+    return sum(map(count_numbers, told))
 
 
 def _altered(export: Export) -> str:
@@ -289,14 +309,6 @@ def _leave_out_beside(
             )
 
 
-def _count_numbers(content: Any) -> int:
-    if isinstance(content, dict):
-        return sum(map(_count_numbers, content.values()))
-    if isinstance(content, list):
-        return sum(map(_count_numbers, content))
-    return int(isinstance(content, int | float) and not isinstance(content, bool))
-
-
 def _check_consistent(folder: RunFolder, records: list[Record]) -> int:
     """Check records against themselves and one another; return how many numbers agree.
 
@@ -318,7 +330,7 @@ def _check_consistent(folder: RunFolder, records: list[Record]) -> int:
         if control is not None:
             for name, compared in record.gap.items():
                 _check_gap(record, control, name, compared, where)
-    return sum(_count_numbers(record.model_dump(mode="json")) for record in records)
+    return sum(count_numbers(record.model_dump(mode="json")) for record in records)
 
 
 def _check_value(value: MetricValue, most: int, where: str) -> None:

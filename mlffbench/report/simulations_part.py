@@ -15,6 +15,15 @@ from mlffbench.report.tables.survival_tables import dynamics_table
 from mlffbench.run.curve.curve_score import read_curve, score_curve
 from mlffbench.run.folder import CURVE, SIMULATION, RunFolder, find_others
 
+_TOLD = frozenset(
+    {
+        *("preset", "temperature", "time_step", "duration", "engine", "friction"),
+        *("thermostat", "criterion", "record_every", "hydrogen_mass", "repartition"),
+        "seeds",
+    }
+)
+"""What the records of a simulation tell of its protocol."""
+
 
 @dataclass(frozen=True, slots=True)
 class Further:
@@ -62,18 +71,28 @@ def _readable(
     folders: Sequence[RunFolder], left_out: list[ReportRun]
 ) -> tuple[RunFolder, ...]:
     """Return the folders with records; the others join those left out."""
-    found = []
+    found: dict[tuple[str, ...], RunFolder] = {}
     for folder in folders:
         try:
-            read_scored(folder, folder.read_manifest())
+            manifest = folder.read_manifest()
+            records = read_scored(folder, manifest)
             if folder.manifest_name == CURVE:
                 read_curve(folder)
+            elif any(not record.provenance.keys() >= _TOLD for record in records):
+                msg = "its records do not tell its protocol; repeat its command"
+                raise StoreError(msg)
         except StoreError as error:
             told = ReportRun(path=str(folder.path), status="left out", reason=str(error))
             left_out.append(told)
-        else:
-            found.append(folder)
-    return tuple(found)
+            continue
+        # a copy of another, e.g. both in an export
+        who = (str(manifest.get("fingerprint")), str(manifest.get("started")))
+        twin = found.setdefault((*who, *map(str, records)), folder)
+        if twin is not folder:
+            reason = f"it is that in {twin.path}, which is told once"
+            told = ReportRun(path=str(folder.path), status="left out", reason=reason)
+            left_out.append(told)
+    return tuple(found.values())
 
 
 def dynamics_tables(folders: Sequence[RunFolder], system: UnitSystem) -> list[TextTable]:

@@ -2,7 +2,8 @@
 
 import math
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from hashlib import sha256
 from typing import Any, Protocol
 
@@ -16,8 +17,9 @@ from mlffbench.core.structures import Structures
 from mlffbench.training.average import MovingAverage, put
 from mlffbench.training.examples import Examples, Loader, batches, has_label
 from mlffbench.training.loss import LossWeights, labels_loss
+from mlffbench.training.ranks import ALONE, Ranks
 from mlffbench.training.schedule import learning_factor
-from mlffbench.training.training_plan import Part, StagePlan
+from mlffbench.training.training_plan import AmpName, Part, StagePlan
 from mlffbench.training.training_state import (
     optimiser_tensors,
     prefixed,
@@ -64,6 +66,8 @@ class StageRun:
         examples: Training examples, on the device and in the dtype of the model.
         checks: Validation sets; the mean error of those that decide stops the stage.
         seed: Every shuffle follows from it, the stage and the epoch.
+        amp: Precision of what is trained on; validation is always in full precision.
+        ranks: This process and those it trains together with.
     """
 
     def __init__(
@@ -74,11 +78,15 @@ class StageRun:
         examples: Examples,
         checks: Sequence[Check],
         seed: int,
+        amp: AmpName = "off",
+        ranks: Ranks = ALONE,
     ) -> None:
         self.plan = plan
         self._model, self._checks, self._seed = model, checks, seed
+        self._amp, self._ranks = amp, ranks
         self._loader = Loader(examples)
         self._moving = self._freeze()
+        ranks.follow_first(self._moving)
         self._optimiser = torch.optim.AdamW(
             list(self._moving.values()),
             lr=plan.learning_rate,
@@ -117,7 +125,9 @@ class StageRun:
         last = self.epoch == self.plan.epochs
         with self._average.applied():
             errors = {
-                check.name: force_errors(self._model, check, self.plan.monitor)
+                check.name: force_errors(
+                    self._model, check, self.plan.monitor, self._ranks
+                )
                 for check in self._checks
                 if check.decides or last or self.epoch % self.plan.ood_every == 0
             }
@@ -171,10 +181,10 @@ class StageRun:
         return moving
 
     def _train_epoch(self) -> float:
-        """Return the mean loss of the steps of one epoch."""
+        """Return the mean loss of the batches of one epoch, those of all ranks."""
         n_structures = self._loader.examples.n_structures
         step, n_batches = self.epoch * self._n_steps(), self._n_batches()
-        every, total = self.plan.accumulate, 0.0
+        every, total, collected = self.plan.accumulate, 0.0, 0.0
         for number, places in enumerate(
             batches(n_structures, self.plan.batch, self._shuffle())
         ):
@@ -182,22 +192,28 @@ class StageRun:
             n_together = min(every, n_batches - first)
             if number == first:
                 self._optimiser.zero_grad(set_to_none=True)
-            loss = self._loss(self._loader.batch(places))
-            total += self._finite(loss)
-            if loss.requires_grad:
-                (loss / n_together).backward()  # type: ignore[no-untyped-call]  # no types
+                collected = 0.0
+            if self._ranks.shares(number - first):
+                collected += self._follow(self._loader.batch(places), n_together)
             if number == first + n_together - 1:
+                total += self._finite(*self._ranks.total(collected))
                 self._step(step)
                 step += 1
         return total / n_batches
 
-    def _finite(self, loss: Tensor) -> float:
-        """Return the value of a loss.
+    def _follow(self, batch: Examples, n_together: int) -> float:
+        """Add a batch's share to the gradients; return its loss."""
+        loss = self._loss(batch)
+        if loss.requires_grad:
+            (loss / n_together).backward()  # type: ignore[no-untyped-call]  # no types
+        return float(loss.detach())
+
+    def _finite(self, value: float) -> float:
+        """Return a loss.
 
         Raises:
             BenchError: It is not finite.
         """
-        value = float(loss.detach())
         if not math.isfinite(value):
             msg = f"the loss of stage {self.plan.name!r} is {value} in epoch "
             msg += f"{self.epoch + 1}; train again with a smaller learning rate than "
@@ -206,6 +222,7 @@ class StageRun:
 
     def _step(self, step: int) -> None:
         """Follow the gradients that were collected, if any, and the average follows."""
+        self._ranks.add_gradients(list(self._moving.values()))
         if any(parameter.grad is not None for parameter in self._moving.values()):
             for group in self._optimiser.param_groups:
                 group["lr"] = self._rate(step)
@@ -226,7 +243,8 @@ class StageRun:
             mine = batch
             if not bool(there.all()):
                 mine = batch.select(there.nonzero().flatten().tolist())
-            prediction = self._model.forward(mine.structures, head)
+            with autocast(mine.structures.positions.device, self._amp):
+                prediction = self._model.forward(mine.structures, head)
             target = mine.labels[head]
             parts.append(
                 weight * labels_loss(prediction, target, mine.structures, weights)
@@ -255,6 +273,16 @@ class StageRun:
         generator = torch.Generator()
         words = f"{self._seed}/{self.plan.name}/{self.epoch}"
         return generator.manual_seed(seed_of(words))
+
+
+@contextmanager
+def autocast(device: torch.device, amp: AmpName) -> Iterator[None]:
+    """Let matrix products be of lower precision than the weights, where asked for."""
+    if amp == "off":
+        yield
+        return
+    with torch.autocast(device.type, dtype=torch.bfloat16):
+        yield
 
 
 def all_parameters(model: Trainable) -> dict[str, nn.Parameter]:

@@ -26,7 +26,7 @@ from mlffbench.training.examples import Baseline, fit_baseline, has_label
 from mlffbench.training.materials import Labeller, Materials, gather
 from mlffbench.training.recipes import stages_of
 from mlffbench.training.stages import best_rows
-from mlffbench.training.training_plan import RecipeName, StagePlan, TrainingPlan
+from mlffbench.training.training_plan import AmpName, RecipeName, StagePlan, TrainingPlan
 from mlffbench.training.trunk import as_trunk
 
 NETWORKS = ("mace", "schnet", "gemnet", "gemnet-dt")
@@ -80,6 +80,7 @@ class Order:
         seed: Seed of every random choice.
         device: ``cpu`` or ``cuda``.
         dtype: ``float32`` or ``float64``.
+        amp: ``off``, or ``bf16`` for mixed precision.
     """
 
     suite: str
@@ -102,6 +103,7 @@ class Order:
     seed: int = 0
     device: str = "cpu"
     dtype: str = "float32"
+    amp: AmpName = "off"
 
     @property
     def learns_prior(self) -> bool:
@@ -145,6 +147,7 @@ def prepare(
         BenchError: A value is not legal, the suite cannot be trained on, or the model
             cannot be given a head.
     """
+    check_amp(order)
     if pretrained is not None:
         as_trunk(pretrained)  # refused before a prior labels anything
         labeller = _within(pretrained, labeller)
@@ -167,6 +170,28 @@ def prepare(
         model = _build(order, architecture, materials)
     plan = _plan(order, stages, architecture, materials)
     return Project(model=model, plan=plan, materials=materials)
+
+
+def check_amp(order: Order) -> None:
+    """Check that mixed precision can be had and makes sense.
+
+    Raises:
+        BenchError: It cannot, or does not.
+    """
+    if order.amp == "off":
+        return
+    why = ""
+    if order.dtype != "float32":
+        why = f"weights are {order.dtype}, whose precision it would throw away"
+    elif order.recipe == "attach-prior-head":
+        why = "a prior head is small and its pretrained model is left as it is"
+    elif order.model == "mace":
+        why = "e3nn, which mace is made of, multiplies no two types of numbers"
+    elif order.device == "cuda" and not torch.cuda.is_bf16_supported():
+        why = "this GPU has no bfloat16"
+    if why:
+        msg = f"--amp {order.amp} makes no sense here: {why}; leave it out"
+        raise BenchError(msg)
 
 
 def conclude(
@@ -272,6 +297,7 @@ def _plan(
         seed=order.seed,
         device=order.device,
         dtype=order.dtype,
+        amp=order.amp,
     )
 
 

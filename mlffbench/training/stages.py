@@ -16,6 +16,7 @@ from mlffbench.core.files import make_folder, write_atomic
 from mlffbench.training.average import put
 from mlffbench.training.epochs import Row, StageRun, Trainable, all_parameters, start_from
 from mlffbench.training.materials import Materials
+from mlffbench.training.ranks import ALONE, Ranks
 from mlffbench.training.training_plan import StagePlan, TrainingPlan
 from mlffbench.training.training_state import (
     TrainingState,
@@ -47,6 +48,7 @@ def train(
     *,
     stem: Path,
     watcher: Watcher,
+    ranks: Ranks = ALONE,
 ) -> list[Row]:
     """Train a model in place and return the log.
 
@@ -60,13 +62,14 @@ def train(
         materials: What is learned and watched.
         stem: Path of the checkpoint to be, without suffix.
         watcher: Told of every epoch.
+        ranks: This process and those it trains together with; the first writes.
 
     Returns:
         One row per epoch, those before a resumption included.
 
     Raises:
         StoreError: The state belongs to another plan, or the disk refuses.
-        BenchError: The loss is no longer finite.
+        BenchError: The loss is no longer finite, or another rank has ended.
     """
     saved = _saved_state(stem, plan)
     rows: list[Row] = list(saved.numbers["rows"]) if saved else []
@@ -79,14 +82,15 @@ def train(
             resumes = saved is not None and number == saved.stage
             if not resumes:
                 start_from(model, stage)
-            run = _begin(model, stage, plan, materials)
+            run = _begin(model, stage, plan, materials, ranks)
             if saved is not None and resumes:
                 run.restore(saved.numbers["stage"], saved.tensors)
             watcher.begin(stage, run.epoch)
             while not run.finished:
                 rows.append(run.run_epoch())
-                _write(stem, plan, stage=number, model=model, run=run, rows=rows)
-                write_log(stem, rows, [one.name for one in materials.validation])
+                if ranks.first:
+                    _write(stem, plan, stage=number, model=model, run=run, rows=rows)
+                    write_log(stem, rows, [one.name for one in materials.validation])
                 watcher.epoch(rows[-1])
             run.finish()
     return rows
@@ -154,7 +158,11 @@ def best_rows(rows: Sequence[Row], checks: Mapping[str, bool]) -> list[dict[str,
 
 
 def _begin(
-    model: Trainable, stage: StagePlan, plan: TrainingPlan, materials: Materials
+    model: Trainable,
+    stage: StagePlan,
+    plan: TrainingPlan,
+    materials: Materials,
+    ranks: Ranks,
 ) -> StageRun:
     parameter = next(iter(all_parameters(model).values()))
     device, dtype = parameter.device, parameter.dtype
@@ -165,7 +173,15 @@ def _begin(
         for one in materials.validation
     ]
     examples = materials.for_stage(stage).to(device=device, dtype=dtype)
-    return StageRun(model, stage, examples=examples, checks=checks, seed=plan.seed)
+    return StageRun(
+        model,
+        stage,
+        examples=examples,
+        checks=checks,
+        seed=plan.seed,
+        amp=plan.amp,
+        ranks=ranks,
+    )
 
 
 def _write(

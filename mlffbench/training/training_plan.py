@@ -12,6 +12,8 @@ from mlffbench.training.schedule import ScheduleName
 Part = Literal["shared", "prior", "ref"]
 """Parts of a two-headed network: the representation and what each head owns."""
 RecipeName = Literal["scratch", "joint", "prior-freeze-finetune", "attach-prior-head"]
+AmpName = Literal["off", "bf16"]
+"""Mixed precision: none, or matrix products in bfloat16."""
 Positive = Annotated[float, Field(gt=0)]
 NotNegative = Annotated[float, Field(ge=0)]
 Count = Annotated[int, Field(ge=1)]
@@ -88,6 +90,7 @@ class TrainingPlan(_Closed):
         seed: Seed of the initial weights and of every shuffle.
         device: ``cpu`` or ``cuda``.
         dtype: Floating-point type of weights.
+        amp: Precision of what is computed while training.
     """
 
     suite: str
@@ -104,6 +107,7 @@ class TrainingPlan(_Closed):
     seed: int
     device: str
     dtype: str
+    amp: AmpName = "off"
 
     def fingerprint(self) -> str:
         """Return a checksum that two plans share only if they end in the same weights.
@@ -112,5 +116,8 @@ class TrainingPlan(_Closed):
         nothing, so that trainings begun by then go on.
         """
         plain = {i for i, stage in enumerate(self.stages) if stage.accumulate == 1}
-        told = self.model_dump_json(exclude={"stages": dict.fromkeys(plain, _LATER)})
+        left_out: dict[str, Any] = {"stages": dict.fromkeys(plain, _LATER)}
+        if self.amp == "off":
+            left_out["amp"] = True
+        told = self.model_dump_json(exclude=left_out)
         return hashlib.sha256(told.encode()).hexdigest()

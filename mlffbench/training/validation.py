@@ -9,6 +9,7 @@ from mlffbench.core.forcefield import Head
 from mlffbench.core.labels import Labels
 from mlffbench.core.structures import Structures
 from mlffbench.training.examples import Examples, Loader, has_label
+from mlffbench.training.ranks import ALONE, Ranks
 
 CHUNK_ATOMS = 600
 """Atoms evaluated at once."""
@@ -54,7 +55,9 @@ class Check:
         return cls(name=name, decides=decides, chunks=chunks)
 
 
-def force_errors(model: Predicts, check: Check, head: Head) -> float:
+def force_errors(
+    model: Predicts, check: Check, head: Head, ranks: Ranks = ALONE
+) -> float:
     """Return the mean absolute error of force components, pooled, in eV/Å.
 
     NaN where the head has no label at all.
@@ -63,9 +66,12 @@ def force_errors(model: Predicts, check: Check, head: Head) -> float:
         model: Evaluated as it is.
         check: The set.
         head: Which head, against its own labels.
+        ranks: Those that share the work.
     """
     total, n_components = 0.0, 0
-    for chunk in check.chunks:
+    for number, chunk in enumerate(check.chunks):
+        if not ranks.shares(number):
+            continue
         labels: Mapping[Head, Labels] = chunk.labels
         if head not in labels:
             continue
@@ -76,4 +82,5 @@ def force_errors(model: Predicts, check: Check, head: Head) -> float:
         error = (forces.double() - labels[head].forces.double())[there]
         total += float(error.abs().sum())
         n_components += error.numel()
-    return total / n_components if n_components else math.nan
+    total, n_all = ranks.total(total, n_components)
+    return total / n_all if n_all else math.nan

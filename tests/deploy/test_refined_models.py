@@ -18,7 +18,7 @@ from mlffbench.core.errors import BenchError
 from mlffbench.core.structures import Structures
 from mlffbench.datasets.unlabelled.unlabelled_file import open_unlabelled
 from mlffbench.deploy.mace_export import export_mace
-from mlffbench.deploy.refined_files import RefinedManifest
+from mlffbench.deploy.refined_files import RefinedManifest, read_refined
 from mlffbench.models.twoheaded.architecture import Architecture, MaceShape
 from mlffbench.models.twoheaded.model import TwoHeaded
 from mlffbench.refine.ttt import PriorTuning
@@ -99,6 +99,9 @@ def test_the_calculator_of_refined_weights_is_the_refined_model(
     model = mlffbench.load_model(f"refined:{refined}", device="cpu")
     expected = model.predict(ethanol.to(dtype=torch.float32)).forces.numpy()
     assert np.abs(atoms.get_forces() - expected).max() < 1e-6
+    unit = read_refined(refined).units[0]
+    assert calc.facts["refined_for"] == unit.name
+    assert (calc.facts["adapted"], calc.facts["steps"]) == (unit.adapted, unit.steps)
     with pytest.raises(BenchError, match="holds 'mini-schnet' refined by 'ttt', not"):
         mlffbench.calculator("mini-mace", refined=refined)
 

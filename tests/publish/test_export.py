@@ -160,15 +160,3 @@ def test_an_export_says_its_licences_and_sizes(published: Path) -> None:
     assert io.StringIO((whole.path / "report.md").read_text()).readline() == (
         "# mlffbench report\n"
     )
-
-
-def test_a_simulation_is_left_out_and_alone_refused(runs: Path, tmp_path: Path) -> None:
-    simulation = runs / "suite" / "zero" / "baseline" / "dynamics" / "nvt"
-    simulation.mkdir(parents=True)
-    (simulation / "dynamics.json").write_text("{}")
-    done = export_runs(ExportRequest(runs=(runs,), out=tmp_path / "out"))
-    assert done.left_out == (simulation,)
-    assert not list((tmp_path / "out").rglob("dynamics.json"))
-    with pytest.raises(StoreError, match="is a simulation or a fine-tuning curve, whose"):
-        export_runs(ExportRequest(runs=(simulation,), out=tmp_path / "none"))
-    assert not (tmp_path / "none").exists()

@@ -1,4 +1,7 @@
-"""A complete training in a second; run as a script, it kills itself after some epochs."""
+"""A complete training in a second; run as a script, it kills itself after some epochs.
+
+As one of several ranks it does so only where it is not the first.
+"""
 
 import os
 import signal
@@ -21,6 +24,7 @@ from mlffbench.models.twoheaded.model import TwoHeaded
 from mlffbench.training.epochs import Row
 from mlffbench.training.examples import fit_baseline
 from mlffbench.training.materials import Materials, gather
+from mlffbench.training.ranks import launched_ranks
 from mlffbench.training.recipes import stages_of
 from mlffbench.training.stages import train
 from mlffbench.training.training_plan import RecipeName, StagePlan, TrainingPlan
@@ -137,8 +141,18 @@ class Killer(Silent):
 def main(stem: Path, n_epochs: int) -> None:
     torch.set_num_threads(1)
     materials = tiny_materials()
-    plan = tiny_plan(materials, tiny_stages("prior-freeze-finetune"))
-    train(tiny_model(materials), plan, materials, stem=stem, watcher=Killer(n_epochs))
+    with launched_ranks("cpu") as ranks:
+        dies = ranks.count == 1 or not ranks.first
+        train(
+            tiny_model(materials),
+            tiny_plan(
+                materials, tiny_stages("prior-freeze-finetune", accumulate=ranks.count)
+            ),
+            materials,
+            stem=stem,
+            watcher=Killer(n_epochs) if dies else Silent(),
+            ranks=ranks,
+        )
 
 
 if __name__ == "__main__":

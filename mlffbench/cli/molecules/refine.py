@@ -23,6 +23,7 @@ from mlffbench.cli.shared.options import (
     option,
 )
 from mlffbench.cli.shared.progress import ProgressBar, Unit
+from mlffbench.core.guards.plain import counted
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -95,7 +96,8 @@ def _tell(console: "Console", manifest: "RefinedManifest", out: Path) -> None:
     for unit in adapted:
         before, after = (1000 * loss for loss in unit.losses)
         say(
-            f"  {unit.name}: {len(unit.structures)} structures, {unit.steps} steps, "
+            f"  {unit.name}: {counted(len(unit.structures), 'structure')}, "
+            f"{counted(unit.steps, 'step')}, "
             f"prior loss {before:.0f} → {after:.0f} meV/Å"
         )
     for unit in manifest.units:
@@ -105,5 +107,7 @@ def _tell(console: "Console", manifest: "RefinedManifest", out: Path) -> None:
         say(f"  {name}: left out: {why}")
     say(f"wrote {out}")
     print_note(f"use it: mlffbench predict FILE --model refined:{out}")
+    calls = f"mode={manifest.mode!r}, refined={str(out)!r}"
+    print_note(f"in ASE: mlffbench.calculator({manifest.model!r}, {calls})")
     if not adapted:
         print_note("to adapt what the gate leaves alone: --set ttt.gate=off")

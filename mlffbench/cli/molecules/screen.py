@@ -101,6 +101,9 @@ def screen(
     _print(console, found)
     written = write_screen(found, request, out)
     console.print(f"wrote {', '.join(map(str, written))}", markup=False, soft_wrap=True)
+    if request.models and found.table["refine"].astype(str).str.startswith("yes").any():
+        again = f"--model {request.models[0]} --mode ttt --out refined"
+        print_note(f"repair what can be: mlffbench refine {file} {again}")
 
 
 def _print(console: "Console", found: "Screening") -> None:

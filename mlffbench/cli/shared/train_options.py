@@ -28,6 +28,9 @@ class Depth(StrEnum):
 Schedule = StrEnum("Schedule", "cosine plateau constant")
 """What becomes of the learning rate."""
 
+Amp = StrEnum("Amp", "off bf16")
+"""Mixed precision while training."""
+
 _NETWORK, _LOOP = "Network", "Optimisation"
 _LABELS, _WHERE = "Prior labels", "Where results go"
 
@@ -79,6 +82,14 @@ AccumulateOption = Annotated[
         "Batches whose mean gradient makes a step: less memory than a larger batch.",
         _LOOP,
         least=1,
+    ),
+]
+AmpOption = Annotated[
+    Amp,
+    option(
+        "--amp",
+        "Mixed precision: matrix products in bfloat16, weights stay float32.",
+        _LOOP,
     ),
 ]
 LearningRateOption = Annotated[

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from mlffbench.core.errors import StoreError
 from mlffbench.core.record import Counts, MetricValue, Record
 from mlffbench.metrics.intervals.estimates import estimate, paired
 from mlffbench.metrics.intervals.interval import find_interval
@@ -18,6 +19,11 @@ from mlffbench.run.folder import Arrays, RunFolder, read_arrays
 
 Floats = NDArray[np.float64]
 MAE = MetricCard(unit="eV/Å")
+ERRORS = "errors.npz"
+_OF_POINTS = {"mode": "U", "size": "i", "seed": "i"}
+_OF_STRUCTURES = {"split": "U", "role": "U", "molecule": "U", "n_atoms": "i"}
+ERRORS_MEMBERS = ("error", *_OF_POINTS, *_OF_STRUCTURES)
+"""Arrays of ``errors.npz``: error, shape (n_points, n_structures), and what both are."""
 LABELS = "labels"
 """Unit of the labels saved."""
 
@@ -47,8 +53,29 @@ def read_curve(folder: RunFolder) -> Arrays:
     Raises:
         StoreError: It has not finished, or the file is missing or broken.
     """
-    folder.read_finished("curve")
-    return read_arrays(folder.path / "errors.npz")
+    manifest = folder.read_finished("curve")
+    arrays = read_arrays(folder.path / ERRORS)
+    tested = {(entry["name"], entry["role"]) for entry in manifest["splits"]}
+    fault = _fault_of(arrays, tested)
+    if fault:
+        msg = f"{folder.path / ERRORS} is not of a curve ({fault}); repeat its command "
+        raise StoreError(msg + "with --overwrite")
+    return arrays
+
+
+def _fault_of(arrays: Arrays, tested: set[tuple[str, str]]) -> str:
+    """Return what no curve has, empty where all is as it should be."""
+    if set(arrays) != set(ERRORS_MEMBERS) or arrays["error"].dtype.kind != "f":
+        return "other arrays"
+    n_points, n_structures = (*arrays["error"].shape, -1, -1)[:2]
+    for names, n in ((_OF_POINTS, n_points), (_OF_STRUCTURES, n_structures)):
+        for name, kind in names.items():
+            if arrays[name].shape != (n,) or arrays[name].dtype.kind != kind:
+                return f"{name} of shape {arrays[name].shape}"
+    there = set(zip(arrays["split"].tolist(), arrays["role"].tolist(), strict=True))
+    if not n_points or not n_structures or not there <= tested:
+        return "other splits"
+    return "" if (arrays["n_atoms"] > 0).all() else "structures without atoms"
 
 
 def score_curve(folder: RunFolder) -> tuple[list[Record], list[Saved]]:

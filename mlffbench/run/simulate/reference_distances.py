@@ -16,6 +16,7 @@ from mlffbench.core.errors import StoreError
 from mlffbench.dynamics.observables import distribution_error
 from mlffbench.run.folder import RunFolder, read_arrays, slug
 
+THERMO = "thermo.npz"
 DENSITIES = "distance_density"
 """Array of ``thermo.npz``: h(r) of every trajectory that was simulated."""
 _OWN = frozenset({"model", "mode", "settings", "dtype", "batch_atoms", "frames", "form"})
@@ -54,10 +55,9 @@ def distance_errors(
         StoreError: ``thermo.npz`` of either is broken.
     """
     name = manifest["suite"]["dynamics"]["reference"]
-    if not isinstance(name, str):
+    other = reference_beside(folder, manifest)
+    if other is None:
         return Against(None, "")
-    beside = folder.path.parents[3] / slug(name) / "baseline" / "dynamics"
-    other = RunFolder(beside / folder.path.name, folder.manifest_name)
     try:
         known = other.read_finished("simulation")
         theirs = other.read_table("trajectories.parquet", "simulation")
@@ -83,6 +83,23 @@ def distance_errors(
     return Against(errors, f"{note}; here between its own replicas" if itself else note)
 
 
+def reference_beside(folder: RunFolder, manifest: Mapping[str, Any]) -> RunFolder | None:
+    """Return where the simulation of the reference model lies, there or not.
+
+    Args:
+        folder: A simulation.
+        manifest: Its manifest.
+
+    Returns:
+        None where the suite has its own reference or none.
+    """
+    name = manifest["suite"]["dynamics"]["reference"]
+    if not isinstance(name, str):
+        return None
+    beside = folder.path.parents[3] / slug(name) / "baseline" / "dynamics"
+    return RunFolder(beside / folder.path.name, folder.manifest_name)
+
+
 def densities_of(folder: RunFolder, table: pd.DataFrame) -> Densities | None:
     """Return h(r) of each trajectory, shape (n_trajectories, n_bins), in 1/Å.
 
@@ -91,7 +108,7 @@ def densities_of(folder: RunFolder, table: pd.DataFrame) -> Densities | None:
     Raises:
         StoreError: ``thermo.npz`` is missing or broken.
     """
-    stored = read_arrays(folder.path / "thermo.npz").get(DENSITIES)
+    stored = read_arrays(folder.path / THERMO).get(DENSITIES)
     moved = (table["status"] != "skipped").to_numpy()
     if stored is None or len(stored) != moved.sum():
         return None

@@ -20,6 +20,7 @@ from mlffbench.metrics.samples import Samples
 from mlffbench.run.folder import RunFolder, limit_of
 from mlffbench.run.simulate.reference_distances import distance_errors
 
+TRAJECTORIES = "trajectories.parquet"
 RAN = ("stable", "unstable")
 """Status of the trajectories that were simulated."""
 PAIRED = ("stable_time", "survival", "energy_drift")
@@ -41,7 +42,7 @@ def read_trajectories(folder: RunFolder) -> pd.DataFrame:
         StoreError: It has not finished, or the file is missing or broken.
     """
     folder.read_finished("simulation")
-    return folder.read_table("trajectories.parquet", "simulation")
+    return folder.read_table(TRAJECTORIES, "simulation")
 
 
 def score_simulation(folder: RunFolder) -> list[Record]:
@@ -98,12 +99,27 @@ def write_scores(folder: RunFolder) -> list[Record]:
     return records
 
 
-def _baseline(folder: RunFolder, manifest: Mapping[str, Any]) -> pd.DataFrame | None:
-    """Return the table of the baseline simulation beside this one, if it is alike."""
+def baseline_beside(folder: RunFolder, manifest: Mapping[str, Any]) -> RunFolder | None:
+    """Return where the baseline of a simulation lies, there or not.
+
+    Args:
+        folder: A simulation.
+        manifest: Its manifest.
+
+    Returns:
+        None for a baseline itself.
+    """
     if manifest["job"]["mode"] == "baseline":
         return None
     path = folder.path.parents[2] / "baseline" / "dynamics" / folder.path.name
-    beside = RunFolder(path, folder.manifest_name)
+    return RunFolder(path, folder.manifest_name)
+
+
+def _baseline(folder: RunFolder, manifest: Mapping[str, Any]) -> pd.DataFrame | None:
+    """Return the table of the baseline simulation beside this one, if it is alike."""
+    beside = baseline_beside(folder, manifest)
+    if beside is None:
+        return None
     try:
         known, table = beside.read_manifest(), read_trajectories(beside)
     except StoreError:
