@@ -1,4 +1,6 @@
+import errno
 import json
+import os
 import shutil
 import threading
 from collections import Counter
@@ -130,6 +132,21 @@ def test_a_folder_that_goes_while_a_shard_is_computed_is_no_error(tmp_path: Path
 
     Crew(folder, SHARDS, compute, nothing).carry_out(Silent())
     assert not folder.parts.exists()
+
+
+def test_a_disk_that_goes_is_one_sentence_and_its_shard_is_given_back(
+    tmp_path: Path,
+) -> None:
+    folder = RunFolder(tmp_path)
+    folder.parts.mkdir()
+
+    def compute(one: Shard, progress: Progress) -> Arrays:
+        raise OSError(errno.ESTALE, os.strerror(errno.ESTALE), "data.hdf5")
+
+    with pytest.raises(StoreError, match=r"lost sight of .*Stale file handle"):
+        Crew(folder, SHARDS, compute, nothing).carry_out(Silent())
+    Crew(folder, SHARDS, lambda *_: {}, nothing).carry_out(Silent())
+    assert len(list(folder.parts.iterdir())) == len(SHARDS)
 
 
 def test_it_stops_when_another_has_finished_the_run(tmp_path: Path) -> None:
