@@ -20,7 +20,7 @@ from mlffbench.diagnostics.feature_room import give_back
 
 Kind = Literal["embedding", "descriptor"]
 
-PIECE_BYTES = 64 << 20
+PIECE_BYTES = 24 << 20
 """Of features that are computed on at a time."""
 
 
