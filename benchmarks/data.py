@@ -37,6 +37,7 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import h5py
 import numpy as np
+from usage import tell_usage
 
 N_CONFORMERS = 10
 SPICE_2 = (114_000, 2_008_000)
@@ -274,6 +275,7 @@ def feed_costs(path: Path) -> dict[str, float]:
 
 
 if __name__ == "__main__":
+    tell_usage(__doc__)
     if sys.argv[1:2] == ["--part"]:
         run_part(sys.argv[2], Path(sys.argv[3]))
     else:

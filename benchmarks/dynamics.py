@@ -30,6 +30,7 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 import torch
 from ase import units
 from ase.md.langevin import Langevin
+from usage import tell_usage
 
 from mlffbench.core.model_options import ModelOptions
 from mlffbench.core.structures import Structures
@@ -176,4 +177,5 @@ def timed(work: Callable[[], object]) -> tuple[float, float]:
 
 
 if __name__ == "__main__":
+    tell_usage(__doc__)
     main()

@@ -32,6 +32,7 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 import h5py
 import numpy as np
 from ase.data import chemical_symbols
+from usage import tell_usage
 
 N_CONFORMERS = 10
 LIMIT_MB = 500
@@ -140,6 +141,7 @@ def walk(path: Path) -> list[tuple[Any, ...]]:
 
 
 if __name__ == "__main__":
+    tell_usage(__doc__)
     if sys.argv[1:2] == ["--part"]:
         run_part(sys.argv[2], Path(sys.argv[3]))
     else:

@@ -22,6 +22,7 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import numpy as np
 import pandas as pd
+from usage import tell_usage
 
 from mlffbench.run.evaluate.evaluation_score import score_run
 from mlffbench.run.folder import RunFolder, write_arrays, write_table
@@ -219,4 +220,5 @@ def open_in_browser(path: Path) -> tuple[float, float, float]:
 
 
 if __name__ == "__main__":
+    tell_usage(__doc__)
     main()

@@ -23,6 +23,8 @@ from collections.abc import Callable, Iterator
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
+from usage import tell_usage
+
 # The prior's workers import this file too, and need none of this.
 if __name__ != "__mp_main__":
     import torch
@@ -89,4 +91,5 @@ def main() -> None:
 
 
 if __name__ == "__main__":
+    tell_usage(__doc__)
     main()

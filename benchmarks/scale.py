@@ -3,15 +3,17 @@
 - ``memory``: the ``zero`` model on synthetic sets of 14 atoms a structure, each in a
   fresh process: CPU seconds and peak memory once data are indexed and run, and, in one
   more process, scored;
-- ``workers``: `mlffbench run --no-diagnose` of mini-ood with one worker and with two,
-  start-up, checks, scores and report included, and whether their files are the same;
+- ``workers``: `mlffbench run --no-diagnose` of mini-ood, or of as many shaken butanes as
+  wanted, with one worker and with two: the whole command, start-up, checks, scores and
+  report included, and the run alone (reading, computing, merging); and whether their
+  files are the same;
 - ``kills``: workers that are killed with SIGKILL at random moments, in forked processes,
   until so many were; then whether the files are those of an undisturbed run;
 - ``same``: checksums of one run by one worker, by two, by three of which two are killed,
   and by two actors of Ray of which one is killed.
 
-Usage: python benchmarks/scale.py memory [SIZES] | workers [MODEL] [MODE] | kills [NUMBER]
-       | same
+Usage: python benchmarks/scale.py memory [SIZES] | workers [MODEL] [MODE] [STRUCTURES]
+       | kills [NUMBER] | same
 """
 
 import contextlib
@@ -26,6 +28,7 @@ import sys
 import tempfile
 import time
 import traceback
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -34,6 +37,7 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 import h5py
 import numpy as np
 from ase.build import molecule
+from usage import tell_usage
 
 N_CONFORMERS = 200
 FILES = ("predictions.parquet", "forces.npz", "reference.npz", "structures.npz")
@@ -167,13 +171,20 @@ def peak_mb() -> float:
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 / 1e6
 
 
-def workers(model: str, mode: str = "baseline") -> None:
+def workers(model: str, mode: str = "baseline", size: str = "") -> None:
     """Print the seconds of one worker and of two, and whether their files differ."""
-    seconds, folders = [], []
+    told, folders = [], []
     with tempfile.TemporaryDirectory() as name:
+        suite = "mini-ood"
+        if size:
+            write(Path(name) / "train.hdf5", "C2H6", 2)
+            n_groups = max(1, int(size) // N_CONFORMERS)
+            write(Path(name) / "test.hdf5", "trans-butane", n_groups)
+            (Path(name) / "suite.yaml").write_text(SUITE)
+            suite = f"{name}/suite.yaml"
         for n in (1, 2):
             out = Path(name) / str(n)
-            words = ["run", "--suite", "mini-ood", "--model", model, "--mode", mode]
+            words = ["run", "--suite", suite, "--model", model, "--mode", mode]
             words += ["--no-diagnose", "--out", str(out), "--workers", str(n)]
             start = time.perf_counter()
             subprocess.run(
@@ -181,14 +192,27 @@ def workers(model: str, mode: str = "baseline") -> None:
                 stdout=subprocess.DEVNULL,
                 check=True,
             )
-            seconds.append(time.perf_counter() - start)
-            folders.append(out / "mini-ood" / model / mode)
+            whole = time.perf_counter() - start
+            (folder,) = (path.parent for path in out.rglob("run.json"))
+            told.append((whole, _run_s(folder)))
+            folders.append(folder)
         same = all(
             (folders[0] / file).read_bytes() == (folders[1] / file).read_bytes()
             for file in FILES
         )
-    print(f"{model} {mode}: {seconds[0]:.1f} s, {seconds[1]:.1f} s with two workers")
-    print(f"ratio {seconds[0] / seconds[1]:.2f}; the same bytes: {same}")
+    print(f"{model} {mode}: seconds with one worker, with two, and their ratio")
+    for what, one, two in zip(("whole command", "run alone"), *told, strict=True):
+        print(f"{what:14s} {one:6.1f} {two:6.1f} {one / two:6.2f}")
+    print(f"the same bytes: {same}")
+
+
+def _run_s(folder: Path) -> float:
+    """Return the seconds from the begin of a run to its end, as it tells itself."""
+    manifest = json.loads((folder / "run.json").read_text())
+    begun, ended = (
+        datetime.fromisoformat(manifest[name]) for name in ("started", "finished")
+    )
+    return (ended - begun).total_seconds()
 
 
 CREWS: dict[str, tuple[list[str], str, int]] = {
@@ -340,4 +364,5 @@ def _forked(folder: Path) -> int:
 
 
 if __name__ == "__main__":
+    tell_usage(__doc__)
     main()

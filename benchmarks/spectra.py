@@ -30,6 +30,7 @@ import numpy as np
 import scipy.sparse
 import torch
 from torch_geometric.utils import get_laplacian, to_scipy_sparse_matrix
+from usage import tell_usage
 
 from mlffbench.core.graph import radius_graph
 from mlffbench.core.spectrum import spectra
@@ -152,4 +153,5 @@ def main() -> None:
 
 
 if __name__ == "__main__":
+    tell_usage(__doc__)
     main()

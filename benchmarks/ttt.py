@@ -41,6 +41,8 @@ from typing import NamedTuple
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
+from usage import tell_usage
+
 # The prior's workers import this file too, and need none of this.
 if __name__ != "__mp_main__":
     import torch
@@ -380,6 +382,7 @@ def show(name: str, costs: dict[str, Cost], n: int) -> None:
 
 
 if __name__ == "__main__":
+    tell_usage(__doc__)
     if sys.argv[1:2] == ["units"]:
         given = [*sys.argv[2:], *("mini-schnet", "50", "8")[len(sys.argv) - 2 :]]
         compare_units(given[0], int(given[1]), int(given[2]))

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 from mlffbench.cli.shared.asked import Asked, Kept, Share, checked_values, spread
 from mlffbench.cli.shared.console import make_console, print_table, print_warnings
 from mlffbench.cli.shared.options import TrustOption
+from mlffbench.core.guards.collector import uncollected
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -32,8 +33,9 @@ def request_of(asked: Asked, share: Share, kept: Kept, *, diagnose: bool) -> "Re
     Raises:
         BenchError: One of them is unknown.
     """
-    values = checked_values(asked, kept)  # before torch is imported
-    from mlffbench.run.request import Request
+    with uncollected():
+        values = checked_values(asked, kept)  # before torch is imported
+        from mlffbench.run.request import Request
 
     return Request(
         **values,

@@ -18,6 +18,7 @@ from mlffbench.cli.shared.helpers import (
 )
 from mlffbench.cli.shared.options import EngineKind, WideOption
 from mlffbench.cli.shared.progress import ProgressBar
+from mlffbench.core.guards.collector import uncollected
 
 CORRECT = (
     "correct these files, or state energy_unit and length_unit of their splits in the "
@@ -52,9 +53,10 @@ def run(
     """
     check_helped(helped)
     request = request_of(asked, share, kept, diagnose=diagnose)
-    from mlffbench.run.evaluate.data_check import check_data
-    from mlffbench.run.loop import run_campaign
-    from mlffbench.run.request import resolve
+    with uncollected():
+        from mlffbench.run.evaluate.data_check import check_data
+        from mlffbench.run.loop import run_campaign
+        from mlffbench.run.request import resolve
 
     console = make_console()
     campaign = resolve(request)

@@ -18,7 +18,7 @@ MOST_PER_CORE = 4
 
 @contextmanager
 def local_workers(
-    folders: Sequence[Path], n_workers: int, *, trust: bool
+    folders: Sequence[Path], n_workers: int, *, trust: bool, expects: str | None = None
 ) -> Iterator[list[str]]:
     """Run workers beside this process for the length of a block.
 
@@ -26,6 +26,8 @@ def local_workers(
         folders: Of the runs, in the order in which this process begins them.
         n_workers: How many, this process not among them.
         trust: Whether they load what runs code that was not typed.
+        expects: Device, type and name of the model that they load while the first run
+            is not yet begun; None: they wait.
 
     Yields:
         A list that holds, after the block, why workers could not help, if any.
@@ -39,7 +41,7 @@ def local_workers(
         msg = f"--workers {n_workers + 1} is too much for {os.cpu_count()} cores; give "
         raise SuiteError(msg + f"at most {most}, or --engine slurm")
     paths = [str(path.absolute()) for path in folders]
-    words = [*PYTHON, *worker_words(paths, trust=trust)]
+    words = [*PYTHON, *worker_words(paths, trust=trust, expects=expects)]
     told: list[str] = []
     with ExitStack() as stack:
         started: list[tuple[subprocess.Popen[bytes], IO[bytes]]] = []
@@ -56,10 +58,13 @@ def local_workers(
                 await_end(process)
 
 
-def worker_words(paths: Sequence[str], *, trust: bool) -> list[str]:
+def worker_words(
+    paths: Sequence[str], *, trust: bool, expects: str | None = None
+) -> list[str]:
     """Return the arguments of a Python that works beside this process, and for it."""
     words = ["-m", "mlffbench", "worker", "--own", "--led-by", str(os.getpid())]
-    return [*words, *["--trust"] * trust, "--", *paths]
+    words += ["--trust"] * trust + ([] if expects is None else ["--expects", expects])
+    return [*words, "--", *paths]
 
 
 def _started(

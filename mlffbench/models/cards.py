@@ -285,6 +285,17 @@ NEQUIP = _yours(
     "Musaelian et al., Nat. Commun. 14, 579 (2023)",
 )
 
+PET = _yours(
+    "checkpoint",
+    "Pozdnyakov, Ceriotti, NeurIPS 2023, arXiv:2305.19302; Mazitov et al., "
+    "Nat. Commun. 16, 10653 (2025)",
+)
+
+FAIRCHEM = _yours(
+    "checkpoint",
+    "Wood et al., arXiv:2506.23971 (2025); Fu et al., arXiv:2502.12147 (2025)",
+)
+
 TORCHSIM = replace(
     ASE,
     level_of_theory="as the model",

@@ -17,6 +17,8 @@ _REQUIRES = {
     "orb": ("orb_models",),
     "aimnet": ("aimnet",),
     "nequip": ("nequip",),
+    "pet": ("metatrain", "metatomic"),
+    "fairchem": ("fairchem",),
     "torchsim": ("torch_sim",),
 }
 """Extra -> import names that tell whether it is installed."""
@@ -33,6 +35,8 @@ ARGUMENTS = {
     "orb": "orb:NAME[?weights=PATH]",
     "aimnet": "aimnet:PATH",
     "nequip": "nequip:PATH",
+    "pet": "pet:PATH[?target=NAME]",
+    "fairchem": "fairchem:PATH[?task=NAME]",
     "torchsim": "torchsim:package.module:Class[?key=value&key=value]",
     "ase": "ase:package.module:Class[?key=value&key=value]",
 }
@@ -192,6 +196,18 @@ MODELS = Registry(
             f"{_FAMILIES}.nequip_allegro:load_file",
             "any NequIP or Allegro file of yours: nequip:PATH",
             cards.NEQUIP,
+        ),
+        "pet": _row(
+            "pet",
+            f"{_FAMILIES}.pet:load_file",
+            "any PET of metatrain, PET-MAD and UPET among them: pet:PATH",
+            cards.PET,
+        ),
+        "fairchem": _row(
+            "fairchem",
+            f"{_FAMILIES}.fairchem:load_file",
+            "any UMA or eSEN of fairchem: fairchem:PATH?task=omol",
+            cards.FAIRCHEM,
         ),
         "torchsim": _row(
             "torchsim",

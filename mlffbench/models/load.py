@@ -7,6 +7,7 @@ from dataclasses import replace
 from mlffbench.core.card import ModelCard
 from mlffbench.core.errors import BenchError, ModelError
 from mlffbench.core.forcefield import ForceField, HasCard
+from mlffbench.core.guards.collector import uncollected
 from mlffbench.core.model_options import DTYPES, ModelOptions, keep_float32_exact
 from mlffbench.core.plugins.user_file import (
     UserFile,
@@ -40,7 +41,7 @@ def load_model(spec: str, options: ModelOptions) -> ForceField:
         MissingExtraError: The model needs a package that is not installed.
         ModelError: The model cannot be loaded; the message says why and what to do.
     """
-    with watch(spec):
+    with watch(spec), uncollected():
         model = _load(spec, options)
     if options.device.startswith("cuda"):
         keep_float32_exact()  # a package may have said otherwise when it was imported

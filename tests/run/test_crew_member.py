@@ -120,6 +120,21 @@ def test_a_worker_with_a_leader_computes_and_leaves_the_end_to_it(
     assert not folder.request_path.exists()
 
 
+def test_a_model_that_is_expected_is_loaded_once_and_a_fault_waits_for_its_run(
+    shared_suite_file: Path,
+    shared_springs: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    folder = stopped(shared_suite_file, shared_springs, tmp_path)
+    member = CrewMember(own=True)
+    member.expect("cpu", "", "no-such-model")
+    member.expect("cpu", "", shared_springs)
+    monkeypatch.setattr("mlffbench.run.elsewhere.crew_member.load_model", None)
+    assert member.join_all([folder.path]) == 0
+    assert folder.read_manifest()["status"] == "complete"
+
+
 def test_a_worker_goes_on_after_a_run_that_it_cannot_join(
     shared_suite_file: Path,
     shared_springs: str,

@@ -28,7 +28,13 @@ def made(**changes: Any) -> dict[str, Any]:
 def test_fingerprints_are_those_of_runs_made_before() -> None:
     """Golden: of a suite whose data have not changed since."""
     campaign = resolve(
-        Request(suite="spice-sample", models=("zero",), modes=("baseline",), limit=3)
+        Request(
+            suite="spice-sample",
+            models=("zero",),
+            modes=("baseline",),
+            limit=3,
+            batch_atoms=2000,
+        )
     )
     (job,) = campaign.jobs
     work = campaign.kind.work(job, load_model("zero", ModelOptions()))

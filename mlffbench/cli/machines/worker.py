@@ -10,6 +10,7 @@ import typer
 from mlffbench.cli.shared.console import make_console, print_error, resumable
 from mlffbench.cli.shared.options import TrustOption
 from mlffbench.cli.shared.progress import STEPS, STRUCTURES, TUNINGS, ProgressBar, Unit
+from mlffbench.core.guards.collector import uncollected
 
 
 def worker(
@@ -17,6 +18,7 @@ def worker(
         list[Path],
         typer.Argument(help="Run folders, e.g. runs/mini-ood/mini-mace/ttt."),
     ],
+    *,
     trust: TrustOption = False,
     own: Annotated[
         bool,
@@ -24,12 +26,14 @@ def worker(
     ] = False,
     led_by: Annotated[int | None, typer.Option("--led-by", hidden=True)] = None,
     tied: Annotated[bool, typer.Option("--tied", hidden=True)] = False,
+    expects: Annotated[str | None, typer.Option("--expects", hidden=True)] = None,
 ) -> None:
     """Compute what is left of runs that somebody has started, together with them.
 
     Any number of workers, on any machine that sees the folder, gives the same bytes.
     """
-    from mlffbench.run.elsewhere.crew_member import CrewMember
+    with uncollected():
+        from mlffbench.run.elsewhere.crew_member import CrewMember
 
     if tied:
         threading.Thread(target=_end_with_input, daemon=True).start()
@@ -37,6 +41,8 @@ def worker(
     paths = [path.absolute() for path in folders]
     with resumable(), ProgressBar(console, _counted(paths)) as progress:
         member = CrewMember(trust=trust, own=own, progress=progress)
+        if expects is not None:
+            member.expect(*expects.split(" ", 2))
         led = None if led_by is None else lambda: os.getppid() == led_by
         n_faults = member.join_all(paths, is_led=led, tell=print_error)
     if n_faults:

@@ -29,6 +29,7 @@ from mlffbench.cli.shared.options import (
     option,
 )
 from mlffbench.cli.shared.progress import ProgressBar
+from mlffbench.core.guards.collector import uncollected
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -95,11 +96,13 @@ def predict(
         resolve_device,
         resolve_dtype,
     )
-    from mlffbench.deploy.model_spread import with_spread
-    from mlffbench.deploy.prediction_files import read_predictions
-    from mlffbench.deploy.prediction_job import PredictionRequest, prepare_predictions
-    from mlffbench.run.folder import remarks_of
-    from mlffbench.run.loop import run_campaign
+
+    with uncollected():
+        from mlffbench.deploy.model_spread import with_spread
+        from mlffbench.deploy.prediction_files import read_predictions
+        from mlffbench.deploy.prediction_job import PredictionRequest, prepare_predictions
+        from mlffbench.run.folder import remarks_of
+        from mlffbench.run.loop import run_campaign
 
     console = make_console()
     campaign = prepare_predictions(

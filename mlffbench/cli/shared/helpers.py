@@ -140,7 +140,10 @@ def helped_by(
     for job in campaign.jobs:
         forget_request(campaign.folder(job))
     if helped.engine is not EngineKind.ray:
-        with local_workers(folders, helped.workers - 1, trust=trust) as told:
+        first = campaign.jobs[0].model
+        expects = f"{campaign.request.device} {campaign.request.dtype or ''} {first}"
+        n_workers = helped.workers - 1
+        with local_workers(folders, n_workers, trust=trust, expects=expects) as told:
             yield campaign, told
         return
     from mlffbench.engines.ray_actors import RaySettings, ray_actors

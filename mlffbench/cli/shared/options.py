@@ -143,7 +143,7 @@ BatchAtomsOption = Annotated[
     int | None,
     option(
         "--batch-atoms",
-        "Atoms per batch; left out: 2,000 on a CPU, 20,000 on a GPU.",
+        "Atoms per batch; left out: 500 on a CPU, 20,000 on a GPU.",
         _HOW,
         least=1,
     ),

@@ -1,9 +1,9 @@
 """The released SPICE layout: one HDF5 group per molecule, all its conformers inside."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from functools import cached_property
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -113,11 +113,13 @@ class SpiceFile(WalkedByGroup):
         self._gradient = gradient
         self._group_of = group_of
         self._units = units or SpiceUnits()
+        self._of_all: dict[str, float] = {}  # factors that all groups were found to share
 
     @cached_property
     def index(self) -> Index:
         """What the file holds, by one walk over shapes and small datasets."""
         builder, census = IndexBuilder(), ConformerCensus(self.path)
+        factors: set[tuple[float, float, float]] = set()
         with open_hdf5(self.path) as file:
             for name in self.names:
                 record = self._record(name, file.group(name))
@@ -138,6 +140,10 @@ class SpiceFile(WalkedByGroup):
                     smiles=record.smiles,
                     subset=record.subset,
                 )
+                factors.add(record.factors)
+        if len(factors) == 1:
+            names = ("conformations", self._gradient, self._energy)
+            self._of_all = dict(zip(names, factors.pop(), strict=True))
         return builder.build(census.remarks())
 
     def walk(self, start: int, stop: int) -> Iterator[Piece]:
@@ -199,14 +205,18 @@ class SpiceFile(WalkedByGroup):
             DataError: The file is damaged, or a position is not finite.
         """
         numbers: dict[int, NDArray[np.int64]] = {}
-        with open_hdf5(self.path) as file:
-            positions = self._read(file, rows, "conformations")
-            records = self.index.record[rows].tolist()
-            for record in set(records):
-                group = file.group(self.index.keys[record])
+
+        def note_numbers(record: int, group: Hdf5Group) -> None:
+            if record not in numbers:
                 numbers[record] = _numbers(group)
+
+        with open_hdf5(self.path) as file:
+            (positions,) = self._read(file, rows, ("conformations",), note_numbers)
         return gather_structures(
-            self.index, rows, positions, [numbers[record] for record in records]
+            self.index,
+            rows,
+            positions,
+            [numbers[record] for record in self.index.record[rows].tolist()],
         )
 
     def labels(self, rows: Rows) -> Labels:
@@ -219,8 +229,9 @@ class SpiceFile(WalkedByGroup):
             DataError: The file is damaged.
         """
         with open_hdf5(self.path) as file:
-            energies = as_labels(np.array(self._read(file, rows, self._energy)))
-            gradients = [as_labels(g) for g in self._read(file, rows, self._gradient)]
+            energy, gradient = self._read(file, rows, (self._energy, self._gradient))
+        energies = as_labels(np.array(energy))
+        gradients = [as_labels(one) for one in gradient]
         failures = {
             i: "reference label is not finite"
             for i, gradient in enumerate(gradients)
@@ -289,19 +300,37 @@ class SpiceFile(WalkedByGroup):
             raise DataError(msg + f"{given!r}; leave the unit out or correct the file")
         return factors.pop()
 
-    def _read(self, file: Hdf5File, rows: Rows, name: str) -> list[NDArray[Any]]:
-        """Return one float64 array per row, in inside units, by contiguous slices."""
+    def _read(
+        self,
+        file: Hdf5File,
+        rows: Rows,
+        names: Sequence[str],
+        visit: Callable[[int, Hdf5Group], None] = lambda _record, _group: None,
+    ) -> list[list[NDArray[np.float64]]]:
+        """Return, per dataset, one float64 array per row, in inside units.
+
+        Args:
+            file: The file.
+            rows: Rows of the index.
+            names: Of the datasets.
+            visit: Shown every group that is read, with its record.
+        """
         records, conformers = self.index.record[rows], self.index.conformer[rows]
         order = np.lexsort((conformers, records))
         breaks = (np.diff(records[order]) != 0) | (np.diff(conformers[order]) > 1)
-        values: list[NDArray[Any]] = [np.empty(0)] * len(order)
+        found = [[np.empty(0)] * len(order) for _ in names]
         for run in np.split(order, np.flatnonzero(breaks) + 1) if len(order) else []:
-            dataset = file.group(self.index.keys[records[run[0]]]).dataset(name)
+            record = int(records[run[0]])
+            group = file.group(self.index.keys[record])
+            visit(record, group)
             start, stop = int(conformers[run[0]]), int(conformers[run[-1]]) + 1
-            block = dataset.slice(start, stop).astype(np.float64) * self._factor(dataset)
-            for place in run.tolist():
-                values[place] = block[conformers[place] - start]
-        return values
+            for name, values in zip(names, found, strict=True):
+                dataset = group.dataset(name)
+                factor = self._of_all.get(name) or self._factor(dataset)
+                block = dataset.slice(start, stop) * factor
+                for place in run.tolist():
+                    values[place] = block[conformers[place] - start]
+        return found
 
 
 def _numbers(group: Hdf5Group) -> NDArray[np.int64]:

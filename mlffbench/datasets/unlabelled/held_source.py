@@ -57,11 +57,21 @@ class HeldSource:
 
     def labels(self, rows: Rows) -> Labels:
         """Return NaN for each: there are no labels."""
-        return nothing_for(self.structures(rows))
+        return nothing_at(self.index, rows)
 
 
 def nothing_for(structures: Structures) -> Labels:
     """Return labels of structures that have none: NaN."""
-    energy = torch.full((structures.n_systems,), torch.nan, dtype=torch.float64)
-    forces = torch.full((structures.n_atoms, 3), torch.nan, dtype=torch.float64)
+    return _nothing(structures.n_systems, structures.n_atoms)
+
+
+def nothing_at(index: Index, rows: Rows) -> Labels:
+    """Return the same of rows of an index; no structure is read for it."""
+    n_atoms = int(index.n_atoms[index.record[rows]].sum())
+    return _nothing(len(rows), n_atoms)
+
+
+def _nothing(n_systems: int, n_atoms: int) -> Labels:
+    energy = torch.full((n_systems,), torch.nan, dtype=torch.float64)
+    forces = torch.full((n_atoms, 3), torch.nan, dtype=torch.float64)
     return Labels(energy=energy, forces=forces, source=NO_LABELS)

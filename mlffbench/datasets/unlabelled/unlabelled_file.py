@@ -21,7 +21,7 @@ from mlffbench.datasets.files.open import (
     open_source,
 )
 from mlffbench.datasets.index.joined import JoinedSource
-from mlffbench.datasets.unlabelled.held_source import NO_LABELS, nothing_for
+from mlffbench.datasets.unlabelled.held_source import NO_LABELS, nothing_at
 from mlffbench.datasets.unlabelled.rdkit_molecules import (
     read_sdf,
     read_smiles_list,
@@ -88,7 +88,7 @@ class Unlabelled:
 
     def labels(self, rows: Rows) -> Labels:
         """Return NaN for each: labels of the file are not shown."""
-        return nothing_for(self._source.structures(rows))
+        return nothing_at(self.index, np.asarray(rows))
 
 
 def open_unlabelled(path: Path | str, *, conformers: int = 1) -> Unlabelled:

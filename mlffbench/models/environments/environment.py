@@ -93,6 +93,16 @@ ENVIRONMENTS: Mapping[str, Environment] = {
             why="it needs one version of its package, and Warp",
         ),
         Environment(
+            name="fairchem",
+            imports=("fairchem",),
+            why="it brings a hundred packages, and wants one version of torch",
+        ),
+        Environment(
+            name="pet",
+            imports=("metatrain", "metatomic"),
+            why="its packages load libraries built for one version of torch",
+        ),
+        Environment(
             name="torchsim",
             imports=("torch_sim",),
             why="its models bring packages of their own",

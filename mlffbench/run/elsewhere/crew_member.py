@@ -45,6 +45,18 @@ class CrewMember:
         default_factory=dict
     )
 
+    def expect(self, device: str, dtype: str, model: str) -> None:
+        """Load a model that the first run is about to need; what fails is told then.
+
+        Args:
+            device: Where it is to compute.
+            dtype: What it is to compute in; empty is its own default.
+            model: As typed.
+        """
+        options = ModelOptions(device=device, dtype=dtype or None, trust=self.trust)
+        with one_thread(), suppress(BenchError):  # whoever joins the run meets it again
+            self._load(model, options)
+
     def join_all(
         self,
         paths: Sequence[Path],
@@ -132,13 +144,16 @@ class CrewMember:
         options = ModelOptions(
             device=request.device, dtype=request.dtype, trust=request.trust
         )
-        key = (Path.cwd(), job.model, options)  # a name of a file is relative
-        if key not in self._models:
-            self._models.clear()  # never two in memory, as in a run
-            self._models[key] = load_model(job.model, options)
-        work = campaign.kind.work(job, self._models[key])
+        work = campaign.kind.work(job, self._load(job.model, options))
         assert isinstance(work, SharedWork)  # nothing else leaves a request
         return work.prepared(Silent())
+
+    def _load(self, model: str, options: ModelOptions) -> ForceField:
+        key = (Path.cwd(), model, options)  # a name of a file is relative
+        if key not in self._models:
+            self._models.clear()  # never two in memory, as in a run
+            self._models[key] = load_model(model, options)
+        return self._models[key]
 
 
 def _has_begun(path: Path) -> bool:

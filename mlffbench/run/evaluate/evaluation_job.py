@@ -16,8 +16,8 @@ Half = Literal["test", "val"]
 
 N_ALIGNMENT = 2000
 """Training structures at most that energies are aligned on."""
-BATCH_ATOMS = {"cpu": 2000, "cuda": 20000}
-"""Atoms per batch by kind of device."""
+BATCH_ATOMS = {"cpu": 500, "cuda": 20000}
+"""Atoms per batch by kind of device; docs/scale.md tells what others cost."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

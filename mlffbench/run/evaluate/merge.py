@@ -8,6 +8,7 @@ import json
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -22,8 +23,8 @@ from mlffbench.run.evaluate.shard_results import Facts, RegionResults, read_shar
 from mlffbench.run.folder import Arrays, RunFolder
 from mlffbench.run.provenance import peak_memory_mb
 from mlffbench.run.shards.npz_stream import npz_stream
-from mlffbench.run.shards.region_reader import RegionReader
-from mlffbench.run.shards.shard_plan import Shard, ShardPlan
+from mlffbench.run.shards.region_reader import ALL_CHECKED, RegionReader
+from mlffbench.run.shards.shard_plan import REGION_ATOMS, Shard, ShardPlan
 from mlffbench.run.shards.table_stream import table_stream
 
 _STRUCTURES = {
@@ -38,7 +39,7 @@ _WHOLE = ("predictions.parquet", "forces.npz", "reference.npz", "structures.npz"
 _REFERENCE = {"energy": np.float64, "forces": np.float64}
 
 
-@dataclass(frozen=True, slots=True, eq=False, kw_only=True)
+@dataclass(frozen=True, eq=False, kw_only=True)
 class Pieces:
     """A run whose shards are computed.
 
@@ -53,6 +54,8 @@ class Pieces:
     plan: ShardPlan
     reader: RegionReader
     skipped: Sequence[Skips]
+    _parts: dict[int, Arrays] = field(default_factory=dict)
+    _regions: dict[int, RegionResults] = field(default_factory=dict)
 
     @property
     def splits(self) -> Sequence[Split]:
@@ -61,24 +64,38 @@ class Pieces:
 
     def broken(self) -> list[int]:
         """Return the shards whose files are missing, broken or of something else."""
-        return [
-            shard.number
-            for shard in self.plan.shards
-            if read_shard(self.folder, shard) is None
-        ]
+        broken = []
+        for shard in self.plan.shards:
+            found = read_shard(self.folder, shard)
+            if found is None:
+                broken.append(shard.number)
+            elif self._is_small:
+                self._parts[shard.number] = found
+        return broken
 
     def results(self) -> Iterator[RegionResults]:
-        """Yield what came of each region."""
+        """Yield what came of each region; a small run is read once and kept."""
         pairs = zip(self.plan.regions, self.plan.by_region(), strict=True)
         for number, (region, own) in enumerate(pairs):
-            parts = [self._part(shard) for shard in own]
-            yield RegionResults.of(
-                self.splits[region.split],
-                self.reader.rows_of(number),
-                self.skipped[region.split].why(slice(region.start, region.stop)),
-                own,
-                parts,
-            )
+            found = self._regions.get(number)
+            if found is None:
+                found = RegionResults.of(
+                    self.splits[region.split],
+                    self.reader.rows_of(number),
+                    self.skipped[region.split].why(slice(region.start, region.stop)),
+                    own,
+                    [self._part(shard) for shard in own],
+                )
+            if self._is_small:
+                self._regions[number] = found
+            yield found
+
+    @cached_property
+    def _is_small(self) -> bool:
+        """Whether all of it is no more than a region may be, what is skipped too."""
+        n_rows = sum(region.stop - region.start for region in self.plan.regions)
+        n_atoms = sum(shard.n_atoms for shard in self.plan.shards)
+        return n_rows <= ALL_CHECKED and n_atoms <= REGION_ATOMS
 
     def _part(self, shard: Shard) -> Arrays:
         """Return what came of a shard.
@@ -86,7 +103,7 @@ class Pieces:
         Raises:
             StoreError: Its file broke since it was looked at.
         """
-        found = read_shard(self.folder, shard)
+        found = self._parts.pop(shard.number, None) or read_shard(self.folder, shard)
         if found is None:
             msg = (
                 f"{self.folder.part(shard.number)} broke while it was merged; check the "

@@ -56,6 +56,21 @@ def test_index_tells_what_the_file_holds(path: Path) -> None:
     assert len(source.sha256) == 64
 
 
+def test_units_are_those_of_each_group_whoever_made_the_index(path: Path) -> None:
+    first, *_, last = MOLECULES
+    edited(path, _set_unit(f"{first}/conformations", "angstrom"))
+    walked = SpiceFile(path)
+    index = walked.index
+    given_index = SpiceFile(path).with_index(index)
+    for source in (walked, given_index):
+        structures = source.structures(np.array([0, index.n_structures - 1]))
+        for place, (name, factor) in enumerate(((first, 1.0), (last, BOHR))):
+            with h5py.File(path) as file:
+                shown = file[name]["conformations"][-place].astype(float) * factor
+            found = structures.positions[structures.system == place].numpy()
+            np.testing.assert_array_equal(found, shown)
+
+
 @SEEDED
 @given(rows=st.lists(st.integers(0, 11), max_size=20))
 def test_any_rows_equal_direct_reads(path: Path, rows: list[int]) -> None:

@@ -1,0 +1,157 @@
+"""UMA and eSEN at random weights; without fairchem, skipped."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from family_checks import broken, check_cutoff, check_trunk, of, with_head
+
+from mlffbench.core.errors import ModelError
+from mlffbench.core.model_options import ModelOptions
+from mlffbench.models.load import load_model
+
+pytest.importorskip("fairchem.core")
+pytestmark = pytest.mark.filterwarnings("ignore")  # of fairchem and torch
+TRUSTED = ModelOptions(dtype="float64", trust=True)
+BACKBONE: dict[str, Any] = {
+    **{"sphere_channels": 8, "hidden_channels": 8, "edge_channels": 8},
+    **{"lmax": 2, "mmax": 2, "num_layers": 2, "num_distance_basis": 8},
+    **{"max_num_elements": 20, "cutoff": 5.0, "otf_graph": True},
+    **{"direct_forces": False, "regress_forces": True, "regress_stress": True},
+    **{"cs_emb_grad": True, "ff_type": "spectral"},
+}
+UMA = "fairchem.core.models.uma."
+TASKS = ("omat", "omol")
+
+
+def task_of(dataset: str, what: str) -> dict[str, Any]:
+    """Return the configuration of a task, as checkpoints store it."""
+    unit = "fairchem.core.units.mlip_unit.mlip_unit."
+    normal = "fairchem.core.modules.normalization."
+    made: dict[str, Any] = {
+        "_target_": unit + "Task",
+        "name": f"{dataset}_{what}",
+        "property": what,
+        "level": "system" if what == "energy" else "atom",
+        "datasets": [dataset],
+        "out_spec": {"_target_": unit + "OutputSpec", "dim": [1], "dtype": "float32"},
+        "normalizer": {
+            "_target_": normal + "normalizer.Normalizer",
+            "mean": 0.0,
+            "rmsd": 1.5,
+        },
+    }
+    if what == "energy":
+        alone = [0.0] * 20
+        alone[1], alone[6], alone[8] = -13.0, -1000.0, -2000.0
+        made["element_references"] = {
+            "_target_": normal + "element_references.ElementReferences",
+            "element_references": {"_target_": "torch.DoubleTensor", "_args_": [alone]},
+        }
+    return made
+
+
+def checkpoint(path: Path, kind: str, **changes: Any) -> Path:
+    """Write an inference checkpoint of a small network at random weights."""
+    from fairchem.core.units.mlip_unit.api.inference import MLIPInferenceCheckpoint
+    from hydra.utils import instantiate
+
+    backbone = BACKBONE | {"dataset_mapping": {name: name for name in TASKS}} | changes
+    backbone["model"] = UMA + "escn_md.eSCNMDBackbone"
+    head = {"module": UMA + "escn_moe.DatasetSpecificSingleHeadWrapper"}
+    inside = {"head_cls": UMA + "escn_md.MLP_EFS_Head"}
+    config = {"_target_": "fairchem.core.models.base.HydraModel"}
+    inside |= {"head_kwargs": {"wrap_property": False}}
+    heads = {"all": head | inside | {"dataset_names": list(TASKS)}}
+    if kind == "uma":
+        backbone |= {"model": UMA + "escn_moe.eSCNMDMoeBackbone", "num_experts": 4}
+        config["model_id"] = "UMA-1.2"
+    elif kind == "direct":
+        backbone |= {"direct_forces": True, "regress_stress": False}
+        heads["all"]["head_cls"] = UMA + "escn_md.MLP_Energy_Head"
+        forces = {"head_cls": UMA + "escn_md.Linear_Force_Head", "head_kwargs": {}}
+        heads["forces"] = heads["all"] | forces
+    config |= {"backbone": backbone, "heads": heads, "pass_through_head_outputs": True}
+    torch.manual_seed(0)
+    model = torch.optim.swa_utils.AveragedModel(instantiate(config))
+    tasks = [task_of(name, what) for name in TASKS for what in ("energy", "forces")]
+    state = model.state_dict()
+    plain = {key.removeprefix("module."): one for key, one in state.items()}
+    torch.save(MLIPInferenceCheckpoint(config, plain, state, tasks), path)
+    return path
+
+
+@pytest.fixture(scope="module")
+def files(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    folder = tmp_path_factory.mktemp("fairchem")
+    kinds = ("esen", "uma", "direct")
+    return {kind: checkpoint(folder / f"{kind}.pt", kind) for kind in kinds}
+
+
+@pytest.mark.parametrize("kind", ["esen", "uma"])
+def test_it_keeps_every_promise(files: dict[str, Path], kind: str) -> None:
+    model = load_model(f"fairchem:{files[kind]}?task=omol", TRUSTED)
+    assert broken(model) == []
+    assert with_head(model).predict(of("H2O")).energy.isfinite()
+    check_trunk(model, "net.backbone.sphere_embedding.weight")
+    check_cutoff(model)
+    assert model.elements == {1, 6, 8}
+    assert len(model.weights_sha256) == 64
+
+
+@pytest.mark.parametrize("kind", ["esen", "uma", "direct"])
+def test_it_says_what_its_own_calculator_says(files: dict[str, Path], kind: str) -> None:
+    import ase_structures
+    from ase.build import bulk, molecule
+    from fairchem.core import FAIRChemCalculator
+    from fairchem.core.units.mlip_unit import load_predict_unit
+    from fairchem.core.units.mlip_unit.api.inference import InferenceSettings
+
+    settings = InferenceSettings(base_precision_dtype=torch.float64)
+    unit = load_predict_unit(files[kind], settings, device="cpu")
+    crystal = bulk("C", cubic=True)
+    crystal.rattle(0.1, seed=0)
+    ion = molecule("CH3CH2OH")
+    ion.info |= {"charge": 1, "spin": 2}
+    for task, atoms in (("omol", ion), ("omat", crystal)):
+        ours = load_model(f"fairchem:{files[kind]}?task={task}", TRUSTED)
+        atoms.calc = FAIRChemCalculator(unit, task_name=task)
+        here = ase_structures.of(atoms)
+        if task == "omol":
+            here = of("CH3CH2OH", charge=[1], multiplicity=[2])
+        told = ours.predict(here)
+        assert float(told.energy) == pytest.approx(atoms.get_potential_energy(), abs=1e-4)
+        theirs = torch.tensor(atoms.get_forces()).double()
+        torch.testing.assert_close(told.forces, theirs, atol=1e-5, rtol=0)
+        assert ours.card.conservative == (kind != "direct")
+
+
+def test_charge_and_spin_are_told_for_molecules_only(files: dict[str, Path]) -> None:
+    model = load_model(f"fairchem:{files['esen']}?task=omol", TRUSTED)
+    assert model.card.charges is None
+    for changes in ({"charge": [1]}, {"multiplicity": [3]}):
+        other = model.predict(of("CH4", **changes))
+        assert float(other.energy) != pytest.approx(
+            float(model.predict(of("CH4")).energy), abs=1e-6
+        )
+    of_solids = load_model(f"fairchem:{files['esen']}?task=omat", TRUSTED)
+    assert of_solids.card.charges == {0}
+
+
+def test_files_and_words_that_do_not_fit(files: dict[str, Path], tmp_path: Path) -> None:
+    path = files["esen"]
+    with pytest.raises(ModelError, match="repeat the command with --trust"):
+        load_model(f"fairchem:{path}", ModelOptions())
+    with pytest.raises(ModelError, match="no single task: it has omat, omol"):
+        load_model(f"fairchem:{path}", TRUSTED)
+    with pytest.raises(ModelError, match="no task 'x'"):
+        load_model(f"fairchem:{path}?task=x", TRUSTED)
+    with pytest.raises(ModelError, match="got x too"):
+        load_model(f"fairchem:{path}?x=1", TRUSTED)
+    with pytest.raises(ModelError, match="there is no file"):
+        load_model("fairchem:nowhere.pt", TRUSTED)
+    other = tmp_path / "x.pt"
+    torch.save({"a": 1}, other)
+    with pytest.raises(ModelError, match=r"cannot read .*x\.pt"):
+        load_model(f"fairchem:{other}", TRUSTED)
