@@ -27,6 +27,7 @@ import subprocess
 import sys
 import tempfile
 import time
+import traceback
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -354,6 +355,9 @@ def _forked(folder: Path) -> int:
         try:
             CrewMember(own=True).join_all([folder])
             code = 0
+        except BaseException:
+            traceback.print_exc()  # nobody else would
+            raise
         finally:
             os._exit(code)
     return pid

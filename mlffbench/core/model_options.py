@@ -59,3 +59,18 @@ class ModelOptions:
             msg = f"unknown dtype {name!r}: expected {' or '.join(DTYPES)}"
             raise ModelError(msg)
         return DTYPES[name]
+
+
+def keep_float32_exact() -> None:
+    """Let a card compute float32 in float32, not in the 10 bits of TF32.
+
+    PyTorch's convolutions use TF32 as they come, and packages switch it on for all.
+    """
+    torch.set_float32_matmul_precision("highest")
+    torch.backends.cudnn.allow_tf32 = False
+
+
+def tf32_is_on() -> bool:
+    """Return whether a card may compute float32 in the 10 bits of TF32."""
+    matmul, cudnn = torch.backends.cuda.matmul, torch.backends.cudnn
+    return bool(matmul.allow_tf32 or cudnn.allow_tf32)

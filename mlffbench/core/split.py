@@ -1,9 +1,10 @@
 """Splits: which structures of a source play which role, and by what rule."""
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import islice
 from typing import Protocol
 
 import numpy as np
@@ -21,6 +22,7 @@ WITHOUT_TRAIN = (
     "compare with training geometries are left out"
 )
 NO_CONTROL = "no split has the role id_test"
+_LINES = 10_000
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -62,7 +64,12 @@ class Index:
 
     def ids(self, rows: Rows) -> list[str]:
         """Return the stable names ``key/conformer`` of structures."""
-        return [f"{self.keys[self.record[r]]}/{self.conformer[r]}" for r in rows]
+        return list(self.names(rows))
+
+    def names(self, rows: Rows) -> Iterator[str]:
+        """Yield the same one by one: of millions they fill the memory."""
+        for row in rows:
+            yield f"{self.keys[self.record[row]]}/{self.conformer[row]}"
 
     def rows_of(self, records: Sequence[int]) -> Rows:
         """Return every structure of some records, in file order."""
@@ -141,21 +148,34 @@ class Split:
     def __post_init__(self) -> None:
         check_role(self.name, self.role, has_shift=self.shift is not None)
 
-    @cached_property
+    @property
     def ids(self) -> list[str]:
         """Stable names of the structures."""
         return self.source.index.ids(self.rows)
 
-    @cached_property
+    @property
     def groups(self) -> list[str]:
         """Molecule key of each structure."""
         index = self.source.index
         return [index.groups[index.record[row]] for row in self.rows]
 
+    @property
+    def records(self) -> list[int]:
+        """Records of the source that it has structures of, ascending."""
+        n_of_each = np.bincount(self.source.index.record[self.rows])
+        found: list[int] = np.flatnonzero(n_of_each).tolist()
+        return found
+
+    @property
+    def molecules(self) -> set[str]:
+        """Keys of its molecules."""
+        groups = self.source.index.groups
+        return {groups[record] for record in self.records}
+
     @cached_property
     def sha256(self) -> str:
         """Checksum of the ids, which identifies the split."""
-        return hashlib.sha256("\n".join(self.ids).encode()).hexdigest()
+        return checksum_of(self.source.index.names(self.rows))
 
     @property
     def structures(self) -> Structures:
@@ -180,27 +200,57 @@ def check_splits(splits: Sequence[Split]) -> None:
             is also in train.
     """
     check_unique(splits)
-    train_ids: set[tuple[str, str]] = set()
-    train_groups: set[str] = set()
-    for split in splits:
-        if split.role == "train":
-            train_ids |= {(split.source.sha256, name) for name in split.ids}
-            train_groups |= set(split.groups)
+    trained = [split for split in splits if split.role == "train"]
+    train_groups = {name for split in trained for name in split.molecules}
     _check_halves(splits)
     for split in splits:
         if split.role == "train":
             continue
-        shared = {(split.source.sha256, name) for name in split.ids} & train_ids
+        shared = _names_in_both(split, trained)
         if shared:
             msg = f"{len(shared)} structures of split {split.name!r} are in train, e.g. "
-            raise DataError(msg + repr(min(shared)[1]))
-        molecules = set(split.groups) & train_groups
+            raise DataError(msg + repr(min(shared)))
+        molecules = split.molecules & train_groups
         if molecules and not split.shares_molecules:
             msg = (
                 f"{len(molecules)} molecules of split {split.name!r} are in train, e.g. "
                 f"{min(molecules)!r}; if that is meant, say why in shares_molecules"
             )
             raise DataError(msg)
+
+
+def _names_in_both(split: Split, trained: Sequence[Split]) -> set[str]:
+    """Return the structures of a split that are in train, files of one content alike.
+
+    Names are made only of records that both sides have: of millions they fill the memory.
+    """
+    same = [one for one in trained if one.source.sha256 == split.source.sha256]
+    common = _keys_of(split) & {key for one in same for key in _keys_of(one)}
+    if not common:
+        return set()
+    own = set(_names_of(split, common))
+    return {name for one in same for name in _names_of(one, common) if name in own}
+
+
+def _keys_of(split: Split) -> set[str]:
+    keys = split.source.index.keys
+    return {keys[record] for record in split.records}
+
+
+def _names_of(split: Split, keys: set[str]) -> Iterator[str]:
+    """Yield the names of the structures whose records have certain keys."""
+    index = split.source.index
+    wanted = np.array([key in keys for key in index.keys], dtype=np.bool_)
+    yield from index.names(split.rows[wanted[index.record[split.rows]]])
+
+
+def checksum_of(lines: Iterable[str]) -> str:
+    """Return the sha256 of some lines, of which few are held at once."""
+    digest, left, separator = hashlib.sha256(), iter(lines), ""
+    while piece := list(islice(left, _LINES)):
+        digest.update((separator + "\n".join(piece)).encode())
+        separator = "\n"
+    return digest.hexdigest()
 
 
 def remarks_on(splits: Sequence[Split]) -> tuple[str, ...]:
@@ -259,9 +309,9 @@ def _check_halves(splits: Sequence[Split]) -> None:
     tuned: dict[str, set[str]] = {}
     for split in splits:
         if split.role.endswith("val"):
-            tuned.setdefault(split.name, set()).update(split.groups)
+            tuned.setdefault(split.name, set()).update(split.molecules)
     for split in splits:
-        shared = set(split.groups) & tuned.get(split.name, set())
+        shared = split.molecules & tuned.get(split.name, set())
         if split.role.endswith("test") and shared:
             msg = (
                 f"{len(shared)} molecules of split {split.name!r} are in its val and in "

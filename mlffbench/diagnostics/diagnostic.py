@@ -7,6 +7,7 @@ not name reference labels cannot read any.
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from mmap import mmap
 from typing import Protocol
 
 import numpy as np
@@ -31,14 +32,17 @@ class AtomFeatures:
     """Features of every atom of a sample.
 
     Attributes:
-        values: Shape (n_atoms, n_features), float64; NaN for structures without.
+        values: Shape (n_atoms, n_features), float64, or float32 where there are so many
+            that they lie in a file; NaN for structures without.
         origin: Whose features they are, in words.
         reasons: Index of a structure -> why it has none.
+        mapped: The file in which they lie; None in memory.
     """
 
     values: Tensor
     origin: str
     reasons: Mapping[int, str] = field(default_factory=dict)
+    mapped: mmap | None = None
 
 
 @dataclass(frozen=True, slots=True, eq=False)

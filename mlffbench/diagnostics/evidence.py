@@ -1,11 +1,9 @@
 """Evidence: what diagnostics look at beside structures. What fails says why."""
 
-import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 
 import torch
-from torch import Tensor
 
 from mlffbench.core.assembly import from_outcomes, refusals, singles
 from mlffbench.core.card import ModelCard
@@ -19,9 +17,12 @@ from mlffbench.core.structures import Structures
 from mlffbench.diagnostics.diagnostic import AtomFeatures, Graphs, Sample
 from mlffbench.diagnostics.diagnostic_card import Evidence
 from mlffbench.diagnostics.distances.descriptor import describe
+from mlffbench.diagnostics.feature_room import FeatureRoom, give_back
 from mlffbench.models.physics.sanity import collapsed
 from mlffbench.priors.prior_labels import LabelCache, key_of
 
+STRETCH_ATOMS = 200_000
+"""Atoms of the structures that are taken out of a large sample at a time."""
 NOT_CACHED = "no prior label in the cache; `mlffbench label` puts them there"
 
 
@@ -67,19 +68,19 @@ def with_embedding(
     refused = refusals(structures, card)
     rows = [row for row in range(structures.n_systems) if row not in refused]
     try:
-        parts = [
-            model.embed(structures.select(part).to(device=device, dtype=dtype))
-            for part in batches(structures, rows, batch_atoms)
-        ]
-        values = _scatter(parts, structures, rows)
+        room = _embedded(
+            model, structures, rows, device=device, dtype=dtype, batch_atoms=batch_atoms
+        )
     except Exception as error:  # noqa: BLE001 - a model may raise anything
         why = f"the embedding of {model.name!r} failed: {in_words(error)}"
         return _without(sample, "embedding", why)
-    if values is None:
+    if room is None:
         reason = next(iter(refused.values()), f"{sample.name} is empty")
         why = f"model {model.name!r} cannot treat any structure: {reason}"
         return _without(sample, "embedding", why)
-    features = AtomFeatures(values, f"model {model.name!r}", refused)
+    features = AtomFeatures(
+        room.values, f"model {model.name!r}", refused, mapped=room.mapped
+    )
     return replace(sample, embedding=features)
 
 
@@ -136,6 +137,19 @@ def with_labels(
     )
 
 
+def in_batches(
+    structures: Structures, rows: Sequence[int], batch_atoms: int
+) -> Iterator[tuple[list[int], Structures]]:
+    """Yield rows with at most ``batch_atoms`` atoms, one at least, and their structures.
+
+    Taken from stretches of many: to find one structure costs as much as all there are.
+    """
+    for stretch in batches(structures, rows, max(STRETCH_ATOMS, batch_atoms)):
+        near = structures.select(stretch)
+        for part in batches(near, range(len(stretch)), batch_atoms):
+            yield [stretch[place] for place in part], near.select(part)
+
+
 def batches(
     structures: Structures, rows: Sequence[int], batch_atoms: int
 ) -> Iterator[list[int]]:
@@ -157,17 +171,28 @@ def _without(sample: Sample, evidence: Evidence, why: str) -> Sample:
     return replace(sample, absent={**sample.absent, evidence: why})
 
 
-def _scatter(
-    parts: Sequence[Tensor], structures: Structures, rows: Sequence[int]
-) -> Tensor | None:
+def _embedded(
+    model: HasEmbedding,
+    structures: Structures,
+    rows: Sequence[int],
+    *,
+    device: str,
+    dtype: torch.dtype,
+    batch_atoms: int,
+) -> FeatureRoom | None:
     """Return the features of some structures in place, NaN elsewhere; None if none."""
-    if not parts:
-        return None
-    found = torch.cat([part.detach().to("cpu", torch.float64) for part in parts])
-    chosen = torch.isin(structures.system.cpu(), torch.tensor(list(rows)))
-    if found.dim() != 2 or len(found) != int(chosen.sum()):  # noqa: PLR2004
-        msg = f"features of shape {tuple(found.shape)} for {int(chosen.sum())} atoms"
-        raise DataError(msg)
-    values = torch.full((structures.n_atoms, found.shape[1]), math.nan).double()
-    values[chosen] = found
-    return values
+    room: FeatureRoom | None = None
+    stops = torch.cumsum(structures.sizes, 0).tolist()
+    for part, batch in in_batches(structures, rows, batch_atoms):
+        found = model.embed(batch.to(device=device, dtype=dtype)).detach().cpu()
+        if found.dim() != 2 or len(found) != batch.n_atoms:  # noqa: PLR2004
+            msg = f"features of shape {tuple(found.shape)} for {batch.n_atoms} atoms"
+            raise DataError(msg)
+        if room is None:
+            room = FeatureRoom.of(structures.n_atoms, found.shape[1])
+        start = 0
+        for row, size in zip(part, batch.sizes.tolist(), strict=True):
+            room.values[stops[row] - size : stops[row]] = found[start : start + size]
+            start += size
+        give_back(room.mapped)
+    return room

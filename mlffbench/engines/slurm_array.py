@@ -16,7 +16,6 @@ from mlffbench.core.files import make_folder, write_atomic
 from mlffbench.core.guards.children import PYTHON
 from mlffbench.datasets.statements.yaml_file import read_yaml
 
-NAME = "slurm-array.sh"
 Features = Annotated[str, Field(pattern=r"^[A-Za-z0-9_.,:@/+=\[\]|&()*-]+$")]
 Word = Annotated[str, Field(pattern=r"^[A-Za-z0-9_.,:@/+=\[\]-]+$")]
 
@@ -143,18 +142,19 @@ def _quoted(logs: Path) -> str:
     return f'"{escaped}/slurm-%A_%a.out"'
 
 
-def submit(script: str, folder: Path) -> str:
+def submit(script: str, folder: Path, command: str) -> str:
     """Write an array script and submit it where there is a SLURM; return what to tell.
 
     Args:
         script: The script.
         folder: Where it is kept.
+        command: What its tasks work on, e.g. ``"run"``: each has a script of its own.
 
     Raises:
         StoreError: The folder cannot be written, or SLURM refuses the script.
     """
     make_folder(folder)
-    path = folder / NAME
+    path = folder / f"slurm-{command}.sh"
     write_atomic(path, os.fsencode(script))
     sbatch = shutil.which("sbatch")
     if sbatch is None:

@@ -8,7 +8,7 @@ from mlffbench.core.card import ModelCard
 from mlffbench.core.errors import BenchError, ModelError
 from mlffbench.core.forcefield import ForceField, HasCard
 from mlffbench.core.guards.collector import uncollected
-from mlffbench.core.model_options import DTYPES, ModelOptions
+from mlffbench.core.model_options import DTYPES, ModelOptions, keep_float32_exact
 from mlffbench.core.plugins.user_file import (
     UserFile,
     in_words,
@@ -42,7 +42,10 @@ def load_model(spec: str, options: ModelOptions) -> ForceField:
         ModelError: The model cannot be loaded; the message says why and what to do.
     """
     with watch(spec), uncollected():
-        return _load(spec, options)
+        model = _load(spec, options)
+    if options.device.startswith("cuda"):
+        keep_float32_exact()  # a package may have said otherwise when it was imported
+    return model
 
 
 def _load(spec: str, options: ModelOptions) -> ForceField:

@@ -94,9 +94,9 @@ class RunFolder:
         lock = FileLock(path, timeout=0)
         try:
             path.touch()
-            before = path.stat().st_ino
+            before = _inode_of(path)
             lock.acquire()
-            if not path.exists() or path.stat().st_ino != before:
+            if before is None or _inode_of(path) != before:
                 lock.release()  # of a file that another process has just removed
                 raise Timeout(str(path))
         except Timeout as error:
@@ -246,6 +246,14 @@ class RunFolder:
             return [Record.model_validate_json(line) for line in lines]
         except (DataError, OSError, ValidationError, UnicodeDecodeError) as error:
             raise unreadable(path, error, f"run: mlffbench score {self.path}") from error
+
+
+def _inode_of(path: Path) -> int | None:
+    """Return which file has a name at this moment; None where none has."""
+    try:
+        return path.stat().st_ino
+    except FileNotFoundError:
+        return None
 
 
 def suite_folder(suite: str, *, half: str = "test", limit: int | None = None) -> str:

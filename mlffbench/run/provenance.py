@@ -18,6 +18,7 @@ from mlffbench.core.card import ModelCard
 from mlffbench.core.files import sha256_of
 from mlffbench.core.forcefield import ForceField, HasWeights
 from mlffbench.core.guards.plain import without_credentials
+from mlffbench.core.model_options import tf32_is_on
 from mlffbench.core.plugins.plugin_source import source_of
 from mlffbench.core.plugins.user_file import parse_user_file
 from mlffbench.refine.catalog import REFINERS
@@ -59,6 +60,7 @@ def hardware(device: str) -> dict[str, str]:
     if device == "cuda":
         found["gpu"] = torch.cuda.get_device_name()
         found["cuda"] = torch.version.cuda or "unknown"
+        found["tf32"] = "on" if tf32_is_on() else "off"
     return found
 
 

@@ -6,6 +6,7 @@ import pytest
 from mlffbench.cli.machines import doctor as health
 from mlffbench.cli.machines.doctor import (
     caches,
+    card_in_words,
     extras_in_words,
     import_fault,
     mini_set_in_words,
@@ -84,3 +85,20 @@ def test_caches_are_measured_apart(
     weights, labels = caches()
     assert (weights.folder, weights.size) == (tmp_path / "cache", "1 files, 1.0 MB")
     assert labels.size == "1 files, 2.0 MB"
+
+
+@pytest.mark.parametrize(
+    ("node", "cuda", "told"),
+    [
+        (None, None, "everything runs on the CPU"),
+        ("dev/nvidia0", None, "torch is built for the CPU alone; run: pip install"),
+        ("proc/driver/nvidia/version", "12.6", "built with CUDA 12.6, cannot use it"),
+    ],
+)
+def test_a_card_that_torch_cannot_use_is_told(
+    tmp_path: Path, node: str | None, cuda: str | None, told: str
+) -> None:
+    if node is not None:
+        (tmp_path / node).parent.mkdir(parents=True)
+        (tmp_path / node).touch()
+    assert told in card_in_words(cuda, tmp_path)

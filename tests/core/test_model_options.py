@@ -3,7 +3,7 @@ import torch
 
 from mlffbench.core.card import ModelCard
 from mlffbench.core.errors import ModelError
-from mlffbench.core.model_options import ModelOptions
+from mlffbench.core.model_options import ModelOptions, keep_float32_exact, tf32_is_on
 
 
 def test_the_card_decides_unless_the_user_does() -> None:
@@ -22,3 +22,16 @@ def test_a_device_that_is_not_there(device: str) -> None:
 def test_an_unknown_dtype() -> None:
     with pytest.raises(ModelError, match="'float8': expected float32 or float64"):
         ModelOptions(dtype="float8").torch_dtype(ModelCard())
+
+
+def test_a_card_computes_float32_as_such() -> None:
+    before = torch.backends.cudnn.allow_tf32, torch.get_float32_matmul_precision()
+    try:
+        torch.backends.cudnn.allow_tf32 = True
+        torch.set_float32_matmul_precision("high")
+        assert tf32_is_on()
+        keep_float32_exact()
+        assert not tf32_is_on()
+    finally:
+        torch.backends.cudnn.allow_tf32 = before[0]
+        torch.set_float32_matmul_precision(before[1])

@@ -7,7 +7,7 @@ import torch
 
 from mlffbench.core.errors import DataError
 from mlffbench.core.labels import Labels
-from mlffbench.core.split import Index, Shift, Split, check_splits
+from mlffbench.core.split import Index, Shift, Split, check_splits, checksum_of
 from mlffbench.core.structures import Structures
 
 SHIFT = Shift("size", "more atoms than any training structure")
@@ -171,3 +171,10 @@ def test_tuning_may_not_see_the_molecules_of_the_test_half():
     with pytest.raises(DataError, match=r"e\.g\. 'water'"):
         check_splits(halves)
     check_splits([halves[0], split("ood_size", "ood_test", [3, 4])])
+
+
+def test_a_checksum_of_lines_is_that_of_their_text():
+    lines = [f"molecule {number}/0" for number in range(25_000)]
+    expected = hashlib.sha256("\n".join(lines).encode()).hexdigest()
+    assert checksum_of(iter(lines)) == expected
+    assert checksum_of([]) == hashlib.sha256(b"").hexdigest()

@@ -200,3 +200,22 @@ def test_a_run_cut_into_regions_has_the_same_rows(
     np.testing.assert_allclose(one["energy"], other["energy"], rtol=1e-6)
     forces = [read_arrays(run.path / "forces.npz")["forces"] for run in (cut, whole)]
     np.testing.assert_allclose(*forces, atol=1e-5)
+
+
+def test_a_worker_on_a_machine_that_lacks_a_package_names_it_and_takes_nothing(
+    shared_suite_file: Path, shared_springs: str, tmp_path: Path
+) -> None:
+    file = tmp_path / "springs.py"
+    text = Path(shared_springs.rpartition(":")[0]).read_text()
+    file.write_text(text)
+    folder = stopped(shared_suite_file, f"{file}:Springs", tmp_path / "runs")
+    parts = sorted(folder.parts.iterdir())
+    file.write_text(f"import a_package_of_another_node\n{text}")
+    told: list[str] = []
+    assert CrewMember(own=True).join_all([folder.path], tell=told.append) == 1
+    assert "a_package_of_another_node" in told[0]
+    assert "\n" not in told[0]
+    assert sorted(folder.parts.iterdir()) == parts
+    file.write_text(text)
+    assert CrewMember(own=True).join_all([folder.path], tell=told.append) == 0
+    assert folder.read_manifest()["status"] == "complete"

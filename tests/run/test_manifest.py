@@ -12,7 +12,7 @@ from mlffbench.core.errors import StoreError
 from mlffbench.core.files import sha256_of
 from mlffbench.core.model_options import ModelOptions
 from mlffbench.models.load import card_of, load_model
-from mlffbench.run.folder import RunFolder
+from mlffbench.run.folder import HeldError, RunFolder
 from mlffbench.run.manifest import begin, fingerprint_of, finish, is_finished, manifest_of
 from mlffbench.run.provenance import model_manifest
 from mlffbench.run.request import Request, resolve
@@ -28,7 +28,13 @@ def made(**changes: Any) -> dict[str, Any]:
 def test_fingerprints_are_those_of_runs_made_before() -> None:
     """Golden: of a suite whose data have not changed since."""
     campaign = resolve(
-        Request(suite="spice-sample", models=("zero",), modes=("baseline",), limit=3)
+        Request(
+            suite="spice-sample",
+            models=("zero",),
+            modes=("baseline",),
+            limit=3,
+            batch_atoms=2000,
+        )
     )
     (job,) = campaign.jobs
     work = campaign.kind.work(job, load_model("zero", ModelOptions()))
@@ -124,3 +130,21 @@ def test_a_lock_on_a_file_that_was_removed_is_none(
         folder.locked(),
     ):
         pass
+
+
+def test_a_lock_that_is_removed_before_it_is_looked_at_is_held_by_another(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = RunFolder(tmp_path)
+    touch = Path.touch
+
+    def early(path: Path) -> None:
+        touch(path)
+        path.unlink()  # whoever held it before has just finished
+
+    monkeypatch.setattr(Path, "touch", early)
+    with pytest.raises(HeldError), folder.locked():
+        pass
+    monkeypatch.undo()
+    with folder.locked():
+        assert (tmp_path / ".lock").exists()

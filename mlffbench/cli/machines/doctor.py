@@ -52,7 +52,7 @@ def doctor() -> None:
     if torch.cuda.is_available():
         table.add_row("CUDA", torch.version.cuda or "", torch.cuda.get_device_name())
     else:
-        table.add_row("CUDA", "no device", "everything runs on the CPU")
+        table.add_row("CUDA", "no device", card_in_words(torch.version.cuda))
     table.add_row("mini set", *mini_set_in_words())
     for name, folder, size in caches():
         table.add_row(name, size, str(folder))
@@ -62,6 +62,28 @@ def doctor() -> None:
     rows = [entry for table in all_rows().values() for entry in table.values()]
     for sentence in (*extras_in_words(rows, extras()), *environments_in_words()):
         console.print(sentence, markup=False)
+
+
+def card_in_words(cuda: str | None, root: Path = Path("/")) -> str:
+    """Return what follows from torch seeing no card, on this machine.
+
+    Args:
+        cuda: The CUDA version that torch was built with; None for the CPU alone.
+        root: Where the files of the machine lie.
+    """
+    driver = root / "proc" / "driver" / "nvidia" / "version"
+    nodes = ("dev/nvidia0", "dev/dxg")  # of Linux, of its Windows subsystem
+    if not (driver.exists() or any((root / node).exists() for node in nodes)):
+        return "everything runs on the CPU"
+    if cuda is None:
+        return (
+            "this machine has a card, but torch is built for the CPU alone; run: "
+            "pip install --force-reinstall torch"
+        )
+    return (
+        f"this machine has a card, but torch, built with CUDA {cuda}, cannot use it: its "
+        "driver may be older, or CUDA_VISIBLE_DEVICES hides it; see: nvidia-smi"
+    )
 
 
 def extras_in_words(

@@ -66,7 +66,7 @@ def submit_campaign(helped: Helped, campaign: "Campaign[Any]") -> list[str]:
     """
     from mlffbench.core.files import make_folder
     from mlffbench.engines.slurm_array import submit
-    from mlffbench.run.elsewhere.request_file import write_request
+    from mlffbench.run.elsewhere.request_file import command_of, write_request
 
     script = slurm_script(helped, campaign)
     for job in campaign.jobs:
@@ -75,7 +75,7 @@ def submit_campaign(helped: Helped, campaign: "Campaign[Any]") -> list[str]:
         folder = campaign.folder(job)
         make_folder(folder.path)
         write_request(folder, campaign.request, job)
-    told = submit(script, suite_path(campaign))
+    told = submit(script, suite_path(campaign), command_of(campaign.request))
     return [told, "when its tasks are done, this prints the tables: " + _plainly()]
 
 

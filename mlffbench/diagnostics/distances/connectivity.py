@@ -1,8 +1,10 @@
 """Connectivity: the radius graph of a structure, through its spectrum."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from dataclasses import replace
 
 import numpy as np
+import torch
 from torch import Tensor
 
 from mlffbench.core.spectrum import Spectra, SpectralReference
@@ -19,6 +21,8 @@ from mlffbench.diagnostics.diagnostic import (
 DIGITS = 12
 """Decimals of a value: equal graphs have spectra equal to about 1e-15, and what is left
 of that must not be ranked."""
+_AT_A_TIME = 20_000
+"""Structures whose spectra are computed on at once."""
 _NO_EDGE = "a graph without an edge has no spectral gap"
 
 
@@ -68,11 +72,24 @@ def _measure(
     if graphs is None:
         return Measured.nothing(sample, sample.why_absent("graphs"))
     values = np.full(sample.structures.n_systems, np.nan)
-    found = number(graphs.spectra)[0].double().cpu().numpy()
-    values[list(graphs.rows)] = np.round(found, DIGITS)
+    found = torch.cat([number(piece)[0].double().cpu() for piece in _pieces(graphs)])
+    values[list(graphs.rows)] = np.round(found.numpy(), DIGITS)
     missing = np.flatnonzero(np.isnan(values)).tolist()
     reasons = {row: graphs.reasons.get(row, why_missing) for row in missing}
     return Measured(values, reasons, _notes(graphs))
+
+
+def _pieces(graphs: Graphs) -> Iterator[Spectra]:
+    """Yield the spectra of so many structures that memory holds what they are made to."""
+    whole = graphs.spectra
+    for start in range(0, max(1, len(whole.sizes)), _AT_A_TIME):
+        rows = slice(start, start + _AT_A_TIME)
+        yield replace(
+            whole,
+            eigenvalues=whole.eigenvalues[:, rows],
+            n_edges=whole.n_edges[:, rows],
+            sizes=whole.sizes[rows],
+        )
 
 
 def _notes(graphs: Graphs) -> tuple[str, ...]:

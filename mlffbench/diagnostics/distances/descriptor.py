@@ -15,11 +15,14 @@ from mlffbench.core.errors import MissingExtraError
 from mlffbench.core.guards.geometry import impossible
 from mlffbench.core.structures import Structures
 from mlffbench.diagnostics.diagnostic import AtomFeatures
+from mlffbench.diagnostics.feature_room import FeatureRoom, give_back
 
 CUTOFF = 5.0
 """Reach in Å."""
 N_RADIAL, N_ANGULAR = 4, 3
 """Radial functions, and the highest angular momentum."""
+_AT_A_TIME = 5000
+"""Structures in arrays of their own at once."""
 
 
 def describe(structures: Structures, elements: Sequence[int]) -> AtomFeatures:
@@ -38,7 +41,6 @@ def describe(structures: Structures, elements: Sequence[int]) -> AtomFeatures:
     except ModuleNotFoundError as error:
         what = "the fixed descriptor of atoms"
         raise MissingExtraError(what, error.name or "dscribe", "descriptor") from error
-    rows = []
     makers = {
         periodic: SOAP(
             species=list(elements),
@@ -51,16 +53,24 @@ def describe(structures: Structures, elements: Sequence[int]) -> AtomFeatures:
         for periodic in (False, True)
     }
     reasons = impossible(structures)
-    for index, single in enumerate(singles(structures)):
-        maker = makers[bool(single.pbc.any())]
-        size = len(single.numbers), maker.get_number_of_features()
-        if index in reasons:
-            rows.append(np.full(size, np.nan))
-            continue
-        atoms = Atoms(single.numbers, single.positions, cell=single.cell, pbc=single.pbc)
-        found = np.asarray(maker.create(atoms)).reshape(size)
-        length = np.linalg.norm(found, axis=1, keepdims=True)
-        rows.append(np.divide(found, length, out=np.zeros(size), where=length > 0))
     width = makers[False].get_number_of_features()
-    values = torch.from_numpy(np.concatenate([np.zeros((0, width)), *rows]))
-    return AtomFeatures(values, f"SOAP within {CUTOFF:g} Å", reasons)
+    room = FeatureRoom.of(structures.n_atoms, width)
+    stop = 0
+    for start in range(0, structures.n_systems, _AT_A_TIME):
+        rows = range(start, min(start + _AT_A_TIME, structures.n_systems))
+        for index, single in zip(rows, singles(structures.select(rows)), strict=True):
+            size = len(single.numbers), width
+            stop += len(single.numbers)
+            if index in reasons:
+                continue
+            atoms = Atoms(
+                single.numbers, single.positions, cell=single.cell, pbc=single.pbc
+            )
+            maker = makers[bool(single.pbc.any())]
+            found = np.asarray(maker.create(atoms)).reshape(size)
+            length = np.linalg.norm(found, axis=1, keepdims=True)
+            found = np.divide(found, length, out=np.zeros(size), where=length > 0)
+            room.values[stop - len(found) : stop] = torch.from_numpy(found)
+        give_back(room.mapped)
+    origin = f"SOAP within {CUTOFF:g} Å"
+    return AtomFeatures(room.values, origin, reasons, mapped=room.mapped)

@@ -1,6 +1,6 @@
 """Atomic features element by element: what distances to a training set stand on."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Literal, Self
 
@@ -16,25 +16,29 @@ from mlffbench.diagnostics.diagnostic import (
     NotMeasurableError,
     Sample,
 )
+from mlffbench.diagnostics.feature_room import give_back
 
 Kind = Literal["embedding", "descriptor"]
+
+PIECE_BYTES = 24 << 20
+"""Of features that are computed on at a time."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Atoms:
-    """The atoms of a sample that have features.
+    """The atoms of a sample that have features, which are read a piece at a time.
 
     Attributes:
-        features: Shape (n, n_features), float64, on the CPU.
+        found: The features of all atoms of the sample.
+        places: Shape (n,), which rows of them are those of these atoms.
         numbers: Shape (n,), atomic numbers.
         system: Shape (n,), which structure each is in.
-        origin: Whose features they are, in words.
     """
 
-    features: Tensor
+    found: AtomFeatures
+    places: Tensor
     numbers: Tensor
     system: Tensor
-    origin: str
 
     @classmethod
     def of(cls, sample: Sample, kind: Kind) -> Self:
@@ -53,16 +57,17 @@ class Atoms:
             raise NotMeasurableError(msg)
         structures = sample.structures
         return cls(
-            found.values.detach().cpu().double()[there],
+            found,
+            torch.nonzero(there).flatten(),
             structures.numbers.cpu()[there],
             structures.system.cpu()[there],
-            found.origin,
         )
 
     @property
     def elements(self) -> list[int]:
         """Atomic numbers that occur, ascending."""
-        return sorted(set(self.numbers.tolist()))
+        elements: list[int] = torch.unique(self.numbers).tolist()
+        return elements
 
     def where(self, chosen: Tensor) -> Self:
         """Return some of the atoms.
@@ -71,8 +76,38 @@ class Atoms:
             chosen: Shape (n,), bool.
         """
         return type(self)(
-            self.features[chosen], self.numbers[chosen], self.system[chosen], self.origin
+            self.found, self.places[chosen], self.numbers[chosen], self.system[chosen]
         )
+
+    def features(self, chosen: Tensor | slice) -> Tensor:
+        """Return the features of some of the atoms, float64, on the CPU."""
+        taken = self.found.values.detach()[self.places[chosen]].cpu().double()
+        give_back(self.found.mapped)
+        return taken
+
+    def pieces(self) -> Iterator[slice]:
+        """Yield slices of so many atoms that memory holds their features."""
+        yield from _pieces(len(self.places), self.found.values.shape[1])
+
+    def mean(self) -> Tensor:
+        """Return the mean of the features, shape (n_features,)."""
+        total = sum(self.features(piece).sum(0) for piece in self.pieces())
+        return torch.as_tensor(total) / len(self.places)
+
+    def spread_over(self, chosen: Tensor, most: int) -> Tensor:
+        """Return at most so many of some atoms, spread evenly over them.
+
+        Args:
+            chosen: Shape (n,), bool.
+            most: How many at most.
+
+        Returns:
+            Their indices among these atoms.
+        """
+        mine = torch.nonzero(chosen).flatten()
+        if len(mine) <= most:
+            return mine
+        return mine[torch.linspace(0, len(mine) - 1, most).long()]
 
     def check_like(self, other: "Atoms") -> None:
         """Check that distances to the features of others mean something.
@@ -80,11 +115,12 @@ class Atoms:
         Raises:
             DataError: They come from another model, or are of another number.
         """
-        mine, theirs = self.features.shape[1], other.features.shape[1]
-        if mine != theirs or self.origin != other.origin:
+        mine, theirs = self.found.values.shape[1], other.found.values.shape[1]
+        if mine != theirs or self.found.origin != other.found.origin:
             msg = (
-                f"the features do not fit together: {mine} per atom of {self.origin} in "
-                f"training, {theirs} of {other.origin} in the test; compute both with "
+                f"the features do not fit together: {mine} per atom of "
+                f"{self.found.origin} in training, {theirs} of {other.found.origin} in "
+                "the test; compute both with "
                 "one model"
             )
             raise DataError(msg)
@@ -96,7 +132,7 @@ def has_features(features: AtomFeatures, sample: Sample) -> Tensor:
     Raises:
         DataError: There is not one row of features per atom.
     """
-    values = features.values.detach().cpu()
+    values = features.values.detach()
     if values.dim() != 2 or len(values) != sample.structures.n_atoms:  # noqa: PLR2004
         msg = (
             f"{features.origin} gives features of shape {tuple(values.shape)} for the "
@@ -106,7 +142,17 @@ def has_features(features: AtomFeatures, sample: Sample) -> Tensor:
         raise DataError(msg)
     refused = torch.tensor(sorted(features.reasons), dtype=torch.int64)
     allowed = ~torch.isin(sample.structures.system.cpu(), refused)
-    return torch.isfinite(values).all(dim=1) & allowed
+    finite = torch.ones_like(allowed)
+    for piece in _pieces(*values.shape):
+        finite[piece] = torch.isfinite(values[piece]).all(dim=1).cpu()
+        give_back(features.mapped)
+    return finite & allowed
+
+
+def _pieces(n_atoms: int, n_features: int) -> Iterator[slice]:
+    step = max(1, PIECE_BYTES // (8 * max(1, n_features)))
+    for start in range(0, n_atoms, step):
+        yield slice(start, min(start + step, n_atoms))
 
 
 def average(

@@ -12,6 +12,8 @@ from mlffbench.diagnostics.distances.features import Atoms, average
 
 LEAST_VARIANCE = 1e-6
 """Least variance of a direction, as a fraction of the mean one."""
+MAX_ATOMS = 10_000
+"""Training atoms per element that a fit is made to, spread evenly over training."""
 N_PARTS = 10
 """Parts of training, each measured against the others."""
 
@@ -22,7 +24,8 @@ def embedding_mahalanobis(train: Sample) -> Fitted:
     μ and Σ are those of the training atoms of the element; Σ is shrunk towards a sphere
     (OAS). Where training lacks the element: the least distance to any. A tenth of the
     training structures at a time is compared with the other nine: against a fit that has
-    seen them they would lie too close, and every unseen structure would alarm.
+    seen them they would lie too close, and every unseen structure would alarm. A fit is
+    made to at most 10,000 atoms of an element.
     """
     atoms = Atoms.of(train, "embedding")
     clouds = _Clouds.of(atoms)
@@ -68,31 +71,36 @@ class _Clouds:
         means: dict[int, Tensor] = {}
         centred: dict[int, Tensor] = {}
         for number in atoms.elements:
-            mine = atoms.features[atoms.numbers == number]
+            kept = atoms.spread_over(atoms.numbers == number, MAX_ATOMS)
+            mine = atoms.features(kept)
             means[number] = mine.mean(0)
             centred[number] = mine - means[number]
-        pooled = torch.cat(list(centred.values()))
-        if not bool(pooled.any()):
+        differs = {number: bool(own.any()) for number, own in centred.items()}
+        if not any(differs.values()):
             msg = (
                 "the training atoms of each element have equal features, so no "
                 "Mahalanobis distance; "
             )
             raise NotMeasurableError(msg + "give training structures that differ")
         # an element met once has no spread of its own and takes that of all
-        roots = {
-            number: _inverse_root(shrunk_covariance(own if bool(own.any()) else pooled))
-            for number, own in centred.items()
-        }
+        if not all(differs.values()):
+            pooled = torch.cat(list(centred.values()))
+            centred = {z: own if differs[z] else pooled for z, own in centred.items()}
+        roots = {z: _inverse_root(shrunk_covariance(own)) for z, own in centred.items()}
         return cls(means, roots)
 
     def distances(self, atoms: Atoms) -> Tensor:
         """Return the distance of each atom, shape (n,)."""
-        result = torch.full((len(atoms.numbers),), math.inf, dtype=torch.float64)
-        for number in atoms.elements:
-            mine = torch.nonzero(atoms.numbers == number).flatten()
+        return torch.cat([self._of_piece(atoms, piece) for piece in atoms.pieces()])
+
+    def _of_piece(self, atoms: Atoms, piece: slice) -> Tensor:
+        features, numbers = atoms.features(piece), atoms.numbers[piece]
+        result = torch.full((len(numbers),), math.inf, dtype=torch.float64)
+        for number in torch.unique(numbers).tolist():
+            mine = torch.nonzero(numbers == number).flatten()
             known = [number] if number in self.means else list(self.means)
             each = [
-                ((atoms.features[mine] - self.means[z]) @ self.roots[z]).norm(dim=1)
+                ((features[mine] - self.means[z]) @ self.roots[z]).norm(dim=1)
                 for z in known
             ]
             result[mine] = torch.stack(each).amin(0)

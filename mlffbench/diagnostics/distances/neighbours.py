@@ -58,10 +58,10 @@ class _Tree:
     most: int
 
     @classmethod
-    def of(cls, features: Tensor, owner: Tensor) -> Self:
-        if len(owner) > MAX_ATOMS:
-            kept = torch.linspace(0, len(owner) - 1, MAX_ATOMS).long()
-            features, owner = features[kept], owner[kept]
+    def of(cls, atoms: Atoms, chosen: Tensor, centre: Tensor) -> Self:
+        kept = atoms.spread_over(chosen, MAX_ATOMS)
+        owner = atoms.system[kept]
+        features = atoms.features(kept) - centre
         return cls(features, owner, int(torch.bincount(owner).max()))
 
     def distances(self, points: Tensor, owner: Tensor | None) -> Tensor:
@@ -99,14 +99,13 @@ class _Forest:
 
     @classmethod
     def of(cls, atoms: Atoms) -> Self:
-        centre = atoms.features.mean(0)
-        features = atoms.features - centre
+        centre = atoms.mean()
         trees = {
-            number: _Tree.of(features[mine], atoms.system[mine])
+            number: _Tree.of(atoms, atoms.numbers == number, centre)
             for number in atoms.elements
-            for mine in [atoms.numbers == number]
         }
-        return cls(trees, _Tree.of(features, atoms.system), centre)
+        every = torch.ones_like(atoms.numbers, dtype=torch.bool)
+        return cls(trees, _Tree.of(atoms, every, centre), centre)
 
     def distances(self, atoms: Atoms, *, own: bool = False) -> Tensor:
         """Return the distance of each atom, NaN where there is nothing to compare with.
@@ -115,16 +114,23 @@ class _Forest:
             atoms: Any atoms.
             own: Whether they are the training atoms, whose structure is then left out.
         """
-        result = torch.full((len(atoms.numbers),), torch.inf, dtype=torch.float64)
-        features = atoms.features - self.centre
-        for number in atoms.elements:
-            mine = torch.nonzero(atoms.numbers == number).flatten()
+        parts = [self._of_piece(atoms, piece, own) for piece in atoms.pieces()]
+        result = torch.cat(parts)
+        return result.masked_fill(torch.isinf(result), torch.nan)
+
+    def _of_piece(self, atoms: Atoms, piece: slice, own: bool) -> Tensor:
+        """Return the distances of some of the atoms, inf where there are none."""
+        features = atoms.features(piece) - self.centre
+        numbers, system = atoms.numbers[piece], atoms.system[piece]
+        result = torch.full((len(numbers),), torch.inf, dtype=torch.float64)
+        for number in torch.unique(numbers).tolist():
+            mine = torch.nonzero(numbers == number).flatten()
             tree = self.by_element.get(number)
             if tree is not None:
-                owner = atoms.system[mine] if own else None
+                owner = system[mine] if own else None
                 result[mine] = tree.distances(features[mine], owner)
         rest = torch.nonzero(torch.isinf(result)).flatten()
         if len(rest):
-            owner = atoms.system[rest] if own else None
+            owner = system[rest] if own else None
             result[rest] = self.anything.distances(features[rest], owner)
-        return result.masked_fill(torch.isinf(result), torch.nan)
+        return result

@@ -45,7 +45,7 @@ from mlffbench.run.folder import RunFolder
 
 DIAGNOSIS, VALUES, FIGURES = "diagnostics.json", "diagnostics.parquet", "figures"
 """What is written beside a run."""
-MOST_STRUCTURES = 100_000
+MOST_STRUCTURES = 1_000_000
 """Of a run that is diagnosed: all of them are held, with graphs, 70 kB each."""
 
 

@@ -14,7 +14,7 @@ from mlffbench.core.structures import Structures
 from mlffbench.datasets.shifts import DEFAULT_CUTOFF
 from mlffbench.diagnostics.diagnostic import Sample
 from mlffbench.diagnostics.evidence import (
-    batches,
+    in_batches,
     with_descriptors,
     with_embedding,
     with_graphs,
@@ -158,13 +158,9 @@ class Instruments:
         rows = range(structures.n_systems)
         energies, forces = [], []
         failures: dict[int, str] = {}
-        for part in batches(structures, rows, BATCH_ATOMS[self.device]):
+        for part, batch in in_batches(structures, rows, BATCH_ATOMS[self.device]):
             made = predict_batch(
-                model,
-                Baseline(),
-                structures.select(part),
-                device=self.device,
-                dtype=self.dtype,
+                model, Baseline(), batch, device=self.device, dtype=self.dtype
             )
             energies.append(made.energy)
             forces.append(made.forces)

@@ -59,16 +59,20 @@ def can_be_joined(request: AnyRequest) -> bool:
     return any(type(request) is kind for kind, _ in KINDS.values())
 
 
+def command_of(request: AnyRequest) -> str:
+    """Return the name of the command that asks so."""
+    return next(name for name, (kind, _) in KINDS.items() if type(request) is kind)
+
+
 def write_request(folder: RunFolder, request: AnyRequest, job: AnyJob) -> None:
     """Leave in a folder what its run was asked for.
 
     Raises:
         StoreError: The folder cannot be written.
     """
-    command = next(name for name, (kind, _) in KINDS.items() if type(request) is kind)
     content = asdict(_of_one(request, job))
     kept = {key: value for key, value in content.items() if key not in _OF_WORKER}
-    stored = {"cwd": str(Path.cwd()), "command": command, "request": kept}
+    stored = {"cwd": str(Path.cwd()), "command": command_of(request), "request": kept}
     # json, not pydantic: a path that is no UTF-8 has lone surrogates
     text = json.dumps(stored, indent=2) + "\n"
     write_atomic(folder.request_path, text.encode())

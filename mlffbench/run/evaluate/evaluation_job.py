@@ -3,9 +3,10 @@
 import zlib
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
-from typing import Literal
+from typing import Literal, Self
 
 import numpy as np
+from numpy.typing import NDArray
 
 from mlffbench.core.card import SYMBOLS, ModelCard
 from mlffbench.core.split import Index, Rows, Split
@@ -92,6 +93,38 @@ def choose_rows(split: Split, limit: int | None, seed: int) -> Rows:
 def rows_of_job(split: Split, job: Job) -> Rows:
     """Return the rows of a split that a job predicts."""
     return choose_rows(split, job.limit, job.seed)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Skips:
+    """Why some rows are skipped, as a number per row: there may be millions of them.
+
+    Attributes:
+        code: Shape (n_rows,): which of the reasons.
+        reasons: The first is None: it is not skipped.
+    """
+
+    code: NDArray[np.int32]
+    reasons: tuple[str | None, ...]
+
+    @classmethod
+    def of(cls, index: Index, rows: Rows, card: ModelCard) -> Self:
+        """Return why a model cannot treat some rows of an index."""
+        known: dict[str | None, int] = {None: 0}
+        records = index.record[rows]
+        code_of = np.zeros(len(index.n_atoms), dtype=np.int32)
+        for record in np.flatnonzero(np.bincount(records)).tolist():
+            why = why_skipped(index, record, card)
+            code_of[record] = known.setdefault(why, len(known))
+        return cls(code_of[records], tuple(known))
+
+    def kept(self, within: slice) -> Rows:
+        """Return the places within a stretch of the rows that are not skipped."""
+        return np.flatnonzero(self.code[within] == 0)
+
+    def why(self, within: slice) -> list[str | None]:
+        """Return why each row of a stretch is skipped, or None."""
+        return [self.reasons[code] for code in self.code[within].tolist()]
 
 
 def why_skipped(index: Index, record: int, card: ModelCard) -> str | None:

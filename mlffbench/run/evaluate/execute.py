@@ -1,19 +1,15 @@
 """Execute: a job -> a run folder with every prediction in it, whatever interrupts it."""
 
-import hashlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property, partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import numpy as np
-
-from mlffbench.core.card import ModelCard
 from mlffbench.core.errors import NoTrainingError, StoreError
 from mlffbench.core.files import make_folder
 from mlffbench.core.forcefield import ForceField
-from mlffbench.core.split import Rows, Split
+from mlffbench.core.split import Rows, Split, checksum_of
 from mlffbench.core.structures import Structures
 from mlffbench.models.load import card_of
 from mlffbench.refine.baseline import Baseline
@@ -21,9 +17,9 @@ from mlffbench.refine.modes import load_refiner, mode_name
 from mlffbench.refine.refiner import Refiner, Training
 from mlffbench.run.evaluate.evaluation_job import (
     Job,
+    Skips,
     choose_rows,
     rows_of_job,
-    why_skipped,
 )
 from mlffbench.run.evaluate.merge import Pieces, Survey, write_whole
 from mlffbench.run.evaluate.predict import predict_batch
@@ -197,10 +193,10 @@ class EvaluationWork(RefinedWork):
         return [rows_of_job(split, self.job) for split in self.splits]
 
     @cached_property
-    def skipped(self) -> list[list[str | None]]:
-        """Per split and chosen row, why it is skipped, or None."""
+    def skipped(self) -> list[Skips]:
+        """Per split, why its chosen rows are skipped."""
         pairs = zip(self.splits, self.rows, strict=True)
-        return [_skipped(split, rows, self.card) for split, rows in pairs]
+        return [Skips.of(split.source.index, rows, self.card) for split, rows in pairs]
 
     def _plan(self) -> ShardPlan:
         """Return the regions and shards of the job."""
@@ -214,9 +210,7 @@ class EvaluationWork(RefinedWork):
             for region in regions_of(number, split, self.rows[number], unit):
                 within = slice(region.start, region.stop)
                 rows = self.rows[number][within]
-                kept = np.flatnonzero(
-                    [why is None for why in self.skipped[number][within]]
-                )
+                kept = self.skipped[number].kept(within)
                 batches = [
                     kept[batch]
                     for batch in batch_positions(
@@ -306,14 +300,14 @@ def training_of(suite: str, splits: Sequence[Split], seed: int) -> Training:
         for split in splits
         if split.role == "train"
     ]
-    names = [
+    names = (
         f"{split.source.sha256}/{name}"
         for split, rows in chosen
-        for name in split.source.index.ids(rows)
-    ]
+        for name in split.source.index.names(rows)
+    )
     return Training(
         name=f"{suite}/train",
-        sha256=hashlib.sha256("\n".join(names).encode()).hexdigest(),
+        sha256=checksum_of(names),
         read=partial(_geometries_of, suite, chosen),
     )
 
@@ -322,13 +316,6 @@ def _geometries_of(suite: str, chosen: Sequence[tuple[Split, Rows]]) -> Structur
     if not chosen:
         raise NoTrainingError(suite)
     return Structures.concatenate([one.source.structures(rows) for one, rows in chosen])
-
-
-def _skipped(split: Split, rows: np.ndarray, card: ModelCard) -> list[str | None]:
-    index = split.source.index
-    records = index.record[rows]
-    reasons = {int(r): why_skipped(index, int(r), card) for r in np.unique(records)}
-    return [reasons[int(record)] for record in records]
 
 
 def _n_atoms(split: Split, rows: Rows) -> int:
@@ -348,9 +335,7 @@ def _entry(split: Split, chosen: Rows) -> dict[str, Any]:
         "shares_molecules": split.shares_molecules,
         "n_structures": len(split.rows),
         "n_chosen": len(chosen),
-        "sha256": hashlib.sha256(
-            "\n".join(split.source.index.ids(chosen)).encode()
-        ).hexdigest(),
+        "sha256": checksum_of(split.source.index.names(chosen)),
         "source_sha256": split.source.sha256,
         "level_of_theory": split.source.level_of_theory,
     }

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from mlffbench.core.errors import StoreError
 from mlffbench.core.split import Split
+from mlffbench.run.evaluate.evaluation_job import Skips
 from mlffbench.run.evaluate.run_checks import RunChecks
 from mlffbench.run.evaluate.shard_results import Facts, RegionResults, read_shard
 from mlffbench.run.folder import Arrays, RunFolder
@@ -46,13 +47,13 @@ class Pieces:
         folder: Where they lie.
         plan: Its plan.
         reader: Its geometries.
-        skipped: Per split and chosen row, why it was skipped, or None.
+        skipped: Per split, why its chosen rows were skipped.
     """
 
     folder: RunFolder
     plan: ShardPlan
     reader: RegionReader
-    skipped: Sequence[Sequence[str | None]]
+    skipped: Sequence[Skips]
     _parts: dict[int, Arrays] = field(default_factory=dict)
     _regions: dict[int, RegionResults] = field(default_factory=dict)
 
@@ -81,7 +82,7 @@ class Pieces:
                 found = RegionResults.of(
                     self.splits[region.split],
                     self.reader.rows_of(number),
-                    self.skipped[region.split][region.start : region.stop],
+                    self.skipped[region.split].why(slice(region.start, region.stop)),
                     own,
                     [self._part(shard) for shard in own],
                 )

@@ -17,6 +17,9 @@ from mlffbench.core.plugins.user_file import in_words
 from mlffbench.core.structures import Structures
 from mlffbench.refine.refiner import Fact, Refined, Refiner
 from mlffbench.run.evaluate.batch_check import retry_alone
+from mlffbench.run.evaluate.memory_limit import MemoryLimits
+
+_LIMITS = MemoryLimits()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -157,8 +160,11 @@ class _Refusing:
 def predict_each(model: ForceField, structures: Structures) -> Labels:
     """Predict a batch; where it raises, its halves, down to the structure at fault.
 
-    Halving is also what gives a batch that is too large for a GPU's memory another try.
+    Halving is also what gives a batch that is too large for a GPU's memory another try;
+    the next one as large is halved at once.
     """
+    if structures.n_systems > 1 and _LIMITS.exceeded_by(model.name, structures):
+        return _in_halves(model, structures)
     try:
         labels = model.predict(structures)
     except DataError as error:  # of one of the structures
@@ -168,6 +174,7 @@ def predict_each(model: ForceField, structures: Structures) -> Labels:
         raise ModelError(msg) from error
     except (Exception, SystemExit) as error:  # noqa: BLE001 - a model may raise anything
         _stop_if_short(error)
+        _LIMITS.note(model.name, structures, error)
         reason = in_words(error)
     else:
         return _checked(model, labels, structures)
@@ -175,6 +182,10 @@ def predict_each(model: ForceField, structures: Structures) -> Labels:
         torch.cuda.empty_cache()
     if structures.n_systems == 1:
         return _nothing(structures, reason)
+    return _in_halves(model, structures)
+
+
+def _in_halves(model: ForceField, structures: Structures) -> Labels:
     middle = structures.n_systems // 2
     halves = [range(middle), range(middle, structures.n_systems)]
     return Labels.concatenate(

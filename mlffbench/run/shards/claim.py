@@ -90,7 +90,7 @@ class Claims:
 
     def lost(self, number: int) -> int:
         """Return how many owners of a shard have died."""
-        return len(list(self._folder.glob(f"{number:06d}.lost-*")))
+        return len(_lost(self._folder, number))
 
     def forgive(self, number: int) -> None:
         """Forget the owners of a shard that have died."""
@@ -98,7 +98,8 @@ class Claims:
 
     def alive(self) -> bool:
         """Return whether some claim has a living owner, as far as is known by now."""
-        return any(not self._expired(path) for path in self._folder.glob("*.claim"))
+        claims = [name for name in listed(self._folder) if name.endswith(".claim")]
+        return any(not self._expired(self._folder / name) for name in claims)
 
     def _path(self, number: int) -> Path:
         return self._folder / f"{number:06d}.claim"
@@ -152,8 +153,26 @@ class Claims:
 
 def forgive(folder: Path, number: int) -> None:
     """Forget the owners of a shard that have died, since it got on all the same."""
-    for path in folder.glob(f"{number:06d}.lost-*"):
-        path.unlink(missing_ok=True)
+    for name in _lost(folder, number):
+        (folder / name).unlink(missing_ok=True)
+
+
+def listed(folder: Path) -> list[str]:
+    """Return the names in a folder; none where it is gone, as when its run has ended.
+
+    A pattern would not do: its folder may go between two looks at it.
+
+    Raises:
+        OSError: It cannot be read.
+    """
+    try:
+        return os.listdir(folder)  # noqa: PTH208 - a pattern may find it gone
+    except FileNotFoundError:
+        return []
+
+
+def _lost(folder: Path, number: int) -> list[str]:
+    return [name for name in listed(folder) if name.startswith(f"{number:06d}.lost-")]
 
 
 def create_only(path: Path, content: bytes) -> bool:

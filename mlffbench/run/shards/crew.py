@@ -1,20 +1,26 @@
 """Crew: the shards of a run, computed by whoever comes, each of them once."""
 
+import errno
 import time
-from collections.abc import Callable, Sequence, Sized
+from collections.abc import Callable, Iterator, Sequence, Sized
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
 from mlffbench.core.errors import BenchError, StoreError
 from mlffbench.run.folder import Arrays, RunFolder, write_arrays
-from mlffbench.run.shards.claim import MOST_LOST, Claims
+from mlffbench.run.shards.claim import MOST_LOST, Claims, listed
 from mlffbench.run.work import Progress
 
 PAUSE_S = 0.2
 """Between looks at the shards that others compute."""
 PATIENCE_S = 60.0
 """How long a process that leads waits for a sign of life before it computes, too."""
+
+
+_GONE = {errno.EIO, errno.ESTALE, errno.ENOTCONN, errno.ENODEV, errno.ENXIO}
+"""How a disk fails that is pulled out, or whose server is away."""
 
 
 class Piece(Protocol):
@@ -68,12 +74,12 @@ class Crew:
             progress: Told of every structure, whoever computed it.
 
         Raises:
-            StoreError: The folder cannot be written.
+            StoreError: The folder cannot be written, or its disk went.
             BenchError: The computation fails, or the others went.
         """
         left = {shard.number: shard for shard in self.shards}
         last_sign = time.monotonic()
-        with Claims(self.folder.parts) as claims:
+        with _told_if_gone(self.folder.path), Claims(self.folder.parts) as claims:
             while left and self._goes_on():
                 n_before = len(left)
                 self._count(left, progress)
@@ -96,8 +102,8 @@ class Crew:
 
     def _count(self, left: dict[int, Piece], progress: Progress) -> None:
         """Take off what is there."""
-        there = {path.stem for path in self.folder.parts.glob("*.npz")}
-        for number in [n for n in left if f"{n:06d}" in there]:
+        there = set(listed(self.folder.parts))
+        for number in [n for n in left if self.folder.part(n).name in there]:
             progress.advance(len(left.pop(number).rows))
 
     def _take_what_can_be_had(
@@ -140,3 +146,19 @@ class Crew:
             claims.forgive(shard.number)  # told; the next call tries again
             raise
         progress.advance(len(shard.rows))
+
+
+@contextmanager
+def _told_if_gone(path: Path) -> Iterator[None]:
+    """Say in one sentence that the disk of a run went while it was computed.
+
+    Raises:
+        StoreError: It did.
+    """
+    try:
+        yield
+    except OSError as error:
+        if error.errno not in _GONE:
+            raise
+        msg = f"lost sight of {path} ({error.strerror}); once its disk is back, repeat "
+        raise StoreError(msg + "the command: others go on without this one") from error

@@ -218,3 +218,42 @@ class Starved(Picky):
 def test_what_the_machine_lacks_is_no_failure_of_a_structure() -> None:
     with pytest.raises(ModelError, match=r"too many files are open.* to continue"):
         predict(Starved(), Baseline(), water(2))
+
+
+class Small:
+    """A model whose memory holds so many atoms; it keeps the sizes that it was given."""
+
+    elements = frozenset({1, 8})
+
+    def __init__(self, name: str, most: int, error: Exception) -> None:
+        self.name, self.most, self.error = name, most, error
+        self.asked: list[int] = []
+
+    def predict(self, structures: Structures) -> Labels:
+        self.asked.append(structures.n_atoms)
+        if structures.n_atoms > self.most:
+            raise self.error
+        energy = structures.sizes.double()
+        return Labels(energy=energy, forces=structures.positions, source=self.name)
+
+
+@pytest.mark.parametrize(
+    ("error", "asked_again"),
+    [
+        (torch.OutOfMemoryError("CUDA out of memory. Tried to allocate"), [12, 12]),
+        (RuntimeError("Failed to allocate 99 bytes on device 'cuda:0'"), [12, 12]),
+        (RuntimeError("a bond is odd"), [24, 12, 12]),
+    ],
+)
+def test_a_batch_that_did_not_fit_is_not_tried_again(
+    error: Exception, asked_again: list[int]
+) -> None:
+    model = Small(f"small {error}", 15, error)
+    first = predict(model, Baseline(), water(8))
+    assert model.asked == [24, 12, 12]
+    model.asked.clear()
+    second = predict(model, Baseline(), water(8))
+    assert model.asked == asked_again
+    assert not first.failures
+    assert torch.equal(first.energy, second.energy)
+    assert torch.equal(first.forces, second.forces)

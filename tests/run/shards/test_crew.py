@@ -1,4 +1,6 @@
+import errno
 import json
+import os
 import shutil
 import threading
 from collections import Counter
@@ -10,6 +12,7 @@ import pytest
 from mlffbench.core.errors import StoreError
 from mlffbench.run.curve.curve_points import Point, given_up
 from mlffbench.run.folder import Arrays, RunFolder
+from mlffbench.run.shards import crew
 from mlffbench.run.shards.claim import MOST_LOST
 from mlffbench.run.shards.crew import Crew
 from mlffbench.run.shards.shard_plan import Shard
@@ -130,6 +133,50 @@ def test_a_folder_that_goes_while_a_shard_is_computed_is_no_error(tmp_path: Path
 
     Crew(folder, SHARDS, compute, nothing).carry_out(Silent())
     assert not folder.parts.exists()
+
+
+def test_a_file_system_that_shows_a_part_late_costs_time_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As NFS does, whose clients keep for a while what they saw of a folder."""
+    folder = RunFolder(tmp_path)
+    folder.parts.mkdir()
+    computed: Counter[int] = Counter()
+
+    def compute(one: Shard, progress: Progress) -> Arrays:
+        computed[one.number] += 1
+        progress.advance(len(one.rows))
+        return {"number": np.asarray(one.number)}
+
+    Crew(folder, SHARDS[:5], compute, nothing).carry_out(Silent())
+    stored = [folder.part(number).read_bytes() for number in range(5)]
+    exists = Path.exists
+    monkeypatch.setattr(Path, "exists", lambda p: exists(p) and p.suffix != ".npz")
+    monkeypatch.setattr(crew, "listed", lambda path: [])
+    watcher = Counted()
+    Crew(folder, SHARDS, compute, nothing).carry_out(watcher)
+    monkeypatch.undo()
+    assert computed == Counter(list(range(30)) + list(range(5)))
+    assert watcher.n == len(SHARDS)
+    assert [folder.part(number).read_bytes() for number in range(5)] == stored
+    assert {path.name for path in folder.parts.iterdir()} == {
+        folder.part(one.number).name for one in SHARDS
+    }
+
+
+def test_a_disk_that_goes_is_one_sentence_and_its_shard_is_given_back(
+    tmp_path: Path,
+) -> None:
+    folder = RunFolder(tmp_path)
+    folder.parts.mkdir()
+
+    def compute(one: Shard, progress: Progress) -> Arrays:
+        raise OSError(errno.ESTALE, os.strerror(errno.ESTALE), "data.hdf5")
+
+    with pytest.raises(StoreError, match=r"lost sight of .*Stale file handle"):
+        Crew(folder, SHARDS, compute, nothing).carry_out(Silent())
+    Crew(folder, SHARDS, lambda *_: {}, nothing).carry_out(Silent())
+    assert len(list(folder.parts.iterdir())) == len(SHARDS)
 
 
 def test_it_stops_when_another_has_finished_the_run(tmp_path: Path) -> None:
