@@ -289,6 +289,7 @@ def write_curve(folder: Path) -> None:
         "n_atoms": np.array([3, 3, 5, 4, 2, 2]),
         "mode": np.array([mode for mode, _ in keys for _ in range(2)]),
         "size": np.array([size for _, size in keys for _ in range(2)]),
+        "seed": np.array([seed for _ in keys for seed in range(2)]),
         "error": rng.random((2 * len(keys), 6)),
     }
     write_arrays(made.path / "errors.npz", arrays)
