@@ -225,15 +225,26 @@ def _open(path: Path, dtype: torch.dtype) -> Any:
         ModelError: It cannot be read.
     """
     from fairchem.core.units.mlip_unit.utils import load_inference_model
+    from hydra.errors import InstantiationException
 
     faults = (*OPENING_FAULTS, ImportError, AssertionError)
     own_graph = {"backbone": {"otf_graph": False, "always_use_pbc": False}}
     with told_of_file(path, _FORM, faults), undisturbed(), _default(dtype):
-        averaged, stored = load_inference_model(
-            str(path), overrides=own_graph, use_ema=True
-        )
-        net = averaged.module
-        net.setup_tasks(stored.tasks_config)
+        checkpoint = torch.load(path, map_location="cpu", weights_only=False)
+        if not hasattr(checkpoint, "tasks_config"):
+            msg = "it is no inference checkpoint of fairchem"
+            raise ValueError(msg)
+        try:
+            averaged, stored = load_inference_model(
+                str(path),
+                overrides=own_graph,
+                use_ema=True,
+                preloaded_checkpoint=checkpoint,
+            )
+            net = averaged.module
+            net.setup_tasks(stored.tasks_config)
+        except InstantiationException as error:
+            raise ValueError(" ".join(str(error).split())) from error
     return net
 
 
