@@ -161,6 +161,19 @@ def test_files_and_words_that_do_not_fit(files: dict[str, Path], tmp_path: Path)
     torch.save(stored, other)
     with pytest.raises(ModelError, match="unexpected keyword argument 'surprise'"):
         load_model(f"fairchem:{other}?task=omol", TRUSTED)
+    del stored.model_config["backbone"]["surprise"]
+    stored.model_config["backbone"]["max_neighbors"] = 30
+    torch.save(stored, other)
+    with pytest.raises(ModelError, match="sees 30 neighbours of an atom at most"):
+        load_model(f"fairchem:{other}?task=omol", TRUSTED)
+    no_forces = checkpoint(tmp_path / "direct.pt", "direct")
+    direct = torch.load(no_forces, weights_only=False)
+    direct.tasks_config = [
+        one for one in direct.tasks_config if one["property"] == "energy"
+    ]
+    torch.save(direct, no_forces)
+    with pytest.raises(ModelError, match="a head for forces and no task for them"):
+        load_model(f"fairchem:{no_forces}?task=omol", TRUSTED)
     del stored.model_config["model_id"]
     torch.save(stored, other)
     with pytest.raises(ModelError, match="has no model_id"):
