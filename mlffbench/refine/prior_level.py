@@ -90,8 +90,9 @@ class PriorLevel:
         if len(known) < LEAST:
             msg = (
                 f"the prior loss of at least {LEAST} training geometries is needed to "
-                f"know when to adapt, and {origin} gave {len(known)}; name a suite with "
-                "more of them, or set gate=off"
+                f"know when to adapt, and {origin} gave {len(known)} (a geometry whose "
+                "loss, gap or prior's force is 0 or missing gives none); name a suite "
+                "with more of them, or set gate=off"
             )
             raise DataError(msg)
         losses, gaps, forces = zip(*known, strict=True)

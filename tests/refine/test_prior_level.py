@@ -130,3 +130,7 @@ def test_gaps_of_hot_molecules_are_relative_to_their_forces() -> None:
 def test_the_share_of_a_prior_is_its_distance_over_its_force() -> None:
     level = PriorLevel.of([(0.1, 0.6, 2.0), (0.2, 0.6, 2.0)] * 3, "toys")
     assert level.prior_share == pytest.approx(0.3)
+    relaxed = PriorLevel.of([(0.01, 0.2, 1e-3)] * 5, "minima")
+    assert relaxed.prior_share == pytest.approx(200)  # the gate leaves all alone
+    with pytest.raises(DataError, match="prior's force is 0 or missing gives none"):
+        PriorLevel.of([(0.01, 0.2, 0.0)] * 5, "lone atoms")

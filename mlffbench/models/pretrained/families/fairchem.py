@@ -3,6 +3,7 @@
 Their files run code when they are opened, so they need the user's word.
 """
 
+import math
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -34,6 +35,9 @@ from mlffbench.models.pretrained.foreign import (
 _FORM = "expected an inference checkpoint (.pt) of UMA or eSEN: fairchem:PATH[?task=NAME]"
 _MOLECULES = "omol"
 """The task whose structures have a charge and a spin; all others are neutral."""
+_DENSEST = 0.176
+"""Atoms in Å³ of diamond, which has more than anything else that is common: a cap that
+this does not reach is none."""
 
 
 class FairchemNetwork(nn.Module):
@@ -170,19 +174,27 @@ def wrap(
             there is one.
 
     Raises:
-        ModelError: It has no such task, several and none is named, or another backbone.
+        ModelError: It has no such task, several and none is named, another backbone, or
+            a cap of neighbours.
     """
     if not hasattr(net.backbone, "sphere_embedding"):
         kind = type(net.backbone).__name__
         msg = f"{name!r} has another backbone, {kind}; {_FORM}"
         raise ModelError(msg)
+    cutoff, most = float(net.backbone.cutoff), int(net.backbone.max_neighbors)
+    if most < _DENSEST * 4 / 3 * math.pi * cutoff**3:
+        msg = f"{name!r} sees {most} neighbours of an atom at most, and our graphs have "
+        raise ModelError(msg + "no cap; a network with a cap of 300 or so was expected")
     network = FairchemNetwork(net, _task_of(name, net, task))
+    if not network.conservative and network._forces is None:
+        msg = f"{name!r} has a head for forces and no task for them; {_FORM}"
+        raise ModelError(msg)
     card = replace(card, conservative=network.conservative)
     if network.charged:
         card = replace(card, charges=None)
     facts = NetworkFacts(
         elements=_elements_of(net, network),
-        cutoff=float(net.backbone.cutoff),
+        cutoff=cutoff,
         trunk=("net.backbone.",),
         scopes=("graph+envelope", "graph"),
     )
@@ -225,15 +237,26 @@ def _open(path: Path, dtype: torch.dtype) -> Any:
         ModelError: It cannot be read.
     """
     from fairchem.core.units.mlip_unit.utils import load_inference_model
+    from hydra.errors import InstantiationException
 
     faults = (*OPENING_FAULTS, ImportError, AssertionError)
     own_graph = {"backbone": {"otf_graph": False, "always_use_pbc": False}}
     with told_of_file(path, _FORM, faults), undisturbed(), _default(dtype):
-        averaged, stored = load_inference_model(
-            str(path), overrides=own_graph, use_ema=True
-        )
-        net = averaged.module
-        net.setup_tasks(stored.tasks_config)
+        checkpoint = torch.load(path, map_location="cpu", weights_only=False)
+        if not hasattr(checkpoint, "tasks_config"):
+            msg = "it is no inference checkpoint of fairchem"
+            raise ValueError(msg)
+        try:
+            averaged, stored = load_inference_model(
+                str(path),
+                overrides=own_graph,
+                use_ema=True,
+                preloaded_checkpoint=checkpoint,
+            )
+            net = averaged.module
+            net.setup_tasks(stored.tasks_config)
+        except InstantiationException as error:
+            raise ValueError(" ".join(str(error).split())) from error
     return net
 
 

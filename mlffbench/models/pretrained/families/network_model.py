@@ -49,12 +49,14 @@ class NetworkFacts:
         cutoff: Of its graphs, in Å.
         trunk: Beginnings of the names of parameters that its features depend on.
         scopes: What its envelope can do at a smaller cutoff, its default first.
+        multiplicity: The highest that it knows; None takes any.
     """
 
     elements: frozenset[int]
     cutoff: float
     trunk: tuple[str, ...]
     scopes: tuple[CutoffScope, ...] = ("graph",)
+    multiplicity: int | None = None
 
 
 class NetworkForceField(OwnsTrunk):
@@ -91,6 +93,7 @@ class NetworkForceField(OwnsTrunk):
         self.trained_cutoff = self.cutoff = facts.cutoff
         self.cutoff_scopes, self.cutoff_scope = facts.scopes, facts.scopes[0]
         self.elements = facts.elements
+        self._multiplicity = facts.multiplicity
         self.card = replace(card, elements=facts.elements, cutoff=facts.cutoff)
         self._network = network.to(device=device, dtype=dtype).eval()
         self._network.requires_grad_(False)
@@ -124,7 +127,8 @@ class NetworkForceField(OwnsTrunk):
 
     def predict(self, structures: Structures) -> Labels:
         """Return float64 total energies in eV and forces in eV/Å."""
-        return predict_rest(structures, refusals(structures, self.card), self._compute)
+        refused = refusals(structures, self.card) | self._unknown_spins(structures)
+        return predict_rest(structures, refused, self._compute)
 
     def embed(self, structures: Structures) -> Tensor:
         """Return the features before the readout, shape (n_atoms, n_features).
@@ -159,7 +163,19 @@ class NetworkForceField(OwnsTrunk):
     def _required(self, structures: Structures) -> Structures:
         """Return structures where the network is, if it can treat all of them."""
         require_supported(structures, self.card, self.name)
+        for index, reason in self._unknown_spins(structures).items():
+            msg = f"{self.name!r} cannot treat {structures.ids[index]!r}: {reason}"
+            raise ModelError(msg)
         return structures.to(device=self._device)
+
+    def _unknown_spins(self, structures: Structures) -> dict[int, str]:
+        """Return why structures are refused whose multiplicity is above the highest."""
+        most = self._multiplicity
+        return {
+            index: f"multiplicity {number} not supported, at most {most}"
+            for index, number in enumerate(structures.multiplicity.tolist())
+            if most is not None and number > most
+        }
 
     def _compute(self, structures: Structures) -> Labels:
         return without_graph(

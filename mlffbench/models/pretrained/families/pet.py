@@ -36,6 +36,10 @@ _FORM = (
     "expected a checkpoint (.ckpt) of metatrain's PET: "
     "pet:PATH[?target=NAME&unit=eV&length=angstrom]"
 )
+_LONG_RANGE = (
+    "{} has a long-range part, which is read nowhere here; a network without one was "
+    "expected"
+)
 _TRUNK = (
     "pet.backend.gnn_layers.",
     "pet.backend.combination_",
@@ -45,6 +49,8 @@ _TRUNK = (
     "pet.long_range_featurizer.",
 )
 _FEATURES = "feature"
+_HEAVIEST = 118
+"""Kinds of atoms beyond are no elements."""
 _EDGE_LABELS = (
     "first_atom",
     "second_atom",
@@ -108,10 +114,6 @@ class PetNetwork(nn.Module):
             for system, block in zip(systems, edges, strict=True):
                 system.add_neighbor_list(listed, block)
         if self.conditioned:
-            most = int(self.pet.hypers["max_spin_multiplicity"])
-            if bool((here.multiplicity > most).any()):
-                msg = f"this PET knows multiplicities up to {most}; got one above"
-                raise ModelError(msg)
             for number, system in enumerate(systems):
                 self._tell_electrons(system, here, number)
         return systems
@@ -217,22 +219,24 @@ def wrap(
             or its units are not known.
     """
     if pet.long_range:
-        msg = f"{name!r} has a long-range part, which is read nowhere here; a network "
-        raise ModelError(msg + "without one was expected")
+        raise ModelError(_LONG_RANGE.format(repr(name)))
     target = _energy_of(name, pet, target)
     facts = pet.dataset_info
     _check_length(name, _stated(name, "length", facts.length_unit, length))
     of_energy = _stated(name, "unit", facts.targets[target].unit, unit)
     network = PetNetwork(pet, target, _to_ev(name, of_energy))
+    most_multiplicity = None
     if not network.conditioned:
         card = replace(card, charges=frozenset({0}))
     else:
         most = int(pet.hypers["max_charge"])
         card = replace(card, charges=frozenset(range(-most, most + 1)))
+        most_multiplicity = int(pet.hypers["max_spin_multiplicity"])
     known = NetworkFacts(
-        elements=frozenset(int(kind) for kind in pet.atomic_types),
+        elements=frozenset(int(k) for k in pet.atomic_types if 0 < k <= _HEAVIEST),
         cutoff=float(pet.cutoff),
         trunk=_TRUNK,
+        multiplicity=most_multiplicity,
     )
     device, dtype = options.torch_device(), options.torch_dtype(card)
     return NetworkForceField(name, network, known, card, device=device, dtype=dtype)
@@ -247,7 +251,10 @@ def _energy_of(name: str, pet: Any, wanted: str) -> str:
     known = [
         key
         for key, one in pet.dataset_info.targets.items()
-        if one.quantity == "energy" and one.is_scalar and not one.per_atom
+        if one.quantity == "energy"
+        and one.is_scalar
+        and not one.per_atom
+        and len(one.layout.block().properties) == 1
     ]
     if wanted in known or (len(known) == 1 and not wanted):
         return wanted or known[0]
@@ -275,7 +282,7 @@ def _stated(name: str, what: str, by_network: str, by_user: str) -> str:
 
 def _check_length(name: str, unit: str) -> None:
     """Raise ModelError unless lengths are in Å."""
-    if unit.lower() not in {"angstrom", "a"}:
+    if unit.lower() not in {"angstrom", "a", "å"}:
         msg = f"{name!r} takes lengths in {unit}; a network that takes Å was expected"
         raise ModelError(msg)
 
@@ -297,12 +304,13 @@ def _to_ev(name: str, unit: str) -> float:
 
 def _atom_energies(composition: Any, target: str) -> Tensor:
     """Return energies by atomic number, float64, in the network's unit."""
-    found = torch.zeros(119, dtype=torch.float64)
+    found = torch.zeros(_HEAVIEST + 1, dtype=torch.float64)
     known = composition.model.weights
     if target in known:
         block = known[target].block()
         numbers = block.samples.column("center_type").long()
-        found[numbers] = block.values[:, 0].double()
+        real = (numbers > 0) & (numbers <= _HEAVIEST)
+        found[numbers[real]] = block.values[real, 0].double()
     return found
 
 
@@ -319,9 +327,21 @@ def _open(path: Path) -> Any:
             msg = "it is an exported model, whose weights cannot be moved"
             raise ValueError(msg)
         stored = torch.load(path, map_location="cpu", weights_only=False)
+        if not (isinstance(stored, dict) and "architecture_name" in stored):
+            msg = "it is no checkpoint of metatrain"
+            raise ValueError(msg)
+        if _is_long_range(stored):  # told before metatrain asks for another package
+            raise ModelError(_LONG_RANGE.format(path))
         model = model_from_checkpoint(stored, context="export")
     pet = getattr(model, "model", model)  # of one that tells its uncertainty, too
     if type(pet).__name__ != "PET":
         msg = f"{path} holds a network of another kind, {type(pet).__name__}; {_FORM}"
         raise ModelError(msg)
     return pet
+
+
+def _is_long_range(stored: dict[str, Any]) -> bool:
+    """Return whether a checkpoint, or the one it wraps, has a long-range part."""
+    inner = stored.get("wrapped_model_checkpoint", stored)
+    hypers = inner.get("model_data", {}).get("model_hypers", {})
+    return bool(hypers.get("long_range", {}).get("enable"))

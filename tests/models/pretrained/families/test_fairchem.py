@@ -1,5 +1,6 @@
 """UMA and eSEN at random weights; without fairchem, skipped."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -153,5 +154,58 @@ def test_files_and_words_that_do_not_fit(files: dict[str, Path], tmp_path: Path)
         load_model("fairchem:nowhere.pt", TRUSTED)
     other = tmp_path / "x.pt"
     torch.save({"a": 1}, other)
-    with pytest.raises(ModelError, match=r"cannot read .*x\.pt"):
+    with pytest.raises(ModelError, match=r"x\.pt: it is no inference checkpoint"):
         load_model(f"fairchem:{other}", TRUSTED)
+    stored = torch.load(files["uma"], weights_only=False)
+    stored.model_config["backbone"]["surprise"] = 1
+    torch.save(stored, other)
+    with pytest.raises(ModelError, match="unexpected keyword argument 'surprise'"):
+        load_model(f"fairchem:{other}?task=omol", TRUSTED)
+    del stored.model_config["backbone"]["surprise"]
+    stored.model_config["backbone"]["max_neighbors"] = 30
+    torch.save(stored, other)
+    with pytest.raises(ModelError, match="sees 30 neighbours of an atom at most"):
+        load_model(f"fairchem:{other}?task=omol", TRUSTED)
+    no_forces = checkpoint(tmp_path / "direct.pt", "direct")
+    direct = torch.load(no_forces, weights_only=False)
+    direct.tasks_config = [
+        one for one in direct.tasks_config if one["property"] == "energy"
+    ]
+    torch.save(direct, no_forces)
+    with pytest.raises(ModelError, match="a head for forces and no task for them"):
+        load_model(f"fairchem:{no_forces}?task=omol", TRUSTED)
+    del stored.model_config["model_id"]
+    torch.save(stored, other)
+    with pytest.raises(ModelError, match="has no model_id"):
+        load_model(f"fairchem:{other}?task=omol", TRUSTED)
+
+
+def test_copies_with_other_radii_do_not_disturb_each_other(
+    files: dict[str, Path],
+) -> None:
+    model = load_model(f"fairchem:{files['esen']}?task=omol", TRUSTED)
+    moved, cut = (model.with_cutoff(2.0, scope) for scope in model.cutoff_scopes)
+    here = of("CH3CH2OH")
+    first = [one.predict(here).forces for one in (model, moved, cut)]
+    again = [one.predict(here).forces for one in (cut, moved, model)]
+    assert all(map(torch.equal, first, reversed(again)))
+    assert not torch.equal(first[1], first[2])
+
+
+def test_a_batch_of_crystals_molecules_and_lone_atoms(files: dict[str, Path]) -> None:
+    import ase_structures
+    from ase import Atoms
+    from ase.build import bulk, molecule
+
+    from mlffbench.core.structures import Structures
+
+    model = load_model(f"fairchem:{files['uma']}?task=omol", TRUSTED)
+    crystal = bulk("C")  # its cell is smaller than the cutoff
+    crystal.rattle(0.05, seed=1)
+    alone = Atoms("H", [[1.0, 2.0, 3.0]])
+    many = [ase_structures.of(one) for one in (crystal, molecule("H2O"), alone)]
+    named = [replace(one, ids=(str(n),), group=(str(n),)) for n, one in enumerate(many)]
+    together = model.predict(Structures.concatenate(named)).energy
+    single = torch.cat([model.predict(one).energy for one in many])
+    torch.testing.assert_close(together, single, atol=1e-8, rtol=0)
+    assert model.predict(many[0].select([])).energy.shape == (0,)

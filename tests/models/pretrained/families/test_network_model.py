@@ -77,6 +77,12 @@ def test_what_it_cannot_treat() -> None:
     with pytest.raises(ModelError, match="no radial envelope that could be moved"):
         model.with_cutoff(3.0, "graph+envelope")
     assert model.predict(of("NH3")).failures == {0: "elements not supported: N"}
+    pair = of("H2O", "CH4", multiplicity=[1, 4])
+    assert made().predict(pair).failures == {}
+    model = made(multiplicity=3)
+    assert model.predict(pair).failures == {1: "multiplicity 4 not supported, at most 3"}
+    with pytest.raises(ModelError, match="'ten' cannot treat 'CH4': multiplicity 4"):
+        model.embed(pair)
 
 
 class Direct(Ten):

@@ -25,7 +25,12 @@ SMALL = {
 
 
 def network(
-    *names: str, unit: str = "eV", length: str = "angstrom", **changes: Any
+    *names: str,
+    unit: str = "eV",
+    length: str = "angstrom",
+    kinds: tuple[int, ...] = (1, 6, 8),
+    beside: dict[str, Any] | None = None,
+    **changes: Any,
 ) -> Any:
     """Return a PET of energies of some names, whose lone atoms have thousands of eV."""
     from metatensor.torch import save_buffer
@@ -37,12 +42,14 @@ def network(
     hypers = copy.deepcopy(get_default_hypers("pet")["model"]) | SMALL | changes
     form = {"quantity": "energy", "unit": unit}
     targets = {name: get_energy_target_info(name, form) for name in names or ("energy",)}
-    info = DatasetInfo(length_unit=length, atomic_types=[1, 6, 8], targets=targets)
+    targets |= beside or {}
+    info = DatasetInfo(length_unit=length, atomic_types=list(kinds), targets=targets)
     torch.manual_seed(0)
     made = PET(hypers, info).eval().double()
     composition = made.additive_models[0]
     for name, weights in composition.model.weights.items():
-        weights.block().values[:] = torch.tensor([[-13.0], [-1000.0], [-2000.0]])
+        if len(kinds) == 3 and weights.block().values.shape == (3, 1):
+            weights.block().values[:] = torch.tensor([[-13.0], [-1000.0], [-2000.0]])
         setattr(composition, f"{name}_composition_buffer", save_buffer(weights))
     composition.sync_tensor_maps()
     return made
@@ -111,8 +118,42 @@ def test_charge_and_spin_are_told() -> None:
         for charge in (0, 1)
     )
     assert neutral != pytest.approx(cation, abs=1e-3)
-    with pytest.raises(ModelError, match="multiplicities up to 10"):
-        model.predict(of("CH4", charge=[0], multiplicity=[11]))
+    here = of("CH4", "H2O", charge=[0, 0], multiplicity=[1, 11])
+    told = model.predict(here)  # one that is not known stops no others
+    assert float(told.energy[0]) == neutral
+    assert told.failures == {1: "multiplicity 11 not supported, at most 10"}
+    with pytest.raises(ModelError, match="cannot treat 'H2O': multiplicity 11"):
+        model.embed(here)
+
+
+def test_what_is_no_element_and_what_is_no_energy_of_a_structure() -> None:
+    from metatrain.utils.data.target_info import get_generic_target_info
+
+    model = small(kinds=(0, 1, 6, 8, 119, 150))
+    assert model.elements == {1, 6, 8}
+    assert model.predict(of("CH4")).forces.isfinite().all()
+    three = {
+        "quantity": "energy",
+        "unit": "eV",
+        "type": "scalar",
+        "num_subtargets": 3,
+        "sample_kind": "system",
+        "per_atom": False,
+    }
+    pushes = {
+        "quantity": "force",
+        "unit": "eV/A",
+        "type": {"cartesian": {"rank": 1}},
+        "num_subtargets": 1,
+        "sample_kind": "atom",
+        "per_atom": True,
+    }
+    beside = {
+        name: get_generic_target_info(name, form)
+        for name, form in (("mtt::three", three), ("non_conservative_forces", pushes))
+    }
+    told = small(beside=beside).predict(of("CH4")).energy
+    assert float(told) == pytest.approx(-1052, abs=10)
 
 
 @pytest.mark.parametrize("version", ["v1_trainer-v1", "v8_trainer-v7", "v16_trainer-v15"])
@@ -144,10 +185,19 @@ def test_files_and_words_that_do_not_fit(tmp_path: Path) -> None:
     broken_file.write_text("no checkpoint")
     with pytest.raises(ModelError, match=r"cannot read .*x\.ckpt"):
         load_model(f"pet:{broken_file}", TRUSTED)
+    torch.save([1], broken_file)
+    with pytest.raises(ModelError, match="it is no checkpoint of metatrain"):
+        load_model(f"pet:{broken_file}", TRUSTED)
+    stored = torch.load(path, weights_only=False)
+    stored["model_data"]["model_hypers"]["long_range"]["enable"] = True
+    torch.save(stored, broken_file)
+    with pytest.raises(ModelError, match="has a long-range part"):
+        load_model(f"pet:{broken_file}", TRUSTED)
     exported = tmp_path / "x.pt"
     network().export().save(str(exported))
     with pytest.raises(ModelError, match="exported model, whose weights cannot be moved"):
         load_model(f"pet:{exported}", TRUSTED)
+    assert small(length="Angstrom").cutoff == 4.5
     with pytest.raises(ModelError, match="takes lengths in nm"):
         small(length="nm")
     with pytest.raises(ModelError, match="does not state its unit"):
