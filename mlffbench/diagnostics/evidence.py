@@ -190,6 +190,9 @@ def _embedded(
             raise DataError(msg)
         if room is None:
             room = FeatureRoom.of(structures.n_atoms, found.shape[1])
+        if found.shape[1] != room.values.shape[1]:  # one would be spread over all
+            msg = f"{found.shape[1]} features per atom of one batch, "
+            raise DataError(msg + f"{room.values.shape[1]} of another")
         start = 0
         for row, size in zip(part, batch.sizes.tolist(), strict=True):
             room.values[stops[row] - size : stops[row]] = found[start : start + size]

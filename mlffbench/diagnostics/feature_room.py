@@ -45,7 +45,7 @@ class FeatureRoom(NamedTuple):
                 file.flush()
                 mapped = mmap.mmap(file.fileno(), size)
         except OSError as error:
-            where = tempfile.gettempdir()
+            where = tempfile.tempdir or "any folder of temporary files"
             msg = f"no room in {where} for {size / 1e9:.1f} GB of features "
             msg += f"({error.strerror}); free some, or name another folder in TMPDIR"
             raise StoreError(msg) from error

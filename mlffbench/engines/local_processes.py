@@ -23,7 +23,8 @@ def local_workers(
     """Run workers beside this process for the length of a block.
 
     Args:
-        folders: Of the runs, in the order in which this process begins them.
+        folders: Of the runs, in the order in which this process begins them; no worker
+            is started where there is none.
         n_workers: How many, this process not among them.
         trust: Whether they load what runs code that was not typed.
         expects: Device, type and name of the model that they load while the first run
@@ -46,7 +47,7 @@ def local_workers(
     with ExitStack() as stack:
         started: list[tuple[subprocess.Popen[bytes], IO[bytes]]] = []
         try:
-            for _ in range(n_workers):
+            for _ in range(n_workers if folders else 0):
                 started.append(_started(words, stack))
             yield told
         finally:

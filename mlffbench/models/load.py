@@ -2,6 +2,7 @@
 
 import inspect
 from collections.abc import Callable
+from contextlib import nullcontext
 from dataclasses import replace
 
 from mlffbench.core.card import ModelCard
@@ -22,7 +23,7 @@ from mlffbench.models.environments.environment import (
     not_made,
     only_in,
 )
-from mlffbench.models.model_spec import parse_spec
+from mlffbench.models.model_spec import parse_spec, runs_code
 from mlffbench.models.opened_files import watch
 
 FACTORY_FORM = "path/to/model.py:factory"
@@ -41,7 +42,9 @@ def load_model(spec: str, options: ModelOptions) -> ForceField:
         MissingExtraError: The model needs a package that is not installed.
         ModelError: The model cannot be loaded; the message says why and what to do.
     """
-    with watch(spec), uncollected():
+    # code of others may do more than load, as fit a model for hours
+    collector = nullcontext() if runs_code(spec) else uncollected()
+    with watch(spec), collector:
         model = _load(spec, options)
     if options.device.startswith("cuda"):
         keep_float32_exact()  # a package may have said otherwise when it was imported

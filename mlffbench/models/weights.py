@@ -2,11 +2,14 @@
 
 import logging
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 import pooch
 import requests
+from filelock import FileLock
 
 from mlffbench.core.errors import DataError, ModelError
 from mlffbench.core.files import make_folder, sha256_of, write_atomic
@@ -74,13 +77,15 @@ def fetch(weights: Weights) -> Path:
 def _download(weights: Weights) -> None:
     make_folder(weights.path.parent)
     try:
-        pooch.retrieve(
-            weights.url,
-            known_hash=weights.sha256,
-            fname=weights.file,
-            path=weights.path.parent,
-            downloader=_download_at_most,
-        )
+        with _alone(weights):
+            if not weights.path.exists():  # else: another process has just fetched it
+                pooch.retrieve(
+                    weights.url,
+                    known_hash=weights.sha256,
+                    fname=weights.file,
+                    path=weights.path.parent,
+                    downloader=_download_at_most,
+                )
     except OSError as error:  # requests' errors are OSErrors too
         msg = (
             f"cannot download {weights.file} ({type(error).__name__}); fetch "
@@ -94,6 +99,17 @@ def _download(weights: Weights) -> None:
             f"{weights.path}"
         )
         raise ModelError(msg) from error
+
+
+@contextmanager
+def _alone(weights: Weights) -> Iterator[None]:
+    """Have the workers of a run wait while one process downloads for all of them."""
+    path = weights.path.with_name(f".{weights.file}.lock")
+    try:
+        with FileLock(path):
+            yield
+    finally:
+        path.unlink(missing_ok=True)
 
 
 def _download_at_most(url: str, target: str, _pooch: object) -> None:

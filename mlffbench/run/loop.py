@@ -15,6 +15,7 @@ from mlffbench.models.load import load_model
 from mlffbench.run.elsewhere.handover import elsewhere, hand_over
 from mlffbench.run.elsewhere.request_file import can_be_joined, write_request
 from mlffbench.run.evaluate.evaluation_job import Job
+from mlffbench.run.evaluate.predict import LIMITS
 from mlffbench.run.folder import RunFolder
 from mlffbench.run.manifest import begin, finish, is_finished, manifest_of
 from mlffbench.run.model_files import say_reused
@@ -70,6 +71,7 @@ def run_campaign(campaign: Campaign[Any], progress: Progress | None = None) -> D
                     done.faults.extend(answer.faults)
                     done.notes.extend(answer.notes)
                     continue
+                LIMITS.forget()
                 model = load_model(name, options)
             except BenchError as error:
                 _LOG.debug("%s", name, exc_info=True)

@@ -4,16 +4,21 @@ import numpy as np
 import pytest
 import torch
 from diagnostic_samples import shaken
+from torch import Tensor
 
+from mlffbench.core.card import ModelCard
 from mlffbench.core.errors import StoreError
 from mlffbench.core.spectrum import Spectra
+from mlffbench.core.structures import Structures
 from mlffbench.diagnostics import feature_room
 from mlffbench.diagnostics.diagnostic import AtomFeatures, Fit, Sample
 from mlffbench.diagnostics.distances import connectivity, features
 from mlffbench.diagnostics.distances.connectivity import quantile_distance
 from mlffbench.diagnostics.distances.mahalanobis import embedding_mahalanobis
 from mlffbench.diagnostics.distances.neighbours import embedding_distance
+from mlffbench.diagnostics.evidence import with_embedding
 from mlffbench.diagnostics.feature_room import FeatureRoom, give_back
+from mlffbench.models.physics.zero import ZeroForceField
 
 MOLECULES = ["CH3OH", "C2H6", "H2O", "CH4"] * 5
 
@@ -69,3 +74,31 @@ def test_a_disk_without_room_is_one_sentence(monkeypatch: pytest.MonkeyPatch) ->
     monkeypatch.setattr(feature_room.tempfile, "tempdir", "/dev/full")
     with pytest.raises(StoreError, match=r"no room in /dev/full for .* TMPDIR"):
         FeatureRoom.of(3, 2)
+
+
+def test_a_batch_of_another_width_is_not_spread_over_all_features() -> None:
+    train, widths = shaken(MOLECULES), iter([3, 1])
+    card = ModelCard(elements=frozenset({1, 6, 8}))
+
+    class Odd(ZeroForceField):
+        def embed(self, structures: Structures) -> Tensor:
+            return torch.zeros(structures.n_atoms, next(widths))
+
+    n_atoms = train.structures.n_atoms // 2 + 1
+    found = with_embedding(
+        replace(train, embedding=None),
+        Odd(),
+        card,
+        device="cpu",
+        dtype=torch.float64,
+        batch_atoms=n_atoms,
+    )
+    assert "1 features per atom of one batch, 3 of another" in found.absent["embedding"]
+
+
+def test_atoms_are_spread_over_more_than_float32_can_count() -> None:
+    n = (1 << 24) + 4
+    numbers = torch.ones(n, dtype=torch.bool)
+    atoms = features.Atoms(AtomFeatures(numbers[:0], ""), *[numbers] * 3)
+    kept = atoms.spread_over(numbers, 3)
+    assert kept.tolist() == [0, n // 2 - 1, n - 1]

@@ -205,3 +205,9 @@ WRONG = 3
         assert model.told == "x=1"  # type: ignore[attr-defined]
     with pytest.raises(ModelError, match="'wrong' is registered as a int"):
         load_model("wrong", ModelOptions())
+
+
+def test_memory_is_collected_while_a_factory_of_the_user_works(tmp_path: Path) -> None:
+    path = write(tmp_path, "import gc\nclass Fitted(Flat):\n    on = gc.isenabled()\n")
+    model: object = load_model(f"{path}:Fitted", ModelOptions())
+    assert model.on  # type: ignore[attr-defined]

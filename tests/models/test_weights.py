@@ -4,6 +4,7 @@ import socket
 import struct
 import threading
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -30,6 +31,14 @@ class Quiet(SimpleHTTPRequestHandler):
         pass
 
 
+class Counting(Quiet):
+    n_sent = 0
+
+    def do_GET(self) -> None:
+        Counting.n_sent += 1
+        super().do_GET()
+
+
 @pytest.fixture(autouse=True)
 def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     folder = tmp_path / "cache"
@@ -43,7 +52,9 @@ def server(tmp_path: Path) -> Iterator[str]:
     folder = tmp_path / "served"
     folder.mkdir()
     (folder / "net.model").write_bytes(CONTENT)
-    with ThreadingHTTPServer(("127.0.0.1", 0), partial(Quiet, directory=folder)) as http:
+    with ThreadingHTTPServer(
+        ("127.0.0.1", 0), partial(Counting, directory=folder)
+    ) as http:
         thread = threading.Thread(target=http.serve_forever, args=(0.01,))
         thread.start()
         yield f"http://127.0.0.1:{http.server_port}/net.model"
@@ -74,6 +85,16 @@ def test_a_file_is_downloaded_once(server: str, cache: Path) -> None:
     assert (cache / "net.model").read_bytes() == CONTENT
     gone = Weights(file="net.model", url="http://127.0.0.1:9/", sha256=SHA256)
     assert fetch(gone) == cache / "net.model"
+
+
+def test_workers_that_start_together_download_once(server: str, cache: Path) -> None:
+    weights = Weights(file="net.model", url=server, sha256=SHA256)
+    before = Counting.n_sent
+    with ThreadPoolExecutor(3) as pool:
+        found = list(pool.map(fetch, [weights] * 3))
+    assert found == [cache / "net.model"] * 3
+    assert Counting.n_sent == before + 1
+    assert [path.name for path in cache.iterdir()] == ["net.model"]
 
 
 def test_a_wrong_download_is_not_kept(server: str, cache: Path) -> None:

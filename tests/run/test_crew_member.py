@@ -122,14 +122,13 @@ def test_a_worker_with_a_leader_computes_and_leaves_the_end_to_it(
 
 def test_a_model_that_is_expected_is_loaded_once_and_a_fault_waits_for_its_run(
     shared_suite_file: Path,
-    shared_springs: str,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    folder = stopped(shared_suite_file, shared_springs, tmp_path)
+    folder = stopped(shared_suite_file, "zero", tmp_path)
     member = CrewMember(own=True)
     member.expect("cpu", "", "no-such-model")
-    member.expect("cpu", "", shared_springs)
+    member.expect("cpu", "", "zero")
     monkeypatch.setattr("mlffbench.run.elsewhere.crew_member.load_model", None)
     assert member.join_all([folder.path]) == 0
     assert folder.read_manifest()["status"] == "complete"
@@ -219,3 +218,17 @@ def test_a_worker_on_a_machine_that_lacks_a_package_names_it_and_takes_nothing(
     file.write_text(text)
     assert CrewMember(own=True).join_all([folder.path], tell=told.append) == 0
     assert folder.read_manifest()["status"] == "complete"
+
+
+def test_code_of_others_is_not_loaded_before_its_leader_has_loaded_it(
+    shared_springs: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Two who fetch a file into the same cache at the same time break each other."""
+    loaded: list[str] = []
+    monkeypatch.setattr(
+        "mlffbench.run.elsewhere.crew_member.load_model",
+        lambda spec, _options: loaded.append(spec),
+    )
+    for spec in (shared_springs, "ase:ase.calculators.emt:EMT", "zero"):
+        CrewMember(own=True, trust=True).expect("cpu", "", spec)
+    assert loaded == ["zero"]

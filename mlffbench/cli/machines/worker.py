@@ -2,6 +2,8 @@
 
 import os
 import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated
 
@@ -11,6 +13,9 @@ from mlffbench.cli.shared.console import make_console, print_error, resumable
 from mlffbench.cli.shared.options import TrustOption
 from mlffbench.cli.shared.progress import STEPS, STRUCTURES, TUNINGS, ProgressBar, Unit
 from mlffbench.core.guards.collector import uncollected
+
+_LOOK_S = 0.5
+"""Seconds between two looks at whether a leader is there."""
 
 
 def worker(
@@ -41,9 +46,10 @@ def worker(
     paths = [path.absolute() for path in folders]
     with resumable(), ProgressBar(console, _counted(paths)) as progress:
         member = CrewMember(trust=trust, own=own, progress=progress)
-        if expects is not None:
-            member.expect(*expects.split(" ", 2))
         led = None if led_by is None else lambda: os.getppid() == led_by
+        if expects is not None and led is not None:
+            with _ending_unless(led):
+                member.expect(*expects.split(" ", 2))
         n_faults = member.join_all(paths, is_led=led, tell=print_error)
     if n_faults:
         raise typer.Exit(1)
@@ -56,6 +62,23 @@ def _counted(paths: list[Path]) -> Unit:
 
     units = {SIMULATION: STEPS, CURVE: TUNINGS}
     return units.get(folder_at(paths[0]).manifest_name, STRUCTURES)
+
+
+@contextmanager
+def _ending_unless(is_led: Callable[[], bool]) -> Iterator[None]:
+    """End this process if its leader goes within a block in which it holds nothing."""
+    done = threading.Event()
+
+    def watch() -> None:
+        while not done.wait(_LOOK_S):
+            if not is_led():
+                os._exit(1)
+
+    threading.Thread(target=watch, daemon=True).start()
+    try:
+        yield
+    finally:
+        done.set()
 
 
 def _end_with_input() -> None:

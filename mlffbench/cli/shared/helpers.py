@@ -136,14 +136,14 @@ def helped_by(
     from mlffbench.engines.local_processes import local_workers
     from mlffbench.run.elsewhere.request_file import forget_request
 
-    folders, trust = folders_of(campaign), campaign.request.trust
+    trust, left = campaign.request.trust, _unfinished(campaign)
     for job in campaign.jobs:
         forget_request(campaign.folder(job))
     if helped.engine is not EngineKind.ray:
-        first = campaign.jobs[0].model
+        first = left[0].model if left else ""
         expects = f"{campaign.request.device} {campaign.request.dtype or ''} {first}"
-        n_workers = helped.workers - 1
-        with local_workers(folders, n_workers, trust=trust, expects=expects) as told:
+        folders, n_workers = [campaign.folder(job).path for job in left], helped.workers
+        with local_workers(folders, n_workers - 1, trust=trust, expects=expects) as told:
             yield campaign, told
         return
     from mlffbench.engines.ray_actors import RaySettings, ray_actors
@@ -155,6 +155,21 @@ def helped_by(
     with ray_actors(_by_environment(campaign), settings, trust=trust) as actors:
         kind = replace(campaign.kind, others=actors.are_there)  # type: ignore[type-var]  # every kind has them
         yield replace(campaign, kind=kind), actors.told
+
+
+def _unfinished(campaign: "Campaign[Any]") -> "list[AnyJob]":
+    """Return the jobs with which workers can help: all but those that are complete."""
+    if campaign.request.overwrite:
+        return list(campaign.jobs)
+    left = []
+    for job in campaign.jobs:
+        try:
+            status = campaign.folder(job).read_manifest().get("status")
+        except StoreError:
+            status = None  # there is none, or who leads says what is wrong with it
+        if status != "complete":
+            left.append(job)
+    return left
 
 
 def _by_environment(campaign: "Campaign[Any]") -> "list[EnvironmentRuns]":

@@ -22,6 +22,8 @@ Kind = Literal["embedding", "descriptor"]
 
 PIECE_BYTES = 24 << 20
 """Of features that are computed on at a time."""
+_FLOAT32_COUNTS = 1 << 24
+"""Up to which float32 knows every whole number; beyond, a last place may not exist."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -107,7 +109,8 @@ class Atoms:
         mine = torch.nonzero(chosen).flatten()
         if len(mine) <= most:
             return mine
-        return mine[torch.linspace(0, len(mine) - 1, most).long()]
+        dtype = torch.float64 if len(mine) > _FLOAT32_COUNTS else torch.float32
+        return mine[torch.linspace(0, len(mine) - 1, most, dtype=dtype).long()]
 
     def check_like(self, other: "Atoms") -> None:
         """Check that distances to the features of others mean something.

@@ -10,8 +10,11 @@ from typing import Any
 from mlffbench.core.errors import BenchError, StoreError
 from mlffbench.core.forcefield import ForceField
 from mlffbench.core.model_options import ModelOptions
+from mlffbench.models.catalog import MODELS
 from mlffbench.models.load import load_model
+from mlffbench.models.model_spec import parse_spec, runs_code
 from mlffbench.run.elsewhere.request_file import folder_at, read_request
+from mlffbench.run.evaluate.predict import LIMITS
 from mlffbench.run.folder import HeldError, RunFolder
 from mlffbench.run.loop import one_thread
 from mlffbench.run.manifest import (
@@ -48,6 +51,9 @@ class CrewMember:
     def expect(self, device: str, dtype: str, model: str) -> None:
         """Load a model that the first run is about to need; what fails is told then.
 
+        Only one of our own catalogue: code of others may write files, as a cache of
+        downloads, that its leader reads at this moment.
+
         Args:
             device: Where it is to compute.
             dtype: What it is to compute in; empty is its own default.
@@ -55,7 +61,8 @@ class CrewMember:
         """
         options = ModelOptions(device=device, dtype=dtype or None, trust=self.trust)
         with one_thread(), suppress(BenchError):  # whoever joins the run meets it again
-            self._load(model, options)
+            if not runs_code(model) and not MODELS.entry(parse_spec(model).name).package:
+                self._load(model, options)
 
     def join_all(
         self,
@@ -80,7 +87,7 @@ class CrewMember:
         """
         left, n_faults = list(paths), 0
         with one_thread():
-            while left:
+            while left and (is_led is None or is_led()):
                 ready = [path for path in left if is_led is None or _has_begun(path)]
                 for path in ready:
                     left.remove(path)
@@ -91,8 +98,6 @@ class CrewMember:
                             raise
                         tell(f"{path}: {error}")
                         n_faults += 1
-                if is_led is not None and not is_led():
-                    break
                 if left and not ready:
                     time.sleep(PAUSE_S)
         return n_faults
@@ -152,6 +157,7 @@ class CrewMember:
         key = (Path.cwd(), model, options)  # a name of a file is relative
         if key not in self._models:
             self._models.clear()  # never two in memory, as in a run
+            LIMITS.forget()
             self._models[key] = load_model(model, options)
         return self._models[key]
 

@@ -11,26 +11,37 @@ _SAID = (
     "can't allocate memory",  # PyTorch on the CPU
     "unable to allocate",  # NumPy
 )
+_Key = tuple[str, torch.device, torch.dtype]
+_Size = tuple[int, int]
+"""Atoms of a batch, and pairs of atoms of one structure in it."""
 
 
 class MemoryLimits:
-    """The smallest batch of each model, on each card, for which memory did not do."""
+    """The smallest batches of each model, on each card, for which memory did not do.
+
+    A batch exceeds one that has neither more atoms nor more pairs of atoms: few large
+    molecules may be too much where as many atoms of small ones are not.
+    """
 
     def __init__(self) -> None:
-        self._atoms: dict[tuple[str, str], int] = {}
+        self._failed: dict[_Key, set[_Size]] = {}
 
     def exceeded_by(self, model: str, structures: Structures) -> bool:
         """Return whether a batch is as large as one that did not fit."""
-        limit = self._atoms.get(_key(model, structures))
-        return limit is not None and structures.n_atoms >= limit
+        failed = self._failed.get(_key(model, structures), set())
+        return any(_holds(_size(structures), one) for one in failed)
 
     def note(self, model: str, structures: Structures, error: BaseException) -> None:
         """Remember a batch that failed, where memory was the reason."""
         if is_out_of_memory(error):
-            key = _key(model, structures)
-            self._atoms[key] = min(
-                self._atoms.get(key, structures.n_atoms), structures.n_atoms
-            )
+            size = _size(structures)
+            failed = self._failed.setdefault(_key(model, structures), set())
+            failed -= {one for one in failed if _holds(one, size)}
+            failed.add(size)
+
+    def forget(self) -> None:
+        """Forget all of them, as another model may have the name of the one before."""
+        self._failed.clear()
 
 
 def is_out_of_memory(error: BaseException) -> bool:
@@ -41,5 +52,13 @@ def is_out_of_memory(error: BaseException) -> bool:
     return isinstance(error, RuntimeError) and any(words in said for words in _SAID)
 
 
-def _key(model: str, structures: Structures) -> tuple[str, str]:
-    return model, str(structures.positions.device)
+def _key(model: str, structures: Structures) -> _Key:
+    return model, structures.positions.device, structures.positions.dtype
+
+
+def _size(structures: Structures) -> _Size:
+    return structures.n_atoms, int((structures.sizes**2).sum())
+
+
+def _holds(size: _Size, other: _Size) -> bool:
+    return all(mine >= theirs for mine, theirs in zip(size, other, strict=True))

@@ -19,7 +19,8 @@ from mlffbench.refine.refiner import Fact, Refined, Refiner
 from mlffbench.run.evaluate.batch_check import retry_alone
 from mlffbench.run.evaluate.memory_limit import MemoryLimits
 
-_LIMITS = MemoryLimits()
+LIMITS = MemoryLimits()
+"""What did not fit, of the model at hand."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -163,7 +164,7 @@ def predict_each(model: ForceField, structures: Structures) -> Labels:
     Halving is also what gives a batch that is too large for a GPU's memory another try;
     the next one as large is halved at once.
     """
-    if structures.n_systems > 1 and _LIMITS.exceeded_by(model.name, structures):
+    if structures.n_systems > 1 and LIMITS.exceeded_by(model.name, structures):
         return _in_halves(model, structures)
     try:
         labels = model.predict(structures)
@@ -174,7 +175,7 @@ def predict_each(model: ForceField, structures: Structures) -> Labels:
         raise ModelError(msg) from error
     except (Exception, SystemExit) as error:  # noqa: BLE001 - a model may raise anything
         _stop_if_short(error)
-        _LIMITS.note(model.name, structures, error)
+        LIMITS.note(model.name, structures, error)
         reason = in_words(error)
     else:
         return _checked(model, labels, structures)

@@ -13,6 +13,7 @@ from mlffbench.core.labels import Labels
 from mlffbench.core.structures import Structures
 from mlffbench.refine.baseline import Baseline
 from mlffbench.refine.refiner import Refined
+from mlffbench.run.evaluate.memory_limit import MemoryLimits
 from mlffbench.run.evaluate.predict import Prediction, predict_batch
 
 
@@ -23,6 +24,13 @@ def water(n: int) -> Structures:
         [positions + i for i in range(n)],
         [torch.tensor(atoms.numbers)] * n,
         ids=[f"water/{i}" for i in range(n)],
+    )
+
+
+def chain(n: int) -> Structures:
+    """Return one structure of so many atoms."""
+    return Structures.build(
+        [torch.zeros(n, 3).double()], [torch.ones(n).long()], ids=["chain/0"]
     )
 
 
@@ -257,3 +265,17 @@ def test_a_batch_that_did_not_fit_is_not_tried_again(
     assert not first.failures
     assert torch.equal(first.energy, second.energy)
     assert torch.equal(first.forces, second.forces)
+
+
+def test_one_structure_that_did_not_fit_halves_no_batch_of_small_ones() -> None:
+    limits, error = MemoryLimits(), MemoryError()
+    limits.note("net", chain(30), error)
+    assert limits.exceeded_by("net", chain(31))
+    assert not limits.exceeded_by("net", water(20))
+    limits.note("net", water(12), error)
+    assert limits.exceeded_by("net", water(12))
+    assert not limits.exceeded_by("net", water(11))
+    assert not limits.exceeded_by("other", water(12))
+    assert not limits.exceeded_by("net", water(12).to(dtype=torch.float32))
+    limits.forget()
+    assert not limits.exceeded_by("net", water(12))

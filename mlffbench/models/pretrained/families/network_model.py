@@ -188,11 +188,16 @@ class NetworkForceField(OwnsTrunk):
         if structures.n_systems == 0:
             return _none_of(structures, self.name)
         here = structures.to(device=self._device)
-        with torch.enable_grad(), steady_bits():
+        slopes = self.card.conservative
+        with_graph = slopes or differentiable
+        with torch.set_grad_enabled(with_graph), steady_bits():
             positions = here.positions.detach().to(self._dtype, copy=True)
-            positions.requires_grad_()
+            positions.requires_grad_(with_graph)
             reading = self._read(here, positions, trunk)
             forces = reading.forces
+            if forces is None and not slopes:
+                msg = f"{self.name!r} is not conservative, yet has no head for forces"
+                raise ModelError(msg)
             if forces is None and reading.energy.requires_grad:
                 [slope] = torch.autograd.grad(
                     [reading.energy.sum()],

@@ -90,6 +90,7 @@ class Direct(Ten):
 
     def forward(self, here: Structures, graph: Graph, radius: float) -> Reading:
         reading = super().forward(here, graph, radius)
+        self.keeps_a_graph = torch.is_grad_enabled()
         forces: Tensor = torch.ones_like(here.positions) * reading.features[:, :1]
         return reading._replace(forces=forces)
 
@@ -98,9 +99,13 @@ def test_forces_of_a_head_are_taken_as_they_are() -> None:
     facts = NetworkFacts(elements=frozenset({1, 6, 8}), cutoff=4.0, trunk=("seen.",))
     device = torch.device("cpu")
     card = ModelCard(conservative=False)
+    network = Direct()
     model = NetworkForceField(
-        "direct", Direct(), facts, card, device=device, dtype=torch.float64
+        "direct", network, facts, card, device=device, dtype=torch.float64
     )
     structures = of("H2O")
     expected = model.embed(structures)[:, :1].expand(-1, 3)
     assert torch.equal(model.predict(structures).forces, expected)
+    assert not network.keeps_a_graph
+    model.labels_graph(structures)
+    assert network.keeps_a_graph
