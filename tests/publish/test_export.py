@@ -119,7 +119,7 @@ def test_a_text_in_an_array_that_tells_a_home_is_refused(tmp_path: Path) -> None
     (tmp_path / "README.md").write_text("nothing")
     write_arrays(tmp_path / "errors.npz", {"split": np.array(["ood", "/home/janedoe/a"])})
     files = sorted(tmp_path.iterdir())
-    with pytest.raises(StoreError, match="errors.npz would tell '/home/janedoe'"):
+    with pytest.raises(StoreError, match=r"errors\.npz would tell '/home/janedoe'"):
         _check_private(files, tmp_path)
 
 
