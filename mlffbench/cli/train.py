@@ -122,6 +122,13 @@ def _told_once(ranks: "Ranks") -> "Iterator[None]":
         logging.disable(logging.WARNING)
     try:
         yield
+    except KeyboardInterrupt:
+        if ranks.count == 1:
+            raise
+        if ranks.first:
+            told = "stopped; the same torchrun command goes on from the last whole epoch"
+            typer.echo(told, err=True)
+        raise typer.Exit(1) from None
     except Exception:
         if ranks.speaks():
             raise

@@ -304,6 +304,10 @@ def _check_named(path: Path, manifest: ExportManifest, known: set[str]) -> None:
     rest = known - {MANIFEST, README, REPORT}
     for run in manifest.runs:
         _inside(path, run.folder)
+        below, depth = run.folder.split("/"), 6 if run.kind == "simulation" else 4
+        if len(below) != depth or (depth > 4 and below[4] != "dynamics"):  # noqa: PLR2004 - RUNS/<suite>/<model>/<mode>
+            msg = f"{path} has the {run.kind} {run.folder}, where none is written"
+            raise damaged(msg)  # what lies beside it may be of no export
         wanted = (
             files_of_run(predictions=run.predictions)
             if run.kind == "run"
@@ -339,6 +343,9 @@ def check_replaceable(path: Path) -> None:
 
 
 def manifest_text(manifest: ExportManifest) -> bytes:
-    """Return ``export.json``."""
+    """Return ``export.json``; a run is told as versions do that know no other kind."""
     content: Any = manifest.model_dump(mode="json")
+    for run in content["runs"]:
+        if run["kind"] == "run":
+            del run["kind"]
     return (json.dumps(content, indent=1, ensure_ascii=False) + "\n").encode()

@@ -229,20 +229,20 @@ def _check_private(files: Sequence[Path], new: Path) -> None:
         StoreError: Something does.
     """
     for path in files:
-        content = path.read_bytes()
         if path.suffix == ".npz":
-            content = b"".join(
+            content = b"\n".join(
                 "\n".join(map(str, array.ravel())).encode()
                 for array in read_arrays(path).values()
                 if array.dtype.kind in "US"
             )
+            found = betrayals([content]) or places(content)
         elif path.suffix == ".parquet":
             columns = list(_TEXT[path.name])
             table = RunFolder(path.parent).read_table(path.name, columns=columns)
             content = "\n".join(table.astype(str).to_numpy().ravel()).encode()
             found = betrayals([content]) or places(content)
         else:
-            found = betrayals([content])
+            found = betrayals([path.read_bytes()])
         if found:
             msg = f"{path.relative_to(new)} would tell {found!r}, a place on this "
             msg += "machine; name ids and files without it, run again, then export"

@@ -11,6 +11,7 @@ from mlffbench.publish.same_numbers import count_numbers, difference_of
 from mlffbench.run.catalog import suite_rows
 from mlffbench.run.curve.curve_score import read_curve
 from mlffbench.run.folder import CURVE, RunFolder
+from mlffbench.run.simulate.simulation_score import read_trajectories
 from mlffbench.run.suite import load_suite, needs
 from mlffbench.run.suite_splits import load_splits
 
@@ -34,8 +35,34 @@ def check_numbers(
     if different:
         msg = f"{folder.path / 'records.jsonl'} is not what the numbers beside it give, "
         raise StoreError(msg + f"so it was {altered}: {different}")
-    tested = folder.manifest_name == CURVE and _tests_are_those_of_the_data(folder)
-    return Counter(further=sum(map(count_numbers, told)), tested=int(tested))
+    n_numbers = sum(map(count_numbers, told))
+    if folder.manifest_name != CURVE:
+        _check_molecules(folder)
+        return Counter(further=n_numbers)
+    tested = _tests_are_those_of_the_data(folder)
+    return Counter(further=n_numbers, tested=int(tested), untested=int(not tested))
+
+
+def _check_molecules(folder: RunFolder) -> None:
+    """Check that trajectories are those of the molecules that a simulation names.
+
+    Raises:
+        StoreError: They are not.
+    """
+    manifest, table = folder.read_manifest(), read_trajectories(folder)
+    named = Counter(
+        tuple(str(one[key]) for key in ("name", "molecule", "role", "shift"))
+        for one in manifest["splits"]
+    )
+    columns = [
+        table[key].astype(object).where(table[key].notna(), None).map(str)
+        for key in ("split", "molecule", "role", "shift")
+    ]
+    moved = Counter(zip(*columns, strict=True))
+    seeds = int(manifest["job"]["seeds"])
+    if moved != {one: seeds * n for one, n in named.items()}:
+        msg = f"{folder.path} holds trajectories of other molecules than its "
+        raise StoreError(msg + "simulation names, so it was altered")
 
 
 def _tests_are_those_of_the_data(folder: RunFolder) -> bool:
@@ -60,7 +87,9 @@ def _tests_are_those_of_the_data(folder: RunFolder) -> bool:
         same = split is not None and split.sha256 == entry["sha256"]
         here = (arrays["split"] == entry["name"]) & (arrays["role"] == entry["role"])
         if same and split is not None and here.any():
+            sizes = split.source.structures(split.rows).sizes.tolist()
             same = arrays["molecule"][here].tolist() == list(split.groups)
+            same &= arrays["n_atoms"][here].tolist() == sizes
         if not same:
             msg = f"the structures of {entry['name']!r} in {folder.path} are not those "
             raise StoreError(msg + "of the data set, so they were altered")

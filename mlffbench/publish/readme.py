@@ -13,12 +13,15 @@ def readme_of(manifest: ExportManifest) -> str:
         f"| {size_in_words(run.bytes)} |"
         for run in manifest.runs
     ]
+    # as earlier versions wrote it where there are runs alone
+    alone = all(run.kind == "run" for run in manifest.runs)
+    again = "predictions" if alone else "numbers can be computed again"
     lines = [
         "# Results of mlffbench",
         "",
         f"Written by mlffbench {manifest.mlffbench} at {manifest.written}.",
         "",
-        "| suite | model | mode | numbers can be computed again | size |",
+        f"| suite | model | mode | {again} | size |",
         "|---|---|---|---|---|",
         *rows,
         "",

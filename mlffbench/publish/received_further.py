@@ -8,12 +8,15 @@ structure, a trajectory, a label or a weight.
 import zipfile
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from pydantic import ValidationError
 
 from mlffbench.core.errors import BenchError, first_fault
+from mlffbench.core.guards import caps
 from mlffbench.core.guards.archives import ARCHIVE_FAULTS
 from mlffbench.core.guards.sizes import read_text
 from mlffbench.publish.received_run import check_keys, check_members, damaged
@@ -23,6 +26,9 @@ from mlffbench.run.curve.curve_score import ERRORS, ERRORS_MEMBERS
 from mlffbench.run.folder import CURVE, SIMULATION, RunFolder
 from mlffbench.run.simulate.reference_distances import DENSITIES, THERMO
 from mlffbench.run.simulate.simulation_score import TRAJECTORIES
+
+MOST_ROWS = 1_000_000
+"""Trajectories of a simulation."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,19 +95,40 @@ def check_further(folder: Path, kind: FurtherKind) -> None:
         for name, members in kind.archives:
             with zipfile.ZipFile(folder / name) as archive:
                 check_members(archive, folder / name, members)
-        rows = [_n_rows(folder / name) for name in kind.tables]
+        for name in kind.tables:
+            _check_rows(folder / name, shape.n_rows)
     except BenchError:
         raise
     except (*ARCHIVE_FAULTS, pa.ArrowException) as error:
         msg = f"the files in {folder} cannot be read ({error})"
         raise damaged(msg) from error
-    for n_rows in rows:
-        if n_rows != shape.n_rows:
-            msg = f"{folder} holds {n_rows} trajectories, its {kind.what} has "
-            msg += f"{shape.n_rows}"
+
+
+def _check_rows(path: Path, expected: int) -> None:
+    """Check that a table has a row per trajectory, and that no text fills the memory.
+
+    Raises:
+        BenchError: It has others, or claims too much.
+    """
+    with path.open("rb") as file:  # its name need not be UTF-8
+        schema, n_rows = pq.read_schema(file), pq.read_metadata(file).num_rows
+        if n_rows != expected:
+            msg = f"{path.parent} holds {n_rows} trajectories, its simulation has "
+            raise damaged(msg + f"{expected}")
+        if n_rows > MOST_ROWS or any(pa.types.is_nested(kind) for kind in schema.types):
+            msg = f"{path} claims {n_rows:,} trajectories, or several values in a cell"
             raise damaged(msg)
+        texts = [one.name for one in schema if not pa.types.is_primitive(one.type)]
+        packed = pq.read_table(file, columns=texts, read_dictionary=texts)
+    n_bytes = sum(map(_bytes_of_texts, packed.columns))
+    if n_bytes > caps.LARGEST_TEXTS:
+        msg = f"{path} would unpack into {n_bytes:,} bytes of text, which none has"
+        raise damaged(msg)
 
 
-def _n_rows(path: Path) -> int:
-    with path.open("rb") as table:  # its name need not be UTF-8
-        return int(pq.read_metadata(table).num_rows)
+def _bytes_of_texts(column: Any) -> int:
+    """Return the bytes of a column whose texts are packed in a dictionary."""
+    return sum(
+        int(pc.sum(pc.binary_length(one.dictionary).take(one.indices)).as_py() or 0)
+        for one in column.chunks
+    )

@@ -110,8 +110,10 @@ def check_keys(path: Path, text: str) -> None:
 
 def as_received(error: StoreError) -> StoreError:
     """Return what is wrong with a run for who cannot run it again."""
-    what, _, advice = str(error).rpartition("; ")
-    return damaged(what) if any(word in advice for word in _OWNERS) else error
+    text = str(error)
+    places = [text.find(word) for word in _OWNERS if word in text]
+    # the last of them may be words of a command that somebody else wrote
+    return damaged(text[: min(places)].rpartition("; ")[0] or text) if places else error
 
 
 def files_of_run(*, predictions: bool) -> frozenset[str]:

@@ -158,6 +158,11 @@ def _tell(found: Verification, counts: Mapping[str, int]) -> None:
             f"structures of {counted(counts['tested'], 'fine-tuning curve')} are those "
             "of the data set on this machine"
         )
+    if counts.get("untested"):
+        found.open.append(
+            f"structures of {counted(counts['untested'], 'fine-tuning curve')}: not "
+            "compared, their data are not on this machine or of another version"
+        )
     if counts.get("consistent"):
         found.verified.append(
             f"{counts['consistent']:,} numbers of records without predictions agree with "

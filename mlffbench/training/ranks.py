@@ -21,7 +21,7 @@ from mlffbench.core.errors import BenchError
 
 _NAMES = ("RANK", "LOCAL_RANK", "WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT")
 _PATIENCE = timedelta(days=30)
-"""How long ranks wait for the prior labels that the first one computes."""
+"""How long ranks wait for the first, which computes prior labels, and for each other."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -113,6 +113,26 @@ class Ranks:
         if self.count > 1 and self.first:
             _together(self.store.set, what, "done")
 
+    def check_alike(self, what: str, told: str) -> None:
+        """Check that all ranks are told the same, e.g. where a training stands.
+
+        Args:
+            what: A name of it, once in a training.
+            told: What this rank was told.
+
+        Raises:
+            BenchError: They are not, or another rank has ended.
+        """
+        if self.count == 1:
+            return
+        if self.first:
+            _together(self.store.set, what, told)
+        _together(self.store.wait, [what], _PATIENCE)
+        if self.store.get(what) != told.encode():
+            msg = "the processes of this training read other files or were started with "
+            msg += "other options; let all see the same folders, and start them alike"
+            raise BenchError(msg)
+
     def speaks(self) -> bool:
         """Return whether no other rank has told yet why the training ends."""
         if self.count == 1:
@@ -147,7 +167,9 @@ def launched_ranks(device: str) -> Iterator[Ranks]:
     try:
         store, number, count = next(rendezvous("env://"))
         backend = "nccl" if device == "cuda" else "gloo"
-        dist.init_process_group(backend, store=store, rank=number, world_size=count)
+        dist.init_process_group(
+            backend, timeout=_PATIENCE, store=store, rank=number, world_size=count
+        )
         told = dist.PrefixStore("mlffbench", store)  # type: ignore[attr-defined]  # it is
     except (RuntimeError, ValueError, OSError) as error:
         why = str(error).strip().partition("\n")[0]

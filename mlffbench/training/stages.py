@@ -72,6 +72,8 @@ def train(
         BenchError: The loss is no longer finite, or another rank has ended.
     """
     saved = _saved_state(stem, plan)
+    begun = f"{saved.stage} {saved.numbers}" if saved else "nothing"
+    ranks.check_alike("begun", f"{plan.fingerprint()} {begun}")
     rows: list[Row] = list(saved.numbers["rows"]) if saved else []
     if saved is not None:
         put(all_parameters(model), under("weights", saved.tensors))

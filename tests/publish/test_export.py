@@ -7,13 +7,14 @@ import socket
 import zipfile
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pytest
 from small_runs import change, score
 
 from mlffbench.core.errors import StoreError
 from mlffbench.publish.export_folder import open_export
-from mlffbench.publish.export_job import ExportRequest, export_runs
+from mlffbench.publish.export_job import ExportRequest, _check_private, export_runs
 from mlffbench.publish.private import bare, told, told_command
 from mlffbench.publish.verification import verify_export
 from mlffbench.run.folder import RunFolder, read_arrays, write_arrays, write_table
@@ -114,6 +115,14 @@ def test_an_id_that_tells_a_home_is_refused(runs: Path, tmp_path: Path) -> None:
     assert [one.name for one in tmp_path.iterdir() if one.name.startswith(".")] == []
 
 
+def test_a_text_in_an_array_that_tells_a_home_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "README.md").write_text("nothing")
+    write_arrays(tmp_path / "errors.npz", {"split": np.array(["ood", "/home/janedoe/a"])})
+    files = sorted(tmp_path.iterdir())
+    with pytest.raises(StoreError, match=r"errors\.npz would tell '/home/janedoe'"):
+        _check_private(files, tmp_path)
+
+
 def test_what_others_are_compared_with_is_taken_along(
     published: Path, tmp_path: Path
 ) -> None:
@@ -152,7 +161,10 @@ def test_an_export_says_its_licences_and_sizes(published: Path) -> None:
     text = (whole.path / "README.md").read_text()
     assert "- results: CC0-1.0\n- data train.xyz: not stated" in text
     assert "- model zero: MIT (mlffbench)" in text
+    # what earlier versions wrote and read
+    assert "| suite | model | mode | predictions | size |" in text
     manifest = json.loads((whole.path / "export.json").read_text())
+    assert not any("kind" in one for one in manifest["runs"])
     sizes = {one["mode"]: one["bytes"] for one in manifest["runs"]}
     folder = whole.path / manifest["runs"][-1]["folder"]
     mode = manifest["runs"][-1]["mode"]

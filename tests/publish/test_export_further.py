@@ -193,6 +193,41 @@ def no_protocol(export: Path) -> None:
     path.write_text(json.dumps(manifest))
 
 
+def other_role(export: Path) -> None:
+    (path,) = export.rglob("ttt/**/dynamics.json")
+    manifest = json.loads(path.read_text())
+    manifest["splits"][0]["role"] = "id_test"
+    path.write_text(json.dumps(manifest))
+
+
+def elsewhere(export: Path) -> None:
+    content = json.loads((export / "export.json").read_text())
+    (run,) = (one for one in content["runs"] if one["mode"] == "ttt")
+    (export / "runs" / "a").mkdir()
+    (export / run["folder"]).rename(export / "runs" / "a" / "b")
+    run["folder"] = "runs/a/b"
+    (export / "export.json").write_text(json.dumps(content))
+
+
+def endless_text(export: Path) -> None:
+    (path,) = export.rglob("ttt/**/trajectories.parquet")
+    table = pd.read_parquet(path)
+    table["reason"] = pd.Categorical(["x" * (20 << 20)] * len(table))
+    write_table(path, table)
+
+
+def other_command(export: Path) -> None:
+    (path,) = export.rglob("curve.json")
+    told = {"status": "running", "command": "repeat its command; rm -rf /"}
+    path.write_text(json.dumps({**json.loads(path.read_text()), **told}))
+
+
+def one_start_less(export: Path) -> None:
+    (path,) = export.rglob("errors.npz")
+    arrays = read_arrays(path)
+    write_arrays(path, {**arrays, "mode": np.array(["baseline", "x"])}, packed=True)
+
+
 def steadier(export: Path) -> None:
     def change(record: dict[str, Any]) -> None:
         record["metrics"]["stable_time"]["value"] *= 1.1
@@ -210,6 +245,11 @@ def steadier(export: Path) -> None:
         (flat, "is not of a curve"),
         (other_molecules, "are not those of the data set, so they were altered"),
         (no_protocol, "is not what a simulation writes: job.friction"),
+        (other_role, "trajectories of other molecules than its simulation names"),
+        (elsewhere, "has the simulation runs/a/b, where none is written"),
+        (endless_text, "would unpack into 83,.* bytes of text"),
+        (other_command, "finetune-curve has not finished; ask for it or fetch it again$"),
+        (one_start_less, "is not of a curve .starts with other numbers of labels"),
     ],
 )
 def test_a_forgery_is_one_sentence(

@@ -1,7 +1,7 @@
 """Several processes train one network: the same weights, and one sentence at the end."""
 
-import os
 import socket
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
@@ -90,10 +90,21 @@ def test_what_cannot_be_launched_is_told(monkeypatch: pytest.MonkeyPatch) -> Non
 
 
 class Store:
-    """Counts, as the store of torch does."""
+    """Counts and keeps words, as the store of torch does."""
 
     def __init__(self) -> None:
         self.told = 0
+        self.words: dict[str, bytes] = {}
+
+    def set(self, name: str, word: str) -> None:
+        self.words[name] = word.encode()
+
+    def get(self, name: str) -> bytes:
+        return self.words[name]
+
+    def wait(self, names: list[str], patience: timedelta) -> None:
+        assert self.words.keys() >= set(names)
+        assert patience > timedelta(days=1)
 
     def add(self, name: str, number: int) -> int:
         assert name == "told"
@@ -108,6 +119,17 @@ def test_only_one_rank_says_why_all_end(monkeypatch: pytest.MonkeyPatch) -> None
         raise BenchError("too large")
     with pytest.raises(typer.Exit), _told_once(Ranks(0, 2, store)):
         raise BenchError("another process has ended")
+
+
+def test_ranks_that_would_train_otherwise_end(capsys: pytest.CaptureFixture[str]) -> None:
+    store = Store()
+    Ranks(0, 2, store).check_alike("begun", "epoch 3")
+    Ranks(1, 2, store).check_alike("begun", "epoch 3")
+    with pytest.raises(BenchError, match="read other files or were started with other"):
+        Ranks(1, 2, store).check_alike("begun", "epoch 0")
+    with pytest.raises(typer.Exit), _told_once(Ranks(0, 2, store)):
+        raise KeyboardInterrupt
+    assert "the same torchrun command goes on" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(
@@ -140,4 +162,3 @@ def test_mixed_precision_trains_otherwise_and_is_known(
     assert found[0].dtype == found[1].dtype == torch.float32
     apart = float((found[0] - found[1]).abs().max())
     assert 1e-6 < apart < 0.1
-    assert os.listdir(tmp_path)  # noqa: PTH208 - states and logs of both

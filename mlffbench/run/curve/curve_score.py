@@ -65,7 +65,8 @@ def read_curve(folder: RunFolder) -> Arrays:
 
 def _fault_of(arrays: Arrays, tested: set[tuple[str, str]]) -> str:
     """Return what no curve has, empty where all is as it should be."""
-    if set(arrays) != set(ERRORS_MEMBERS) or arrays["error"].dtype.kind != "f":
+    there_are = {name for name, one in arrays.items() if isinstance(one, np.ndarray)}
+    if there_are != set(ERRORS_MEMBERS) or arrays["error"].dtype != np.float64:
         return "other arrays"
     n_points, n_structures = (*arrays["error"].shape, -1, -1)[:2]
     for names, n in ((_OF_POINTS, n_points), (_OF_STRUCTURES, n_structures)):
@@ -75,6 +76,9 @@ def _fault_of(arrays: Arrays, tested: set[tuple[str, str]]) -> str:
     there = set(zip(arrays["split"].tolist(), arrays["role"].tolist(), strict=True))
     if not n_points or not n_structures or not there <= tested:
         return "other splits"
+    tried = set(zip(arrays["mode"].tolist(), arrays["size"].tolist(), strict=True))
+    if len(tried) != len(set(arrays["mode"])) * len(set(arrays["size"])):
+        return "starts with other numbers of labels"
     return "" if (arrays["n_atoms"] > 0).all() else "structures without atoms"
 
 
