@@ -2,14 +2,16 @@
 
 import pickle
 import warnings
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
+from urllib.parse import parse_qsl
 
 import torch
 
 from mlffbench.core.errors import ModelError
 from mlffbench.core.guards.plain import first_line
+from mlffbench.core.model_options import ModelOptions
 
 OPENING_FAULTS = (
     OSError,
@@ -55,6 +57,37 @@ def told_of_file(
     except faults as error:
         msg = f"cannot read {path}: {first_line(error)}; {form}"
         raise ModelError(msg) from error
+
+
+def file_that_runs_code(
+    options: ModelOptions, form: str, settings: Collection[str] = ()
+) -> tuple[Path, dict[str, str]]:
+    """Return the path that was typed, and the settings after its question mark.
+
+    Args:
+        options: Its argument is ``PATH[?NAME=VALUE&…]``.
+        form: What was expected, for the message.
+        settings: Names that there are; where there are none, all of it is the path.
+
+    Raises:
+        ModelError: A setting is not known, there is no such file, or the user did not
+            say that it may run code.
+    """
+    given, query = options.argument, ""
+    if settings:
+        given, _, query = given.partition("?")
+    told = dict(parse_qsl(query, keep_blank_values=True))
+    if unknown := told.keys() - set(settings):
+        msg = f"{form}; got {', '.join(sorted(unknown))} too"
+        raise ModelError(msg)
+    path = Path(given).expanduser()
+    if not path.is_file():
+        msg = f"there is no file {path}; {form}"
+        raise ModelError(msg)
+    if not options.trust:
+        msg = f"{path} runs code when it is opened; if you know and trust where it is "
+        raise ModelError(msg + "from, repeat the command with --trust")
+    return path, told
 
 
 def steady_bits() -> AbstractContextManager[None]:

@@ -9,7 +9,6 @@ from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
-from urllib.parse import parse_qsl
 
 import torch
 from torch import Tensor, nn
@@ -28,6 +27,7 @@ from mlffbench.models.pretrained.families.network_model import (
 )
 from mlffbench.models.pretrained.foreign import (
     OPENING_FAULTS,
+    file_that_runs_code,
     told_of_file,
     undisturbed,
 )
@@ -140,18 +140,7 @@ def load_file(options: ModelOptions) -> NetworkForceField:
         ModelError: The user did not say that the file may run code, it is no such file,
             or the network knows no such task.
     """
-    given, _, query = options.argument.partition("?")
-    settings = dict(parse_qsl(query, keep_blank_values=True))
-    if unknown := settings.keys() - {"task"}:
-        msg = f"{_FORM}; got {', '.join(sorted(unknown))} too"
-        raise ModelError(msg)
-    path = Path(given).expanduser()
-    if not path.is_file():
-        msg = f"there is no file {path}; {_FORM}"
-        raise ModelError(msg)
-    if not options.trust:
-        msg = f"{path} runs code when it is opened; if you know and trust where it is "
-        raise ModelError(msg + "from, repeat the command with --trust")
+    path, settings = file_that_runs_code(options, _FORM, {"task"})
     card = replace(cards.FAIRCHEM, source=str(path))
     net = _open(path, options.torch_dtype(card))
     name, task = f"fairchem:{path.name}", settings.get("task", "")
@@ -241,7 +230,9 @@ def _open(path: Path, dtype: torch.dtype) -> Any:
 
     faults = (*OPENING_FAULTS, ImportError, AssertionError)
     own_graph = {"backbone": {"otf_graph": False, "always_use_pbc": False}}
-    with told_of_file(path, _FORM, faults), undisturbed(), _default(dtype):
+    with told_of_file(path, _FORM, faults), undisturbed():
+        # What is not stored with the weights is computed in this type.
+        torch.set_default_dtype(dtype)
         checkpoint = torch.load(path, map_location="cpu", weights_only=False)
         if not hasattr(checkpoint, "tasks_config"):
             msg = "it is no inference checkpoint of fairchem"
@@ -258,14 +249,3 @@ def _open(path: Path, dtype: torch.dtype) -> Any:
         except InstantiationException as error:
             raise ValueError(" ".join(str(error).split())) from error
     return net
-
-
-@contextmanager
-def _default(dtype: torch.dtype) -> Iterator[None]:
-    """Build in a dtype: what is not stored with the weights is computed then."""
-    before = torch.get_default_dtype()
-    torch.set_default_dtype(dtype)
-    try:
-        yield
-    finally:
-        torch.set_default_dtype(before)

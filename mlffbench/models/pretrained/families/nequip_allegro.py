@@ -25,6 +25,7 @@ from mlffbench.models.pretrained.families.network_model import (
 )
 from mlffbench.models.pretrained.foreign import (
     OPENING_FAULTS,
+    file_that_runs_code,
     told_of_file,
     undisturbed,
 )
@@ -102,13 +103,7 @@ def load_file(options: ModelOptions) -> NetworkForceField:
         ModelError: The user did not say that the file may run code, it is no such file,
             or its atom types are no elements.
     """
-    path = Path(options.argument).expanduser()
-    if not path.is_file():
-        msg = f"there is no file {path}; {_FORM}"
-        raise ModelError(msg)
-    if not options.trust:
-        msg = f"{path} runs code when it is opened; if you know and trust where it is "
-        raise ModelError(msg + "from, repeat the command with --trust")
+    path, _ = file_that_runs_code(options, _FORM)
     model = _open(path)
     card = replace(cards.NEQUIP, source=str(path))
     wrapped = wrap(f"nequip:{path.name}", model, card, options)

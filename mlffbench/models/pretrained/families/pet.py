@@ -7,7 +7,6 @@ from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
-from urllib.parse import parse_qsl
 
 import torch
 from torch import Tensor, nn
@@ -28,6 +27,7 @@ from mlffbench.models.pretrained.families.network_model import (
 )
 from mlffbench.models.pretrained.foreign import (
     OPENING_FAULTS,
+    file_that_runs_code,
     told_of_file,
     undisturbed,
 )
@@ -175,18 +175,7 @@ def load_file(options: ModelOptions) -> NetworkForceField:
         ModelError: The user did not say that the file may run code, it is no checkpoint
             of PET, or has no such energy.
     """
-    given, _, query = options.argument.partition("?")
-    settings = dict(parse_qsl(query, keep_blank_values=True))
-    if unknown := settings.keys() - {"target", "unit", "length"}:
-        msg = f"{_FORM}; got {', '.join(sorted(unknown))} too"
-        raise ModelError(msg)
-    path = Path(given).expanduser()
-    if not path.is_file():
-        msg = f"there is no file {path}; {_FORM}"
-        raise ModelError(msg)
-    if not options.trust:
-        msg = f"{path} runs code when it is opened; if you know and trust where it is "
-        raise ModelError(msg + "from, repeat the command with --trust")
+    path, settings = file_that_runs_code(options, _FORM, {"target", "unit", "length"})
     card = replace(cards.PET, source=str(path))
     model = wrap(f"pet:{path.name}", _open(path), card, options, **settings)
     model.weights_sha256 = sha256_of(path)
