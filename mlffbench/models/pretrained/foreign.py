@@ -90,6 +90,26 @@ def file_that_runs_code(
     return path, told
 
 
+def the_one_of(owner: str, what: str, known: list[str], wanted: str, form: str) -> str:
+    """Return what is wanted of what a file knows, or the only one there is.
+
+    Args:
+        owner: The model, for the message.
+        what: What it knows several of, e.g. ``"task"``.
+        known: Their names.
+        wanted: What the user named; empty for nothing.
+        form: What was expected, for the message.
+
+    Raises:
+        ModelError: There is no such one, or several and none is named.
+    """
+    if wanted in known or (len(known) == 1 and not wanted):
+        return wanted or known[0]
+    asked = f"no {what} {wanted!r}" if wanted else f"no single {what}"
+    msg = f"{owner!r} has {asked}: it has {', '.join(known) or 'none'}; {form}"
+    raise ModelError(msg)
+
+
 def steady_bits() -> AbstractContextManager[None]:
     """Return a context in which TorchScript gives the same bits on every call.
 

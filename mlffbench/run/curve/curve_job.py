@@ -4,15 +4,7 @@ import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import (
-    Any,
-    Literal,
-    NamedTuple,
-    Protocol,
-    Self,
-    cast,
-    runtime_checkable,
-)
+from typing import Any, Literal, NamedTuple, Protocol, Self, cast, runtime_checkable
 
 import numpy as np
 

@@ -28,6 +28,7 @@ from mlffbench.models.pretrained.families.network_model import (
 from mlffbench.models.pretrained.foreign import (
     OPENING_FAULTS,
     file_that_runs_code,
+    the_one_of,
     told_of_file,
     undisturbed,
 )
@@ -202,11 +203,7 @@ def _task_of(name: str, net: Any, wanted: str) -> str:
         for task, told in net.dataset_to_tasks.items()
         if "energy" in {one.property for one in told}
     )
-    if wanted in known or (len(known) == 1 and not wanted):
-        return wanted or known[0]
-    asked = f"no task {wanted!r}" if wanted else "no single task"
-    msg = f"{name!r} has {asked}: it has {', '.join(known) or 'none'}; {_FORM}"
-    raise ModelError(msg)
+    return the_one_of(name, "task", known, wanted, _FORM)
 
 
 def _elements_of(net: Any, network: FairchemNetwork) -> frozenset[int]:

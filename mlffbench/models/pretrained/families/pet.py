@@ -28,6 +28,7 @@ from mlffbench.models.pretrained.families.network_model import (
 from mlffbench.models.pretrained.foreign import (
     OPENING_FAULTS,
     file_that_runs_code,
+    the_one_of,
     told_of_file,
     undisturbed,
 )
@@ -245,12 +246,7 @@ def _energy_of(name: str, pet: Any, wanted: str) -> str:
         and not one.per_atom
         and len(one.layout.block().properties) == 1
     ]
-    if wanted in known or (len(known) == 1 and not wanted):
-        return wanted or known[0]
-    has = f"it has {', '.join(known)}" if known else "it predicts none"
-    asked = f"no energy {wanted!r}" if wanted else "no single energy"
-    msg = f"{name!r} has {asked}: {has}; {_FORM}"
-    raise ModelError(msg)
+    return the_one_of(name, "energy", known, wanted, _FORM)
 
 
 def _stated(name: str, what: str, by_network: str, by_user: str) -> str:
