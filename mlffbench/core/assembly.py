@@ -1,6 +1,7 @@
 """From a batch to single structures, and from what became of them to `Labels`."""
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 
 import numpy as np
 import torch
@@ -121,16 +122,17 @@ def predict_rest(
     Args:
         structures: The batch.
         refused: Index of a structure -> why it is left out.
-        compute: Computes labels of the rest, which is handed over as one batch.
+        compute: Computes labels of the rest, which is handed over as one batch, on any
+            device.
 
     Returns:
         Labels on the device of the structures. What was refused, what `compute` names as
         failed and what is not finite is NaN and named in ``failures``.
     """
     if not refused:
-        return _without_nan(structures, compute(structures))
+        return _without_nan(structures, _beside(structures, compute(structures)))
     kept = [index for index in range(structures.n_systems) if index not in refused]
-    rest = compute(structures.select(kept))
+    rest = _beside(structures, compute(structures.select(kept)))
     energy, forces = spread(structures, kept, rest.energy, rest.forces)
     failures = dict(refused)
     failures |= {kept[index]: why for index, why in rest.failures.items()}
@@ -158,6 +160,15 @@ def spread(
     everywhere[place] = energy
     all_forces[torch.isin(structures.system, place)] = forces
     return everywhere, all_forces
+
+
+def _beside(structures: Structures, labels: Labels) -> Labels:
+    """Return labels on the device of their structures, wherever they were computed."""
+    device = structures.positions.device
+    if labels.energy.device == labels.forces.device == device:
+        return labels
+    energy, forces = labels.energy.to(device), labels.forces.to(device)
+    return replace(labels, energy=energy, forces=forces)
 
 
 def _without_nan(structures: Structures, labels: Labels) -> Labels:

@@ -62,7 +62,7 @@ def tiny_materials(*, prior: bool = True) -> Materials:
     return gather(few_splits(), further=further, labeller=labeller, seed=0)
 
 
-def tiny_model(materials: Materials, *, seed: int = 0) -> TwoHeaded:
+def tiny_model(materials: Materials, *, seed: int = 0, device: str = "cpu") -> TwoHeaded:
     train = materials.train
     fitted = {h: fit_baseline(train.structures, train.labels[h]) for h in train.labels}
     energies: Mapping[Head, Any] = {"prior": {}} | {
@@ -78,7 +78,7 @@ def tiny_model(materials: Materials, *, seed: int = 0) -> TwoHeaded:
         }
     )
     return TwoHeaded.build(
-        architecture, atomic_energies=energies, scale=scales, seed=seed
+        architecture, atomic_energies=energies, scale=scales, seed=seed, device=device
     )
 
 
