@@ -24,7 +24,6 @@ from typing import Any
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import torch
-from run import batches_of
 from scale import SUITE, write
 from torch.profiler import ProfilerActivity, profile
 from usage import tell_usage
@@ -37,7 +36,9 @@ from mlffbench.run.loop import run_campaign
 from mlffbench.run.request import Request, resolve
 
 SIZES = (500, 2_000, 5_000, 20_000, 50_000, 100_000)
-N_CONFORMERS = 200
+SIZE = 20_000
+"""Atoms of a batch as a run on a card has them."""
+N_CONFORMERS, N_ATOMS = 200, 14
 
 
 def main() -> None:
@@ -62,33 +63,41 @@ def main() -> None:
 
 def measure(name: str, folder: Path, device: str) -> None:
     """Print how fast a model is in batches of many sizes, and what a run adds."""
+    asked: dict[str, Any] = {"models": (name,), "modes": ("baseline",), "device": device}
+    campaign = resolve(Request(**asked, suite=str(folder / "suite.yaml"), out=folder))
+    [job] = campaign.jobs
     model = load_model(name, ModelOptions(device=device))
-    asked: dict[str, Any] = {"models": (name,), "modes": ("baseline",)}
-    asked |= {"suite": str(folder / "suite.yaml"), "device": device, "batch_atoms": None}
-    bare(model, batches_of(Request(**asked), model)[:2], device)
+    plan, reader = campaign.kind.work(job, model).read()
+    batches = [
+        reader.structures(shard.region).select(batch.tolist())
+        for shard in plan.shards
+        for batch in shard.batches
+    ]
+    whole = Structures.concatenate(batches[-min(len(batches), 1 + 100_000 // SIZE) :])
+    bare(model, batches[-2:], device)
     print(f"{name}: atoms a batch, structures per second, peak GB")
     for size in SIZES:
-        batches = batches_of(Request(**{**asked, "batch_atoms": size}), model)
-        batches = batches[: max(1, min(len(batches), 200_000 // size, 60))]
+        n_each = min(max(1, size // N_ATOMS), whole.n_systems)
+        cuts = range(0, max(1, min(whole.n_systems, 60 * n_each) - n_each + 1), n_each)
+        cut = [whole.select(range(first, first + n_each)) for first in cuts]
         if device == "cuda":
             torch.cuda.reset_peak_memory_stats()
-        seconds = bare(model, batches, device)
-        n = sum(one.n_systems for one in batches)
+        seconds = bare(model, cut, device)
+        n = sum(one.n_systems for one in cut)
         peak = torch.cuda.max_memory_allocated() / 1e9 if device == "cuda" else 0.0
         print(f"{size:10,d} {n / seconds:10.0f} {peak:8.2f}", flush=True)
-    batches = batches_of(Request(**asked), model)
     n = sum(one.n_systems for one in batches)
-    alone = [bare(model, batches, device) for _ in range(2)]
+    alone = min(bare(model, batches, device) for _ in range(2))
     start = time.perf_counter()
-    done = run_campaign(resolve(Request(**asked, out=folder / f"runs-{name}")))
-    whole = time.perf_counter() - start
+    done = run_campaign(campaign)
+    spent = time.perf_counter() - start
     assert not done.faults, done.faults
     busy = kernels(model, batches, device)
     print(
-        f"{name}: {n} structures in batches of {batches[0].n_atoms} atoms: "
-        f"run {whole:.2f} s ({n / whole:.0f}/s), bare {min(alone):.2f} s "
-        f"({n / min(alone):.0f}/s), run / bare = {whole / min(alone):.2f}; kernels "
-        f"{busy:.2f} s: busy {busy / min(alone):.0%} of bare, {busy / whole:.0%} of run",
+        f"{name}: {n} structures in batches of {job.batch_atoms} atoms: "
+        f"run {spent:.2f} s ({n / spent:.0f}/s), bare {alone:.2f} s ({n / alone:.0f}/s), "
+        f"run / bare = {spent / alone:.2f}; kernels {busy:.2f} s: busy "
+        f"{busy / alone:.0%} of bare, {busy / spent:.0%} of run",
         flush=True,
     )
 
@@ -106,7 +115,7 @@ def kernels(model: ForceField, batches: list[Structures], device: str) -> float:
     """Return the seconds in which kernels ran, of the first few batches for all."""
     if device != "cuda":
         return float("nan")
-    few = batches[:5]
+    few = batches[-5:]
     with profile(activities=[ProfilerActivity.CUDA]) as found:
         bare(model, few, device)
     spent_us = sum(one.self_device_time_total for one in found.key_averages())

@@ -42,6 +42,7 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     for device in ("cpu", "cuda"):
         words = ["run", "--suite", suite, "--mode", ",".join(MODES), "--limit", 4]
         words += ["--device", device, "--dtype", "float64", "--no-diagnose"]
+        words += ["--set", "ttt-paper.steps=50"]
         command(*words, "--out", folder / device)
         found[device] = folder / device / "few--limit-4" / "mini-schnet"
     return found
