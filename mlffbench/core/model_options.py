@@ -1,5 +1,7 @@
 """ModelOptions: what a user decides when a model or a prior is loaded."""
 
+import os
+import warnings
 from dataclasses import dataclass
 
 import torch
@@ -68,6 +70,18 @@ def keep_float32_exact() -> None:
     """
     torch.set_float32_matmul_precision("highest")
     torch.backends.cudnn.allow_tf32 = False
+
+
+def keep_order_of_sums() -> None:
+    """Let a card add up in one order, so that the same command gives the same numbers.
+
+    Sums over neighbours are made in any order otherwise. What a card cannot do in one
+    order it does as it comes: nothing is refused.
+    """
+    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # as cuBLAS asks
+    torch.use_deterministic_algorithms(True, warn_only=True)
+    torch.utils.deterministic.fill_uninitialized_memory = False
+    warnings.filterwarnings("ignore", ".*deterministic", UserWarning)
 
 
 def tf32_is_on() -> bool:

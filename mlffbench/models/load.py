@@ -9,7 +9,12 @@ from mlffbench.core.card import ModelCard
 from mlffbench.core.errors import BenchError, ModelError
 from mlffbench.core.forcefield import ForceField, HasCard
 from mlffbench.core.guards.collector import uncollected
-from mlffbench.core.model_options import DTYPES, ModelOptions, keep_float32_exact
+from mlffbench.core.model_options import (
+    DTYPES,
+    ModelOptions,
+    keep_float32_exact,
+    keep_order_of_sums,
+)
 from mlffbench.core.plugins.user_file import (
     UserFile,
     in_words,
@@ -48,6 +53,7 @@ def load_model(spec: str, options: ModelOptions) -> ForceField:
         model = _load(spec, options)
     if options.device.startswith("cuda"):
         keep_float32_exact()  # a package may have said otherwise when it was imported
+        keep_order_of_sums()
     return model
 
 

@@ -61,6 +61,8 @@ def hardware(device: str) -> dict[str, str]:
         found["gpu"] = torch.cuda.get_device_name()
         found["cuda"] = torch.version.cuda or "unknown"
         found["tf32"] = "on" if tf32_is_on() else "off"
+        in_order = torch.are_deterministic_algorithms_enabled()
+        found["deterministic"] = "on" if in_order else "off"
     return found
 
 

@@ -1,9 +1,17 @@
+import os
+import warnings
+
 import pytest
 import torch
 
 from mlffbench.core.card import ModelCard
 from mlffbench.core.errors import ModelError
-from mlffbench.core.model_options import ModelOptions, keep_float32_exact, tf32_is_on
+from mlffbench.core.model_options import (
+    ModelOptions,
+    keep_float32_exact,
+    keep_order_of_sums,
+    tf32_is_on,
+)
 
 
 def test_the_card_decides_unless_the_user_does() -> None:
@@ -35,3 +43,19 @@ def test_a_card_computes_float32_as_such() -> None:
     finally:
         torch.backends.cudnn.allow_tf32 = before[0]
         torch.set_float32_matmul_precision(before[1])
+
+
+def test_a_card_adds_up_in_one_order(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CUBLAS_WORKSPACE_CONFIG", ":16:8")  # one's own goes first
+    before = torch.are_deterministic_algorithms_enabled()
+    filled = torch.utils.deterministic.fill_uninitialized_memory
+    try:
+        with warnings.catch_warnings():
+            keep_order_of_sums()
+            warnings.warn("cumsum is not deterministic", UserWarning, stacklevel=1)
+        assert torch.are_deterministic_algorithms_enabled()
+        assert torch.is_deterministic_algorithms_warn_only_enabled()
+        assert os.environ["CUBLAS_WORKSPACE_CONFIG"] == ":16:8"
+    finally:
+        torch.use_deterministic_algorithms(before)
+        torch.utils.deterministic.fill_uninitialized_memory = filled

@@ -57,8 +57,20 @@ def test_a_card_gives_the_numbers_of_the_cpu(name: str, dtype: str) -> None:
 def test_every_promise_holds_on_a_card(name: str) -> None:
     skip_where_missing(name)
     model = load_model(name, ModelOptions(device="cuda"))
-    promises = check_forcefield(model)
+    promises = check_forcefield(model, device="cuda")
     assert [(one.name, one.detail) for one in promises if one.status == "broken"] == []
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_card_gives_the_same_bits_again(name: str) -> None:
+    skip_where_missing(name)
+    model = load_model(name, ModelOptions(device="cuda"))
+    one = some().to(device="cuda", dtype=torch.float32)
+    many = Structures.concatenate(
+        [replace(one, ids=tuple(f"{n} {i}" for i in one.ids)) for n in range(50)]
+    )
+    first, *others = [model.predict(many).forces for _ in range(4)]
+    assert all(torch.equal(first, other) for other in others)
 
 
 @pytest.mark.parametrize("name", ["mini-mace", "mini-schnet", "mini-gemnet"])

@@ -95,8 +95,7 @@ def test_workers_share_a_card_and_give_the_same_bytes(tmp_path: Path) -> None:
         command(*words, "--workers", n, "--out", tmp_path / f"{n}")
         [path] = (tmp_path / f"{n}").rglob("predictions.parquet")
         found.append(forces_of(path.parent))
-    # sums on a card are made in any order
-    np.testing.assert_allclose(found[1], found[0], atol=1e-4, rtol=0)
+    np.testing.assert_array_equal(found[1], found[0])
 
 
 def test_simulate_on_a_card(tmp_path: Path) -> None:
