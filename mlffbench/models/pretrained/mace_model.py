@@ -18,6 +18,7 @@ from mlffbench.core.labels import Labels
 from mlffbench.core.structures import Structures
 from mlffbench.models.copies import OwnsTrunk, without_graph
 from mlffbench.models.cutoffs import check_within
+from mlffbench.models.empty_batch import filled, no_labels
 from mlffbench.models.pretrained.foreign import steady_bits
 from mlffbench.models.pretrained.mace_inputs import (
     charges_of,
@@ -190,8 +191,9 @@ class MaceForceField(OwnsTrunk):
         """Return invariant node features of all layers with the autograd graph."""
         from e3nn import o3
 
-        self._require(structures)
-        here = structures.to(device=self._device)
+        whole = filled(structures, self.elements)
+        self._require(whole)
+        here = whole.to(device=self._device)
         features = self._run(here, trunk, compute_force=False)["node_feats"]
         parts: Any = self._network
         scalars: list[Tensor] = []
@@ -204,11 +206,14 @@ class MaceForceField(OwnsTrunk):
                 if irrep.l == 0 and irrep.p == 1
             ]
             start += irreps.dim
-        return torch.cat(scalars, dim=1)
+        return torch.cat(scalars, dim=1)[: structures.n_atoms]
 
     def _labels(
         self, structures: Structures, trunk: Mapping[str, Tensor], *, training: bool
     ) -> Labels:
+        source = f"model:{self.name}, total energies"
+        if not structures.n_atoms:
+            return no_labels(structures, source)
         here = structures.to(device=self._device)
         with torch.enable_grad():
             outputs = self._run(here, trunk, training=training)
@@ -223,7 +228,7 @@ class MaceForceField(OwnsTrunk):
             return Labels(
                 energy=energy.to(device),
                 forces=outputs["forces"].double().to(device),
-                source=f"model:{self.name}, total energies",
+                source=source,
             )
 
     def _run(

@@ -10,6 +10,7 @@ import torch
 from ase import Atoms
 from ase.build import molecule
 from ase_structures import of
+from family_checks import check_nothing
 from small_mace import R_MAX, build, calculator_of, save
 from torch import nn
 
@@ -24,6 +25,7 @@ from mlffbench.models.pretrained.mace_file import open_network, open_trusted
 from mlffbench.models.pretrained.mace_model import MaceForceField
 from mlffbench.models.pretrained.mace_network import import_mace
 from mlffbench.models.weights import CACHE_VARIABLE
+from mlffbench.run.model_files import file_hashes
 
 pytest.importorskip("mace")
 
@@ -411,6 +413,24 @@ def test_a_published_file_put_there_by_hand(
     assert model.name == "mace-mp-0"
     assert model.elements == {1, 6, 7, 8}
     assert (tmp_path / f"{published.MP_0.file}.sha256").exists()
+
+
+def test_an_empty_batch_and_one_that_is_refused_whole(model: Any) -> None:
+    structures = of(molecule("H2O"))
+    check_nothing(model, structures)
+    assert model.predict(of(molecule("LiF"))).failures == {
+        0: "elements not supported: Li F"
+    }
+
+
+def test_a_question_mark_in_the_name_of_a_file(file: Path, tmp_path: Path) -> None:
+    odd = tmp_path / "is it?head=none.model"
+    odd.write_bytes(file.read_bytes())
+    for spec in (f"mace:{odd}", f"mace:{odd}?head=Default"):
+        assert load_model(spec, ModelOptions()).name == f"mace:{odd.name}"
+        assert file_hashes(spec) == {odd.name: sha256_of(odd)}
+    with pytest.raises(ModelError, match=r"knows \?head=NAME&backend=NAME, not gone"):
+        load_model(f"mace:{file}?gone.model", ModelOptions())
 
 
 def test_it_keeps_every_promise(model: Any) -> None:
