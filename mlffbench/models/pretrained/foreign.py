@@ -7,6 +7,7 @@ from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 
 import torch
+from torch import nn
 
 from mlffbench.core.errors import ModelError
 from mlffbench.core.guards.plain import first_line
@@ -57,6 +58,19 @@ def told_of_file(
     except faults as error:
         msg = f"cannot read {path}: {first_line(error)}; {form}"
         raise ModelError(msg) from error
+
+
+def check_finite(network: nn.Module, name: str) -> None:
+    """Raise ModelError where a weight of a network is no number.
+
+    Args:
+        network: Of any package.
+        name: How tables call the model.
+    """
+    for key, weights in network.named_parameters():
+        if not bool(torch.isfinite(weights).all()):
+            msg = f"weights {key!r} of {name!r} are not finite: the training that wrote "
+            raise ModelError(msg + "them went wrong, or the file is damaged")
 
 
 def file_that_runs_code(

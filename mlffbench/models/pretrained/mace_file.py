@@ -117,10 +117,10 @@ def open_inert(path: Path) -> nn.Module:
     _check_is_whole(network, path)
     kind = type(network).__name__
     if not isinstance(network, _Shell) or kind != NETWORK:
-        msg = (
-            f"{path} holds a {kind}, expected a {NETWORK} network; if you trust the "
-            "file, load it with --trust, which runs the code in it"
-        )
+        msg = f"{path} holds a {kind}, expected a {NETWORK} network"
+        if not _is_no_mace(network):
+            msg += "; if you trust the file, load it with --trust, which runs the code "
+            msg += "in it"
         raise ModelError(msg)
     return network
 
@@ -176,6 +176,14 @@ def _unwrapped(content: Any) -> Any:
     """Return the network inside what torch wraps networks into, or the content."""
     inside = _WRAPPERS.get(type(content).__name__)
     return content if inside is None else getattr(content, inside, content)
+
+
+def _is_no_mace(content: Any) -> bool:
+    """Return whether what a file names is known and gives no energy as MACE does."""
+    modules = import_mace()
+    known = getattr(modules, type(content).__name__, None)
+    known = known or getattr(nn, type(content).__name__, None)
+    return isinstance(known, type) and not issubclass(known, modules.MACE)
 
 
 def _check_is_whole(content: object, path: Path) -> None:

@@ -371,10 +371,26 @@ def test_files_that_are_no_models(tmp_path: Path) -> None:
     with pytest.raises(ModelError, match="is a state dict"):
         load_model(f"mace:{state}", ModelOptions(trust=True))
     layer = save(nn.Linear(2, 2), tmp_path / "layer.model")
-    with pytest.raises(ModelError, match="holds a Linear, expected a ScaleShiftMACE"):
+    with pytest.raises(ModelError, match=r"holds a Linear, expected a Scale.*network$"):
         load_model(f"mace:{layer}", ModelOptions())
     with pytest.raises(ModelError, match="there is no MACE model file"):
         load_model(f"mace:{tmp_path}/gone.model", ModelOptions())
+
+
+def test_a_network_that_gives_no_number_or_anothers(tmp_path: Path) -> None:
+    network: Any = build()
+    numbers, path = network.atomic_numbers, tmp_path / "odd.model"
+    network.atomic_numbers = torch.tensor([0, 1, 8, 150])  # kinds that are no elements
+    model = load_model(f"mace:{save(network, path)}", ModelOptions())
+    assert model.elements == {1, 8}
+    assert model.predict(of(molecule("H2O"))).forces.isfinite().all()
+    network.atomic_numbers = torch.tensor([1, 1, 6, 8])
+    with pytest.raises(ModelError, match=r"an element twice in its table, \[1, 1, 6"):
+        load_model(f"mace:{save(network, path)}", ModelOptions())
+    network.atomic_numbers = numbers
+    network.node_embedding.linear.weight.data[0] = torch.nan
+    with pytest.raises(ModelError, match=r"'node_embedding\.linear\.weight'.*not finite"):
+        load_model(f"mace:{save(network, path)}", ModelOptions())
 
 
 def test_a_truncated_file(file: Path, tmp_path: Path) -> None:

@@ -23,7 +23,7 @@ from mlffbench.core.structures import Structures
 from mlffbench.models.copies import OwnsTrunk, without_graph
 from mlffbench.models.cutoffs import check_within
 from mlffbench.models.empty_batch import filled, no_labels
-from mlffbench.models.pretrained.foreign import steady_bits
+from mlffbench.models.pretrained.foreign import check_finite, steady_bits
 
 
 class Reading(NamedTuple):
@@ -75,6 +75,9 @@ class NetworkForceField(OwnsTrunk):
 
     Attributes:
         weights_sha256: Of the weights; empty for a network that came from no file.
+
+    Raises:
+        ModelError: A weight of the network is not finite.
     """
 
     cutoff_scope: CutoffScope
@@ -90,6 +93,7 @@ class NetworkForceField(OwnsTrunk):
         device: torch.device,
         dtype: torch.dtype,
     ) -> None:
+        check_finite(network, name)
         self.name, self.weights_sha256 = name, ""
         self.trained_cutoff = self.cutoff = facts.cutoff
         self.cutoff_scopes, self.cutoff_scope = facts.scopes, facts.scopes[0]
