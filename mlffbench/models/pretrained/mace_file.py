@@ -131,6 +131,8 @@ def rebuild(opened: nn.Module, path: Path) -> nn.Module:
     Raises:
         ModelError: The installed mace cannot build it.
     """
+    if any(value.dtype is torch.bfloat16 for value in opened.parameters()):
+        opened = opened.float()  # numpy, which describes it, has no such numbers
     try:
         return build(describe(opened), opened.state_dict())
     except ModelError as error:

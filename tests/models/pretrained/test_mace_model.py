@@ -311,7 +311,10 @@ def test_a_trusted_file_is_opened_the_ordinary_way(model: Any, file: Path) -> No
 
 
 def test_a_file_in_float32(tmp_path: Path) -> None:
-    path = save(build().float(), tmp_path / "single.model")
+    network = build()
+    half = save(network.to(torch.bfloat16), tmp_path / "half.model")
+    assert next(open_network(half).parameters()).dtype == torch.float32
+    path = save(network.float(), tmp_path / "single.model")
     rebuilt, trusted = open_network(path).state_dict(), open_trusted(path).state_dict()
     assert rebuilt.keys() == trusted.keys()
     for key, value in rebuilt.items():
