@@ -5,7 +5,7 @@ from collections.abc import Callable
 from contextlib import nullcontext
 from dataclasses import replace
 
-from mlffbench.core.card import ModelCard
+from mlffbench.core.card import SYMBOLS, ModelCard
 from mlffbench.core.errors import BenchError, ModelError
 from mlffbench.core.forcefield import ForceField, HasCard
 from mlffbench.core.guards.collector import uncollected
@@ -140,6 +140,11 @@ def _checked(made: object, where: str) -> ForceField:
             "expected a frozenset of atomic numbers, e.g. frozenset({1, 6, 7, 8})"
         )
         raise ModelError(msg)
+    if strange := [number for number in elements if not 0 <= number < len(SYMBOLS)]:
+        msg = (
+            f"{where} returned a {type(made).__name__} whose .elements holds {strange}; "
+        )
+        raise ModelError(msg + f"expected atomic numbers from 1 to {len(SYMBOLS) - 1}")
     card: object = made.card if isinstance(made, HasCard) else None
     if isinstance(made, HasCard) and not isinstance(card, ModelCard):
         msg = (

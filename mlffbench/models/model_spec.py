@@ -1,6 +1,8 @@
 """ModelSpec: a model as typed, taken apart; nothing is imported."""
 
+from pathlib import Path
 from typing import NamedTuple
+from urllib.parse import parse_qsl
 
 from mlffbench.core.errors import ModelError
 from mlffbench.core.plugins.user_file import parse_user_file
@@ -35,6 +37,26 @@ def parse_spec(spec: str) -> ModelSpec:
         return ModelSpec(str(file.path), file.attribute, is_file=True)
     name, _, argument = spec.partition(":")
     return ModelSpec(name, argument, is_file=False)
+
+
+def split_settings(argument: str) -> tuple[Path, dict[str, str]]:
+    """Return the path in ``PATH?NAME=VALUE&…``, and the values by name.
+
+    A question mark may belong to the name of a file: the longest path that is there
+    counts, and where none is, the text before the first question mark.
+
+    Example:
+        >>> split_settings("my.model?head=a+b")[1]
+        {'head': 'a+b'}
+    """
+    marks = [at for at, letter in enumerate(argument) if letter == "?"]
+    ends = [len(argument), *reversed(marks)]
+    there = (end for end in ends if Path(argument[:end]).expanduser().exists())
+    end = next(there, ends[-1])
+    # A plus sign is a plus sign here, not a blank.
+    query = argument[end + 1 :].replace("+", "%2B")
+    values = dict(parse_qsl(query, keep_blank_values=True))
+    return Path(argument[:end]).expanduser(), values
 
 
 def runs_code(spec: str) -> bool:

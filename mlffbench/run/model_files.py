@@ -17,7 +17,7 @@ from mlffbench.core.forcefield import ForceField, HasWeights
 from mlffbench.core.plugins.plugin_source import source_of
 from mlffbench.core.plugins.user_file import loaded
 from mlffbench.models.catalog import MODELS
-from mlffbench.models.model_spec import parse_spec
+from mlffbench.models.model_spec import parse_spec, split_settings
 from mlffbench.models.opened_files import is_installed, opened_by
 
 HOOK = "files"
@@ -90,7 +90,7 @@ def _files_of(spec: str) -> tuple[set[Path], dict[str, str]]:
         row = MODELS.rows().get(parts.name)
         source = source_of(row.target.partition(":")[0]) if row and row.package else None
         found |= {source} if source else set()
-        rest = Path(parts.argument.partition("?")[0]).expanduser()
+        rest, _ = split_settings(parts.argument)
         found |= set(_content(rest)) if parts.argument else set()
     return {path.resolve() for path in found if path.is_file()}, packages
 

@@ -24,17 +24,20 @@ from mlffbench.core.plugins.user_file import parse_user_file
 from mlffbench.refine.catalog import REFINERS
 from mlffbench.run.model_files import file_hashes
 
-_PACKAGES = (
+PACKAGES = (
     "torch", "numpy", "scipy", "pandas", "ase", "tblite", "torchani", "mace-torch",
-    "e3nn", "rdkit", "torch-geometric", "vesin",
+    "e3nn", "rdkit", "torch-geometric", "vesin", "sevenn", "nequip", "nequip-allegro",
+    "orb-models", "aimnet", "fairchem-core", "metatrain", "metatomic-torch",
+    "torch-sim-atomistic",
 )  # fmt: skip
+"""Whose versions ``run.json`` states, those that are installed."""
 
 
 @cache
 def versions() -> dict[str, str]:
     """Return the versions of mlffbench, Python and every package that makes numbers."""
     found = {"mlffbench": mlffbench.__version__, "python": platform.python_version()}
-    for package in _PACKAGES:
+    for package in PACKAGES:
         try:
             found[package] = importlib.metadata.version(package)
         except importlib.metadata.PackageNotFoundError:

@@ -223,8 +223,12 @@ class AttachedPriorHead:
             atoms = self.baseline.scale * self._readout(scaled)[:, 0].double()
             atoms = atoms + self._zeros[here.numbers]
             energy = atoms.new_zeros(here.n_systems).index_add(0, here.system, atoms)
+            # of lone atoms, or none, nothing depends on a position
             [slope] = torch.autograd.grad(
-                energy.sum(), [positions], create_graph=differentiable
+                [energy.sum()],
+                [positions],
+                create_graph=differentiable,
+                materialize_grads=True,
             )
         return Labels(energy=energy, forces=-slope, source=f"model:{self.name}/prior")
 

@@ -135,6 +135,10 @@ BAD = {
         "def make():\n    f = Flat()\n    f.predict = 3\n    return f\n",
         "lacks a callable .predict",
     ),
+    "no such element": (
+        "def make():\n    f = Flat()\n    f.elements = frozenset({150})\n    return f\n",
+        r"\.elements holds \[150\]; expected atomic numbers from 1 to 118",
+    ),
     "elements": (
         "def make():\n    f = Flat()\n    f.elements = ['H']\n    return f\n",
         r"\.elements is \['H'\]; expected a frozenset of atomic numbers",

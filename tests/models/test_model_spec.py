@@ -12,7 +12,7 @@ from safetensors.torch import save
 from mlffbench.core.errors import BenchError, ModelError
 from mlffbench.core.model_options import ModelOptions
 from mlffbench.models.load import load_model
-from mlffbench.models.model_spec import check_not_typed, runs_code
+from mlffbench.models.model_spec import check_not_typed, runs_code, split_settings
 from mlffbench.models.twoheaded.architecture import Architecture
 from mlffbench.run.names import check_names
 
@@ -33,6 +33,16 @@ SPY = "import pathlib; pathlib.Path('{path}').touch()\nclass M: name = 'm'\n"
 )
 def test_runs_code(spec: str, runs: bool) -> None:
     assert runs_code(spec) is runs
+
+
+def test_a_question_mark_of_a_name_and_one_of_settings(tmp_path: Path) -> None:
+    odd, plain = tmp_path / "a?b.pt", tmp_path / "a"
+    for path in (odd, plain):
+        path.touch()
+    assert split_settings(str(odd)) == (odd, {})
+    assert split_settings(f"{odd}?t=x?y&u=c+d") == (odd, {"t": "x?y", "u": "c+d"})
+    assert split_settings(f"{plain}?t=") == (plain, {"t": ""})
+    assert split_settings("gone?t=1?2") == (Path("gone"), {"t": "1?2"})
 
 
 def test_the_users_word_is_enough() -> None:

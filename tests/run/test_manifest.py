@@ -11,10 +11,11 @@ import mlffbench
 from mlffbench.core.errors import StoreError
 from mlffbench.core.files import sha256_of
 from mlffbench.core.model_options import ModelOptions
+from mlffbench.models.environments.environment import ENVIRONMENTS
 from mlffbench.models.load import card_of, load_model
 from mlffbench.run.folder import HeldError, RunFolder
 from mlffbench.run.manifest import begin, fingerprint_of, finish, is_finished, manifest_of
-from mlffbench.run.provenance import model_manifest
+from mlffbench.run.provenance import PACKAGES, model_manifest
 from mlffbench.run.request import Request, resolve
 
 GOLDEN = "e3a802105306310b13861afe32c07481ab203a14f301abb5737a8f089f8e4652"
@@ -80,6 +81,16 @@ def test_a_run_is_done_once_and_for_all(tmp_path: Path) -> None:
     assert is_finished(folder, made(), overwrite=False)
     assert not is_finished(folder, made(), overwrite=True)
     assert not folder.manifest_path.exists()
+
+
+@pytest.mark.parametrize("name", ENVIRONMENTS)
+def test_the_package_that_an_environment_is_for_is_stated(name: str) -> None:
+    pinned = {
+        key: {line.partition("==")[0] for line in one.lock.splitlines()}
+        for key, one in ENVIRONMENTS.items()
+    }
+    others = set().union(*(pins for key, pins in pinned.items() if key != name))
+    assert (pinned[name] - others) & set(PACKAGES)
 
 
 def test_another_run_in_the_way_is_told_by_its_first_difference(tmp_path: Path) -> None:

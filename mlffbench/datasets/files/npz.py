@@ -282,7 +282,8 @@ class NpzFile:
                 msg = (
                     f"{self.path} states no unit of {kind} ({key!r}) and none is given; "
                 )
-                msg += "state energy_unit and length_unit (MD17: kcal/mol and angstrom)"
+                msg += "state energy_unit and length_unit of the split, or units in a "
+                msg += "description of the file (MD17: kcal/mol and angstrom)"
                 raise DataError(msg)
         return settle(iter(stated), self._given, where, GivenUnits())
 

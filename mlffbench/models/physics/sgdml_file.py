@@ -7,7 +7,7 @@ are converted while they are read; nothing is written.
 
 from pathlib import Path
 from typing import Any
-from zipfile import BadZipFile
+from zipfile import BadZipFile, is_zipfile
 
 import numpy as np
 from ase.data import covalent_radii
@@ -30,6 +30,9 @@ def read_sgdml(path: Path) -> dict[str, Any]:
         ModelError: It cannot be read, or is no sGDML model.
     """
     check_archive(path)
+    if path.is_file() and not is_zipfile(path):
+        msg = f"{path} cannot be read as an sGDML model: it is no .npz archive; unpack "
+        raise ModelError(msg + "it, or get the file again")
     try:
         with np.load(path, allow_pickle=False) as content:
             model = _plain_entries(content)
@@ -42,7 +45,7 @@ def read_sgdml(path: Path) -> dict[str, Any]:
     if missing:
         msg = f"{path} is no sGDML model: it lacks {', '.join(missing)}"
         raise ModelError(msg)
-    fault = _fault_of_kind(model) or _fault(model)
+    fault = _fault_of_kind(model) or _fault_of_digits(model) or _fault(model)
     if fault:
         msg = f"{path} is no sGDML model that can be used: {fault}; get the file again, "
         raise ModelError(msg + "or another")
@@ -100,6 +103,18 @@ def _fault_of_kind(model: dict[str, Any]) -> str:
     if "lattice" in model:
         return "it was trained in a periodic cell, which is not treated here"
     return "" if model["std"] > 0 else "its scale is not above 0"
+
+
+def _fault_of_digits(model: dict[str, Any]) -> str:
+    """Return which numbers were rounded after training, empty where none were."""
+    for key in ("R_desc", "R_d_desc_alpha"):
+        kind = model[key].dtype
+        if kind.itemsize < np.float64().itemsize:
+            return (
+                f"{key} is {kind}, not float64, and too coarse for numbers that cancel: "
+                "forces would be off by tenths of eV/Å"
+            )
+    return ""
 
 
 def _fault(model: dict[str, Any]) -> str:

@@ -5,13 +5,14 @@ import warnings
 from collections.abc import Collection, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
-from urllib.parse import parse_qsl
 
 import torch
+from torch import nn
 
 from mlffbench.core.errors import ModelError
 from mlffbench.core.guards.plain import first_line
 from mlffbench.core.model_options import ModelOptions
+from mlffbench.models.model_spec import split_settings
 
 OPENING_FAULTS = (
     OSError,
@@ -59,6 +60,19 @@ def told_of_file(
         raise ModelError(msg) from error
 
 
+def check_finite(network: nn.Module, name: str) -> None:
+    """Raise ModelError where a weight of a network is no number.
+
+    Args:
+        network: Of any package.
+        name: How tables call the model.
+    """
+    for key, weights in network.named_parameters():
+        if not bool(torch.isfinite(weights).all()):
+            msg = f"weights {key!r} of {name!r} are not finite: the training that wrote "
+            raise ModelError(msg + "them went wrong, or the file is damaged")
+
+
 def file_that_runs_code(
     options: ModelOptions, form: str, settings: Collection[str] = ()
 ) -> tuple[Path, dict[str, str]]:
@@ -67,20 +81,16 @@ def file_that_runs_code(
     Args:
         options: Its argument is ``PATH[?NAME=VALUE&…]``.
         form: What was expected, for the message.
-        settings: Names that there are; where there are none, all of it is the path.
+        settings: Names that there are.
 
     Raises:
         ModelError: A setting is not known, there is no such file, or the user did not
             say that it may run code.
     """
-    given, query = options.argument, ""
-    if settings:
-        given, _, query = given.partition("?")
-    told = dict(parse_qsl(query, keep_blank_values=True))
+    path, told = split_settings(options.argument)
     if unknown := told.keys() - set(settings):
         msg = f"{form}; got {', '.join(sorted(unknown))} too"
         raise ModelError(msg)
-    path = Path(given).expanduser()
     if not path.is_file():
         msg = f"there is no file {path}; {form}"
         raise ModelError(msg)

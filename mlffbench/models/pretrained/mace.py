@@ -2,7 +2,6 @@
 
 from dataclasses import replace
 from pathlib import Path
-from urllib.parse import parse_qsl
 
 from torch import nn
 
@@ -11,6 +10,7 @@ from mlffbench.core.errors import ModelError
 from mlffbench.core.files import sha256_of
 from mlffbench.core.model_options import ModelOptions
 from mlffbench.models import cards
+from mlffbench.models.model_spec import split_settings
 from mlffbench.models.pretrained.mace_backend import with_backend
 from mlffbench.models.pretrained.mace_file import open_network, open_trusted
 from mlffbench.models.pretrained.mace_model import MaceForceField
@@ -74,12 +74,10 @@ def load_file(options: ModelOptions) -> MaceForceField:
     Raises:
         ModelError: The file cannot be opened safely, or the argument makes no sense.
     """
-    given, _, query = options.argument.partition("?")
-    settings = dict(parse_qsl(query, keep_blank_values=True))
+    path, settings = split_settings(options.argument)
     if unknown := settings.keys() - {"head", "backend"}:
         msg = f"mace:PATH knows ?head=NAME&backend=NAME, not {', '.join(sorted(unknown))}"
         raise ModelError(msg)
-    path = Path(given).expanduser()
     network = _open(path, trust=options.trust)
     backend = settings.get("backend", "")
     network = with_backend(network, backend, options.torch_device())

@@ -10,7 +10,7 @@ built anew by the installed mace, and the tensors are copied into it.
 import pickle
 import warnings
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -38,6 +38,15 @@ NUMBERS = [type(np.dtype(name)) for name in ("float32", "float64", "int32", "int
 WANTED = "expected the .model file of a whole network, which mace_run_train writes"
 _UNREADABLE = (pickle.UnpicklingError, RuntimeError, EOFError, ValueError, KeyError)
 _EXPORT = "LAMMPS_MLIAP_MACE"
+_WRAPPERS = {
+    "DataParallel": "module",
+    "DistributedDataParallel": "module",
+    "OptimizedModule": "_orig_mod",
+}
+"""What torch wraps a network into for several cards or for speed -> where that is."""
+_GZIP = b"\x1f\x8b"
+_BEFORE_1_6 = b"\x80\x02\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19."
+"""First bytes of a file of torch that is no archive yet, whose names cannot be listed."""
 
 
 class _Shell(nn.Module):
@@ -71,9 +80,10 @@ def open_trusted(path: Path) -> nn.Module:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # TorchScript is deprecated
-            network = torch.load(path, map_location="cpu", weights_only=False)
+            content = torch.load(path, map_location="cpu", weights_only=False)
     except (*_UNREADABLE, AttributeError, ImportError) as error:
         raise _unreadable(path, error) from error
+    network = _unwrapped(content)
     _check_is_whole(network, path)
     if not isinstance(network, modules.MACE):
         msg = f"{path} holds a {type(network).__name__}, expected a MACE network"
@@ -91,6 +101,10 @@ def open_inert(path: Path) -> nn.Module:
     import_mace()
     _check_is_archive(path)
     check_archive(path)
+    if _head_of(path).startswith(_BEFORE_1_6):
+        msg = f"{path} was written as before PyTorch 1.6 and cannot be read without "
+        msg += "running it; if you trust the file, load it with --trust, or write it "
+        raise ModelError(msg + "again with torch.save of today")
     try:
         names = torch.serialization.get_unsafe_globals_in_checkpoint(path)
         stand_ins: list[Any] = [(_stand_in(name, path), name) for name in names]
@@ -99,15 +113,16 @@ def open_inert(path: Path) -> nn.Module:
             content = torch.load(path, map_location="cpu", weights_only=True)
     except _UNREADABLE as error:
         raise _unreadable(path, error) from error
-    _check_is_whole(content, path)
-    kind = type(content).__name__
-    if not isinstance(content, _Shell) or kind != NETWORK:
-        msg = (
-            f"{path} holds a {kind}, expected a {NETWORK} network; if you trust the "
-            "file, load it with --trust, which runs the code in it"
-        )
+    network = _unwrapped(content)
+    _check_is_whole(network, path)
+    kind = type(network).__name__
+    if not isinstance(network, _Shell) or kind != NETWORK:
+        msg = f"{path} holds a {kind}, expected a {NETWORK} network"
+        if not _is_no_mace(network):
+            msg += "; if you trust the file, load it with --trust, which runs the code "
+            msg += "in it"
         raise ModelError(msg)
-    return content
+    return network
 
 
 def rebuild(opened: nn.Module, path: Path) -> nn.Module:
@@ -116,6 +131,8 @@ def rebuild(opened: nn.Module, path: Path) -> nn.Module:
     Raises:
         ModelError: The installed mace cannot build it.
     """
+    if any(value.dtype is torch.bfloat16 for value in opened.parameters()):
+        opened = opened.float()  # numpy, which describes it, has no such numbers
     try:
         return build(describe(opened), opened.state_dict())
     except ModelError as error:
@@ -134,6 +151,9 @@ def _check_is_archive(path: Path) -> None:
     if not path.is_file():
         msg = f"there is no MACE model file {path}; expected mace:PATH"
         raise ModelError(msg)
+    if _head_of(path).startswith(_GZIP):
+        msg = f"{path} is packed (gzip); unpack it first (gzip -dk {path.name})"
+        raise ModelError(msg)
     if not zipfile.is_zipfile(path):
         return  # files of before PyTorch 1.6; torch says what else is wrong
     try:
@@ -149,6 +169,25 @@ def _check_is_archive(path: Path) -> None:
         raise ModelError(msg)
 
 
+def _head_of(path: Path) -> bytes:
+    with path.open("rb") as file:
+        return file.read(len(_BEFORE_1_6))
+
+
+def _unwrapped(content: Any) -> Any:
+    """Return the network inside what torch wraps networks into, or the content."""
+    inside = _WRAPPERS.get(type(content).__name__)
+    return content if inside is None else getattr(content, inside, content)
+
+
+def _is_no_mace(content: Any) -> bool:
+    """Return whether what a file names is known and gives no energy as MACE does."""
+    modules = import_mace()
+    known = getattr(modules, type(content).__name__, None)
+    known = known or getattr(nn, type(content).__name__, None)
+    return isinstance(known, type) and not issubclass(known, modules.MACE)
+
+
 def _check_is_whole(content: object, path: Path) -> None:
     """Refuse tensors without a network, and networks inside something for LAMMPS.
 
@@ -158,9 +197,10 @@ def _check_is_whole(content: object, path: Path) -> None:
     if type(content).__name__ == _EXPORT:
         msg = f"{path} is an export for LAMMPS (ML-IAP), made for its edge forces only; "
         raise ModelError(msg + WANTED)
-    if not isinstance(content, Mapping):
+    if not isinstance(content, Mapping | Sequence):
         return
-    if content and all(isinstance(value, Tensor) for value in content.values()):
+    values = content.values() if isinstance(content, Mapping) else ()
+    if values and all(isinstance(value, Tensor) for value in values):
         msg = f"{path} is a state dict: tensors without the network they belong to; "
         raise ModelError(msg + WANTED)
     if "model" in content and "optimizer" in content:

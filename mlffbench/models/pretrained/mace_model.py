@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch.func import functional_call
 
 from mlffbench.core.assembly import predict_rest, refusals, require_supported
-from mlffbench.core.card import ModelCard
+from mlffbench.core.card import SYMBOLS, ModelCard
 from mlffbench.core.errors import ModelError
 from mlffbench.core.forcefield import CutoffScope
 from mlffbench.core.graph import radius_graph
@@ -18,7 +18,8 @@ from mlffbench.core.labels import Labels
 from mlffbench.core.structures import Structures
 from mlffbench.models.copies import OwnsTrunk, without_graph
 from mlffbench.models.cutoffs import check_within
-from mlffbench.models.pretrained.foreign import steady_bits
+from mlffbench.models.empty_batch import filled, no_labels
+from mlffbench.models.pretrained.foreign import check_finite, steady_bits
 from mlffbench.models.pretrained.mace_inputs import (
     charges_of,
     inputs_of,
@@ -78,7 +79,9 @@ class MaceForceField(OwnsTrunk):
         self.name = name
         self.weights_sha256 = ""
         numbers: list[int] = parts.atomic_numbers.tolist()
-        self.elements = frozenset(numbers)
+        _check_network(network, numbers, name)
+        # some are trained with kinds of atoms that are no elements
+        self.elements = frozenset(z for z in numbers if 0 < z < len(SYMBOLS))
         # A cutoff kept in float32 is 4.3000002 Å.
         self.trained_cutoff = self.cutoff = round(float(parts.r_max), 6)
         self.card = replace(
@@ -171,7 +174,7 @@ class MaceForceField(OwnsTrunk):
         network.load_state_dict({**network.state_dict(), **trunk})
         energies: Tensor = network.atomic_energies_fn.atomic_energies
         # what the network keeps may have been rounded to float32
-        energies.view(-1, len(self.elements))[self._head] = self._atomic_energies
+        energies.view(-1, len(self._atomic_energies))[self._head] = self._atomic_energies
         copied_network: nn.Module = network
         return copied_network
 
@@ -190,8 +193,9 @@ class MaceForceField(OwnsTrunk):
         """Return invariant node features of all layers with the autograd graph."""
         from e3nn import o3
 
-        self._require(structures)
-        here = structures.to(device=self._device)
+        whole = filled(structures, self.elements)
+        self._require(whole)
+        here = whole.to(device=self._device)
         features = self._run(here, trunk, compute_force=False)["node_feats"]
         parts: Any = self._network
         scalars: list[Tensor] = []
@@ -204,11 +208,14 @@ class MaceForceField(OwnsTrunk):
                 if irrep.l == 0 and irrep.p == 1
             ]
             start += irreps.dim
-        return torch.cat(scalars, dim=1)
+        return torch.cat(scalars, dim=1)[: structures.n_atoms]
 
     def _labels(
         self, structures: Structures, trunk: Mapping[str, Tensor], *, training: bool
     ) -> Labels:
+        source = f"model:{self.name}, total energies"
+        if not structures.n_atoms:
+            return no_labels(structures, source)
         here = structures.to(device=self._device)
         with torch.enable_grad():
             outputs = self._run(here, trunk, training=training)
@@ -223,7 +230,7 @@ class MaceForceField(OwnsTrunk):
             return Labels(
                 energy=energy.to(device),
                 forces=outputs["forces"].double().to(device),
-                source=f"model:{self.name}, total energies",
+                source=source,
             )
 
     def _run(
@@ -272,6 +279,18 @@ class MaceForceField(OwnsTrunk):
             "head": torch.full_like(structures.charge, self._head),
             **values_of(self._specs, structures, self._dtype),
         }
+
+
+def _check_network(network: nn.Module, numbers: Sequence[int], name: str) -> None:
+    """Refuse what would give no number, or that of another element.
+
+    Raises:
+        ModelError: A weight is not finite, or an element stands in the table twice.
+    """
+    check_finite(network, name)
+    if len(set(numbers)) < len(numbers):
+        msg = f"the network of {name!r} has an element twice in its table, {numbers}; "
+        raise ModelError(msg + "get the file again, or another")
 
 
 def _find_head(heads: Sequence[str], wanted: str, name: str) -> int:

@@ -23,6 +23,10 @@ ACTIVATIONS = ("silu", "elu", "relu", "gelu", "softplus")
 """Functions of torch that are taken for what they are."""
 CONSTANTS = re.compile(r"\._compiled_main|\.graph_opt|_zeroed$")
 """Names of tensors that building the network computes and other versions may lack."""
+_LORA = ".lora_"
+"""In the names of weights that fine-tuning adds to others."""
+_SHOWN = 3
+"""Names of tensors in a message."""
 _BLOCKS = ("interaction_cls", "interaction_cls_first", "readout_cls")
 _IRREPS = ("hidden_irreps", "edge_irreps", "MLP_irreps")
 
@@ -43,10 +47,10 @@ def describe(network: nn.Module) -> Hyperparameters:
     """Return the hyper-parameters of a network, or of a shell that holds its attributes.
 
     Networks of 2022 keep ``r_max`` as a number and ``atomic_numbers`` as a list, and do
-    not count their layers.
+    not count their layers; other radial functions than Bessel's are not counted either.
 
     Args:
-        network: Left as it is, but for those three attributes.
+        network: Left as it is, but for those attributes.
 
     Raises:
         ModelError: The network is of layers for CUDA only, or lacks an attribute.
@@ -96,10 +100,19 @@ def build(hyperparameters: Hyperparameters, state: Mapping[str, Tensor]) -> nn.M
         raise ModelError(first_line(error)) from error
     missing = [key for key in keys.missing_keys if not CONSTANTS.search(key)]
     strange = [key for key in keys.unexpected_keys if not CONSTANTS.search(key)]
+    if any(_LORA in key for key in strange):
+        msg = "its LoRA layers are not merged into its weights, which merge_lora_weights "
+        raise ModelError(msg + "of mace.modules.lora does")
     if missing or strange:
-        msg = f"missing {missing}, unexpected {strange}"
+        msg = f"missing {_first(missing)}, unexpected {_first(strange)}"
         raise ModelError(msg)
     return network
+
+
+def _first(names: list[str]) -> str:
+    """Return a few names, and how many there are."""
+    more = f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
+    return f"{names[:_SHOWN]}{more}"
 
 
 def is_of_today(network: nn.Module) -> bool:
@@ -120,6 +133,13 @@ def _modernise(network: Any) -> None:
     if not isinstance(layers, Tensor):
         count = len(network.interactions) if layers is None else int(layers)
         network.num_interactions = torch.tensor(count)
+    # mace counts the radial functions by the weights that Bessel's alone have
+    radial = getattr(network, "radial_embedding", None)
+    basis: Any = getattr(radial, "bessel_fn", None)
+    for name in ("gaussian_weights", "n"):
+        known = getattr(basis, name, None)
+        if isinstance(known, Tensor) and not hasattr(basis, "bessel_weights"):
+            basis.bessel_weights = known.detach().reshape(-1)
 
 
 def _with_facts(network: nn.Module, state: Mapping[str, Tensor]) -> dict[str, Tensor]:

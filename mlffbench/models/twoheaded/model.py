@@ -19,6 +19,7 @@ from mlffbench.core.model_options import DTYPES
 from mlffbench.core.spectrum import SpectralReference
 from mlffbench.core.structures import Structures
 from mlffbench.models.copies import copied
+from mlffbench.models.empty_batch import filled, no_labels
 from mlffbench.models.twoheaded.architecture import Architecture
 from mlffbench.models.twoheaded.atom_energies import zero_energies
 from mlffbench.models.twoheaded.backbone import Atomwise, Backbone
@@ -190,10 +191,10 @@ class TwoHeaded:
         Raises:
             ModelError: An element is not in the table of the network.
         """
-        batch = self.prepare(structures)
+        batch = self.prepare(filled(structures, self.elements))
         with torch.no_grad():
             atoms = self._run(batch, batch.positions, "ref")
-        return atoms.features[self.architecture.shared_blocks - 1]
+        return atoms.features[self.architecture.shared_blocks - 1][: structures.n_atoms]
 
     def features_graph(self, structures: Structures) -> Tensor:
         """Return the invariant features of all blocks under the reference head.
@@ -206,9 +207,11 @@ class TwoHeaded:
         Raises:
             ModelError: An element is not in the table of the network.
         """
-        batch = self.prepare(structures)
-        positions = structures.positions.to(batch.positions)
-        return torch.cat(self._run(batch, positions, "ref").features, dim=1)
+        whole = filled(structures, self.elements)
+        batch = self.prepare(whole)
+        positions = whole.positions.to(batch.positions)
+        features = torch.cat(self._run(batch, positions, "ref").features, dim=1)
+        return features[: structures.n_atoms]
 
     def with_cutoff(self, cutoff: float, scope: CutoffScope | None = None) -> Self:
         """Return the same model at another cutoff; weights are shared.
@@ -328,8 +331,7 @@ class TwoHeaded:
         Raises:
             ModelError: An element is not in the table of the network.
         """
-        unknown = {*sources, *sources.values()} - self.elements
-        if unknown:
+        if unknown := {*sources, *sources.values()} - self.elements:
             msg = f"no weights for {format_elements(frozenset(unknown))} to copy"
             raise ModelError(msg)
         place = {z: index for index, z in enumerate(self.architecture.elements)}
@@ -341,9 +343,7 @@ class TwoHeaded:
     def _predict(self, structures: Structures, head: Head) -> Labels:
         def compute(rest: Structures) -> Labels:
             if not rest.n_atoms:
-                energy = torch.zeros(rest.n_systems, dtype=torch.float64)
-                source = _source(self.name, head)
-                return Labels(energy=energy, forces=rest.positions, source=source)
+                return no_labels(rest, _source(self.name, head))
             return self._labels(self.prepare(rest), head, differentiable=False)
 
         return predict_rest(structures, refusals(structures, self.card), compute)

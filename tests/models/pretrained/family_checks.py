@@ -34,6 +34,7 @@ def broken(model: Any) -> list[tuple[str, str]]:
 def check_trunk(model: Any, name: str) -> None:
     """Check features, their derivatives, and labels with the graph to a parameter."""
     structures = of("H2O", "CH4")
+    check_nothing(model, structures)
     twin = model.clone()
     weight = twin.trunk_parameters()[name].requires_grad_()
     generator = torch.Generator().manual_seed(1)
@@ -48,6 +49,15 @@ def check_trunk(model: Any, name: str) -> None:
     moved = torch.autograd.grad(labels.forces.square().sum(), [weight])[0]
     assert bool(moved.any())
     assert not any(p.requires_grad for p in model.trunk_parameters().values())
+
+
+def check_nothing(model: Any, structures: Structures) -> None:
+    """Check that an empty batch has features of the same width, and labels."""
+    none, width = structures.select([]), model.embed(structures).shape[1]
+    shapes = [tuple(read(none).shape) for read in (model.embed, model.embed_graph)]
+    assert shapes == [(0, width)] * 2
+    for labels in (model.predict(none), model.labels_graph(none)):
+        assert (tuple(labels.energy.shape), tuple(labels.forces.shape)) == ((0,), (0, 3))
 
 
 def check_cutoff(model: Any) -> None:

@@ -1,5 +1,6 @@
 """MACE files of other years and other kinds: those that open, and those that do not."""
 
+import gzip
 import warnings
 from collections.abc import Callable
 from pathlib import Path
@@ -16,6 +17,7 @@ from mlffbench.contract.contracts import check_forcefield
 from mlffbench.core.errors import ModelError
 from mlffbench.core.model_options import ModelOptions
 from mlffbench.models.load import load_model
+from mlffbench.models.pretrained.mace_file import open_network, open_trusted
 from mlffbench.models.pretrained.mace_network import import_mace
 from mlffbench.models.pretrained.mace_store import main as convert
 
@@ -157,6 +159,41 @@ def test_what_holds_no_network_is_refused_in_one_true_sentence(
         load_model(f"mace:{path}", ModelOptions(trust=trust))
     assert "expected the .model file of a whole network" in str(refused.value)
     assert "--trust" not in str(refused.value)
+
+
+def test_a_network_that_torch_wrapped_is_taken_out(tmp_path: Path) -> None:
+    network = build(radial_type="gaussian")  # which mace itself does not describe
+    path = save(nn.DataParallel(network), tmp_path / "wrapped.model")
+    for opened in (open_network(path), open_trusted(path)):
+        assert type(opened).__name__ == "ScaleShiftMACE"
+        for key, value in network.state_dict().items():
+            assert torch.equal(opened.state_dict()[key], value), key
+
+
+def test_layers_that_are_not_merged(tmp_path: Path) -> None:
+    network = build()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # TorchScript is deprecated
+        from mace.modules.lora import inject_LoRAs
+
+        inject_LoRAs(network, rank=1)
+    path = save(network, tmp_path / "lora.model")
+    with pytest.raises(ModelError, match=r"LoRA layers are not merged .*--trust"):
+        load_model(f"mace:{path}", DOUBLE)
+
+
+def test_files_that_only_the_ordinary_way_opens(
+    new_and_old: tuple[Path, Path], tmp_path: Path
+) -> None:
+    packed, early = tmp_path / "x.model.gz", tmp_path / "early.model"
+    packed.write_bytes(gzip.compress(new_and_old[0].read_bytes()))
+    with pytest.raises(ModelError, match=r"is packed \(gzip\); unpack it first"):
+        load_model(f"mace:{packed}", DOUBLE)
+    torch.save([build], early, _use_new_zipfile_serialization=False)
+    with pytest.raises(ModelError, match=r"as before PyTorch 1\.6 .*--trust"):
+        load_model(f"mace:{early}", DOUBLE)
+    with pytest.raises(ModelError, match="a list of other things than a network"):
+        load_model(f"mace:{early}", ModelOptions(trust=True))
 
 
 def test_an_export_for_mliap(tmp_path: Path) -> None:

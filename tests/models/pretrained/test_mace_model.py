@@ -10,6 +10,7 @@ import torch
 from ase import Atoms
 from ase.build import molecule
 from ase_structures import of
+from family_checks import check_nothing
 from small_mace import R_MAX, build, calculator_of, save
 from torch import nn
 
@@ -24,6 +25,7 @@ from mlffbench.models.pretrained.mace_file import open_network, open_trusted
 from mlffbench.models.pretrained.mace_model import MaceForceField
 from mlffbench.models.pretrained.mace_network import import_mace
 from mlffbench.models.weights import CACHE_VARIABLE
+from mlffbench.run.model_files import file_hashes
 
 pytest.importorskip("mace")
 
@@ -309,7 +311,10 @@ def test_a_trusted_file_is_opened_the_ordinary_way(model: Any, file: Path) -> No
 
 
 def test_a_file_in_float32(tmp_path: Path) -> None:
-    path = save(build().float(), tmp_path / "single.model")
+    network = build()
+    half = save(network.to(torch.bfloat16), tmp_path / "half.model")
+    assert next(open_network(half).parameters()).dtype == torch.float32
+    path = save(network.float(), tmp_path / "single.model")
     rebuilt, trusted = open_network(path).state_dict(), open_trusted(path).state_dict()
     assert rebuilt.keys() == trusted.keys()
     for key, value in rebuilt.items():
@@ -369,10 +374,26 @@ def test_files_that_are_no_models(tmp_path: Path) -> None:
     with pytest.raises(ModelError, match="is a state dict"):
         load_model(f"mace:{state}", ModelOptions(trust=True))
     layer = save(nn.Linear(2, 2), tmp_path / "layer.model")
-    with pytest.raises(ModelError, match="holds a Linear, expected a ScaleShiftMACE"):
+    with pytest.raises(ModelError, match=r"holds a Linear, expected a Scale.*network$"):
         load_model(f"mace:{layer}", ModelOptions())
     with pytest.raises(ModelError, match="there is no MACE model file"):
         load_model(f"mace:{tmp_path}/gone.model", ModelOptions())
+
+
+def test_a_network_that_gives_no_number_or_anothers(tmp_path: Path) -> None:
+    network: Any = build()
+    numbers, path = network.atomic_numbers, tmp_path / "odd.model"
+    network.atomic_numbers = torch.tensor([0, 1, 8, 150])  # kinds that are no elements
+    model = load_model(f"mace:{save(network, path)}", ModelOptions())
+    assert model.elements == {1, 8}
+    assert model.predict(of(molecule("H2O"))).forces.isfinite().all()
+    network.atomic_numbers = torch.tensor([1, 1, 6, 8])
+    with pytest.raises(ModelError, match=r"an element twice in its table, \[1, 1, 6"):
+        load_model(f"mace:{save(network, path)}", ModelOptions())
+    network.atomic_numbers = numbers
+    network.node_embedding.linear.weight.data[0] = torch.nan
+    with pytest.raises(ModelError, match=r"'node_embedding\.linear\.weight'.*not finite"):
+        load_model(f"mace:{save(network, path)}", ModelOptions())
 
 
 def test_a_truncated_file(file: Path, tmp_path: Path) -> None:
@@ -411,6 +432,24 @@ def test_a_published_file_put_there_by_hand(
     assert model.name == "mace-mp-0"
     assert model.elements == {1, 6, 7, 8}
     assert (tmp_path / f"{published.MP_0.file}.sha256").exists()
+
+
+def test_an_empty_batch_and_one_that_is_refused_whole(model: Any) -> None:
+    structures = of(molecule("H2O"))
+    check_nothing(model, structures)
+    assert model.predict(of(molecule("LiF"))).failures == {
+        0: "elements not supported: Li F"
+    }
+
+
+def test_a_question_mark_in_the_name_of_a_file(file: Path, tmp_path: Path) -> None:
+    odd = tmp_path / "is it?head=none.model"
+    odd.write_bytes(file.read_bytes())
+    for spec in (f"mace:{odd}", f"mace:{odd}?head=Default"):
+        assert load_model(spec, ModelOptions()).name == f"mace:{odd.name}"
+        assert file_hashes(spec) == {odd.name: sha256_of(odd)}
+    with pytest.raises(ModelError, match=r"knows \?head=NAME&backend=NAME, not gone"):
+        load_model(f"mace:{file}?gone.model", ModelOptions())
 
 
 def test_it_keeps_every_promise(model: Any) -> None:

@@ -78,6 +78,13 @@ def same(one, other):
     return torch.equal(one.energy, other.energy) and torch.equal(one.forces, other.forces)
 
 
+@pytest.mark.parametrize("network", ["mace", "schnet", "gemnet"])
+def test_an_empty_batch_has_features_of_the_same_width(network):
+    model, whole = built(network), pair(1.2)
+    for read in (model.embed, model.features_graph):
+        assert read(whole.select([])).shape == (0, read(whole).shape[1])
+
+
 @pytest.mark.parametrize("network", ["mace", "schnet"])
 def test_every_parameter_has_exactly_one_owner_at_every_depth(network):
     names = dict(make_backbone(small(network), seed=0).named_parameters())

@@ -180,16 +180,33 @@ def wrap(
         msg = f"{name!r} has a head for forces and no task for them; {_FORM}"
         raise ModelError(msg)
     card = replace(card, conservative=network.conservative)
+    multiplicity = None
     if network.charged:
-        card = replace(card, charges=None)
+        charges, multiplicity = _electrons_of(net.backbone)
+        card = replace(card, charges=charges)
     facts = NetworkFacts(
         elements=_elements_of(net, network),
         cutoff=cutoff,
         trunk=("net.backbone.",),
         scopes=("graph+envelope", "graph"),
+        multiplicity=multiplicity,
     )
     device, dtype = options.torch_device(), options.torch_dtype(card)
     return NetworkForceField(name, network, facts, card, device=device, dtype=dtype)
+
+
+def _electrons_of(backbone: Any) -> tuple[frozenset[int] | None, int | None]:
+    """Return the charges and the highest multiplicity that are known; None for any.
+
+    Networks that look them up in a table end where it does.
+    """
+    if backbone.chg_spin_emb_type != "rand_emb":
+        return None, None
+    charge, spin = backbone.charge_embedding, backbone.spin_embedding
+    first = -int(charge._index_offset)
+    past = first + int(charge.rand_emb.num_embeddings)
+    most = int(spin.rand_emb.num_embeddings) - int(spin._index_offset) - 1
+    return frozenset(range(first, past)), most
 
 
 def _task_of(name: str, net: Any, wanted: str) -> str:

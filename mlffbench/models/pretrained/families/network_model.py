@@ -22,7 +22,8 @@ from mlffbench.core.labels import Labels
 from mlffbench.core.structures import Structures
 from mlffbench.models.copies import OwnsTrunk, without_graph
 from mlffbench.models.cutoffs import check_within
-from mlffbench.models.pretrained.foreign import steady_bits
+from mlffbench.models.empty_batch import filled, no_labels
+from mlffbench.models.pretrained.foreign import check_finite, steady_bits
 
 
 class Reading(NamedTuple):
@@ -74,6 +75,9 @@ class NetworkForceField(OwnsTrunk):
 
     Attributes:
         weights_sha256: Of the weights; empty for a network that came from no file.
+
+    Raises:
+        ModelError: A weight of the network is not finite.
     """
 
     cutoff_scope: CutoffScope
@@ -89,6 +93,7 @@ class NetworkForceField(OwnsTrunk):
         device: torch.device,
         dtype: torch.dtype,
     ) -> None:
+        check_finite(network, name)
         self.name, self.weights_sha256 = name, ""
         self.trained_cutoff = self.cutoff = facts.cutoff
         self.cutoff_scopes, self.cutoff_scope = facts.scopes, facts.scopes[0]
@@ -136,9 +141,7 @@ class NetworkForceField(OwnsTrunk):
         Raises:
             ModelError: A structure is outside what the network can treat.
         """
-        here = self._required(structures)
-        with steady_bits():
-            features = self._read(here, here.positions.detach(), self._frozen()).features
+        features = self._features(structures, self._frozen())
         return features.detach().to(structures.positions.device)
 
     def embed_graph(self, structures: Structures) -> Tensor:
@@ -147,9 +150,7 @@ class NetworkForceField(OwnsTrunk):
         Raises:
             ModelError: A structure is outside what the network can treat.
         """
-        here = self._required(structures)
-        with steady_bits():
-            return self._read(here, here.positions, self._trunk).features
+        return self._features(structures, self._trunk)
 
     def labels_graph(self, structures: Structures) -> Labels:
         """Return the labels of `predict` with the autograd graph to `trunk_parameters`.
@@ -159,6 +160,13 @@ class NetworkForceField(OwnsTrunk):
         """
         self._required(structures)
         return self._labels(structures, self._trunk, differentiable=True)
+
+    def _features(self, structures: Structures, trunk: Mapping[str, Tensor]) -> Tensor:
+        """Return the features before the readout, where the network is."""
+        here = self._required(filled(structures, self.elements))
+        with steady_bits():
+            reading = self._read(here, here.positions, trunk)
+        return reading.features[: structures.n_atoms]
 
     def _required(self, structures: Structures) -> Structures:
         """Return structures where the network is, if it can treat all of them."""
@@ -186,7 +194,7 @@ class NetworkForceField(OwnsTrunk):
         self, structures: Structures, trunk: Mapping[str, Tensor], *, differentiable: bool
     ) -> Labels:
         if structures.n_systems == 0:
-            return _none_of(structures, self.name)
+            return no_labels(structures, f"model:{self.name}, total energies")
         here = structures.to(device=self._device)
         slopes = self.card.conservative
         with_graph = slopes or differentiable
@@ -229,14 +237,6 @@ class NetworkForceField(OwnsTrunk):
             self._network, dict(trunk), (placed, graph, radius)
         )
         return reading
-
-
-def _none_of(structures: Structures, name: str) -> Labels:
-    """Return the labels of an empty batch, which networks stumble over."""
-    like = structures.positions.double()
-    return Labels(
-        energy=like.new_zeros(0), forces=like, source=f"model:{name}, total energies"
-    )
 
 
 def summed(atomic: Tensor, structures: Structures) -> Tensor:

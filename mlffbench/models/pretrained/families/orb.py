@@ -114,7 +114,8 @@ def load(options: ModelOptions) -> NetworkForceField:
             it was trained on graphs with a cap of neighbours.
     """
     name, _, query = options.argument.partition("?")
-    settings = dict(parse_qsl(query, keep_blank_values=True))
+    # A plus sign is a plus sign here, not a blank.
+    settings = dict(parse_qsl(query.replace("+", "%2B"), keep_blank_values=True))
     if unknown := settings.keys() - {"weights"}:
         msg = f"expected {_FORM}; got {', '.join(sorted(unknown))} too"
         raise ModelError(msg)

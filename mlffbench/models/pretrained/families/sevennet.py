@@ -4,7 +4,6 @@ from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
-from urllib.parse import parse_qsl
 
 import numpy as np
 import torch
@@ -17,6 +16,7 @@ from mlffbench.core.graph import Graph
 from mlffbench.core.model_options import ModelOptions
 from mlffbench.core.structures import Structures
 from mlffbench.models import cards
+from mlffbench.models.model_spec import split_settings
 from mlffbench.models.pretrained.families.network_model import (
     NetworkFacts,
     NetworkForceField,
@@ -106,12 +106,10 @@ def load_file(options: ModelOptions) -> NetworkForceField:
     Raises:
         ModelError: The file is no checkpoint of SevenNet, or has no such modality.
     """
-    given, _, query = options.argument.partition("?")
-    settings = dict(parse_qsl(query, keep_blank_values=True))
+    path, settings = split_settings(options.argument)
     if unknown := settings.keys() - {"modal"}:
         msg = f"sevennet:PATH knows ?modal=NAME, not {', '.join(sorted(unknown))}"
         raise ModelError(msg)
-    path = Path(given).expanduser()
     card = replace(cards.SEVENNET, source=str(path))
     modal = settings.get("modal", "")
     return _load(path, f"sevennet:{path.name}", card, modal, options)

@@ -140,6 +140,19 @@ def test_charge_and_spin_are_told_for_molecules_only(files: dict[str, Path]) -> 
     assert of_solids.card.charges == {0}
 
 
+def test_electrons_that_a_table_does_not_reach(tmp_path: Path) -> None:
+    path = checkpoint(tmp_path / "table.pt", "esen", chg_spin_emb_type="rand_emb")
+    model = load_model(f"fairchem:{path}?task=omol", TRUSTED)
+    here = of(*["CH4"] * 4, charge=[-100, 100, 102, 0], multiplicity=[1, 1, 1, 102])
+    here = replace(here, ids=tuple("abcd"))
+    told = model.predict(here)
+    assert told.energy[:2].isfinite().all()
+    assert told.failures == {
+        2: "charge +102 not supported",
+        3: "multiplicity 102 not supported, at most 100",
+    }
+
+
 def test_files_and_words_that_do_not_fit(files: dict[str, Path], tmp_path: Path) -> None:
     path = files["esen"]
     with pytest.raises(ModelError, match="repeat the command with --trust"):

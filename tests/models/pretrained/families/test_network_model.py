@@ -64,6 +64,14 @@ def test_trunk_and_cutoff() -> None:
     check_cutoff(made())
 
 
+def test_a_head_of_lone_atoms_and_of_none() -> None:
+    model, lone = with_head(made()), of("H", "O", multiplicity=[2, 3])
+    for batch in (lone, lone.select([])):
+        told = model.predict_prior(batch)
+        assert told.energy.isfinite().all()
+        assert torch.equal(told.forces, torch.zeros_like(batch.positions))
+
+
 def test_what_it_cannot_treat() -> None:
     model = made(scopes=("graph",))
     structures = of("NH3", "CH3", "H2O", charge=[0, 1, 0])
