@@ -3,6 +3,7 @@
 import os
 import warnings
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 
@@ -80,7 +81,9 @@ def keep_order_of_sums() -> None:
     """
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # as cuBLAS asks
     torch.use_deterministic_algorithms(True, warn_only=True)
-    torch.utils.deterministic.fill_uninitialized_memory = False
+    # memory that is written to in any case is not filled before
+    settings: Any = torch.utils.deterministic
+    settings.fill_uninitialized_memory = False
     warnings.filterwarnings("ignore", ".*deterministic", UserWarning)
 
 
