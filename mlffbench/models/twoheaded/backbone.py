@@ -2,7 +2,7 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping
-from typing import NamedTuple
+from typing import ClassVar, NamedTuple
 
 from torch import Tensor, nn
 
@@ -27,7 +27,13 @@ class Backbone(nn.Module, ABC):
 
     Its own parameters are only initial values: `TwoHeaded` hands others over in every
     call, so one backbone serves both heads and every clone.
+
+    Attributes:
+        stackable: Whether only linear layers and embeddings take parameters, each of
+            rows that are atoms or edges, so that they can be `Stacked`.
     """
+
+    stackable: ClassVar[bool] = False
 
     @abstractmethod
     def forward(

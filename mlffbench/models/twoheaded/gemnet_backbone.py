@@ -52,6 +52,7 @@ class GemnetBackbone(Backbone):
         architecture: Of a ``gemnet``.
     """
 
+    stackable = True
     offsets: Tensor
 
     def __init__(self, architecture: Architecture) -> None:

@@ -1,8 +1,7 @@
 """TwoHeaded: one representation, a prior's head and the reference's head."""
 
 import copy
-import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Literal, Self
 
 import torch
@@ -24,13 +23,13 @@ from mlffbench.models.twoheaded.atom_energies import zero_energies
 from mlffbench.models.twoheaded.backbone import Atomwise, Backbone
 from mlffbench.models.twoheaded.networks import make_backbone
 from mlffbench.models.twoheaded.partition import side
-from mlffbench.models.twoheaded.prepared import Prepared, prepare
+from mlffbench.models.twoheaded.prepared import Prepared, prepare, split
+from mlffbench.models.twoheaded.training_history import HEADS, fitted_heads, prior_rate
+from mlffbench.models.twoheaded.unit_stack import UnitStack
+from mlffbench.models.twoheaded.weights_check import check_weights
 
 Owner = Literal["shared", "prior", "ref"]
 OWNERS: tuple[Owner, ...] = ("shared", "prior", "ref")
-HEADS: tuple[Head, ...] = ("prior", "ref")
-UNKNOWN_RATE = 1e-3
-"""Learning rate of a prior head whose training is not known."""
 
 
 class TwoHeaded:
@@ -91,6 +90,7 @@ class TwoHeaded:
             ).to(device)
             for head in HEADS
         }
+        self._given: Mapping[str, Tensor] = {}
         self._parameters: dict[Owner, dict[str, nn.Parameter]] = {o: {} for o in OWNERS}
         for name, parameter in self._backbone.named_parameters():
             shared = side(architecture, name) == "shared"
@@ -223,17 +223,7 @@ class TwoHeaded:
         Raises:
             ModelError: The cutoff is no radius, or above the trained one.
         """
-        if not (math.isfinite(cutoff) and cutoff > 0):
-            msg = f"a cutoff of {cutoff} Å is no radius: give a positive, finite number"
-            raise ModelError(msg)
-        trained = self.architecture.cutoff
-        if cutoff > trained:
-            msg = (
-                f"a cutoff of {cutoff:g} Å is above the trained {trained:g} Å of "
-                f"{self.name!r}, whose radial functions end there: it would change "
-                "nothing or leave what was trained; give one at or below"
-            )
-            raise ModelError(msg)
+        self.architecture.check_cutoff(cutoff, self.name)
         twin = copy.copy(self)
         twin.cutoff = float(cutoff)
         twin.cutoff_scope = scope or self.cutoff_scope
@@ -250,8 +240,7 @@ class TwoHeaded:
     @property
     def trained_heads(self) -> frozenset[Head]:
         """Heads that its trainer fitted; both where ``history`` does not say."""
-        fitted = self.history.get("trained_heads")
-        return frozenset(h for h in HEADS if not isinstance(fitted, list) or h in fitted)
+        return fitted_heads(self.history)
 
     @property
     def training_spectrum(self) -> SpectralReference | None:
@@ -261,13 +250,32 @@ class TwoHeaded:
     @property
     def prior_learning_rate(self) -> float:
         """Learning rate of the stage that trained the prior head, 1e-3 if unknown."""
-        plan = self.history.get("plan")
-        stages = plan.get("stages") if isinstance(plan, dict) else None
-        for stage in stages if isinstance(stages, list) else []:
-            if isinstance(stage, dict) and "prior" in str(stage.get("parts")):
-                rate = stage.get("learning_rate")
-                return float(rate) if isinstance(rate, int | float) else UNKNOWN_RATE
-        return UNKNOWN_RATE
+        return prior_rate(self.history)
+
+    def with_values(self, values: Mapping[str, Tensor]) -> Self:
+        """Return the model computing with other values for some parameters, by name.
+
+        Gradients flow to the values; what else is asked of the parameters is of the old.
+        """
+        twin = copy.copy(self)
+        twin._given = values
+        return twin
+
+    def stack(self, units: Sequence[Structures]) -> UnitStack | None:
+        """Return units for one pass, each with a representation of its own.
+
+        None for a network that is not made of layers and embeddings alone.
+
+        Args:
+            units: A batch each.
+
+        Raises:
+            ModelError: An element is not in the table of the network.
+        """
+        if not self._backbone.stackable:
+            return None
+        whole = self.prepare(Structures.concatenate(units))
+        return UnitStack.of(self, split(whole, [one.n_systems for one in units]))
 
     def representation_parameters(self) -> list[nn.Parameter]:
         """Return the shared parameters, those that test-time training may move."""
@@ -296,18 +304,7 @@ class TwoHeaded:
                 finite; nothing is changed then.
         """
         mine = self.state()
-        for name in sorted(mine.keys() | state.keys()):
-            if name not in mine or name not in state:
-                where = "unknown to" if name in state else "missing for"
-                msg = f"weights {name!r} are {where} this {self.architecture.network}"
-                raise ModelError(msg)
-            found, expected = tuple(state[name].shape), tuple(mine[name].shape)
-            if found != expected:
-                msg = f"weights {name!r} have shape {found}, expected {expected}"
-                raise ModelError(msg)
-            if not bool(torch.isfinite(state[name]).all()):
-                msg = f"weights {name!r} are not finite"
-                raise ModelError(msg)
+        check_weights(mine, state, self.architecture.network)
         with torch.no_grad():
             for name, values in mine.items():
                 values.copy_(state[name])
@@ -391,6 +388,7 @@ class TwoHeaded:
         parameters: dict[str, Tensor] = {
             **self._parameters["shared"],
             **self._parameters[head],
+            **self._given,
         }
         atoms: Atomwise = functional_call(self._backbone, parameters, inputs)
         return atoms

@@ -1,5 +1,6 @@
 """Prepared: a batch whose neighbour list is built once and used many times."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import torch
@@ -104,4 +105,55 @@ def prepare(
         edges=graph.edges,
         offsets=offsets,
         cutoff=graph.cutoff,
+    )
+
+
+def split(batch: Prepared, n_systems: Sequence[int]) -> list[Prepared]:
+    """Return a batch in pieces.
+
+    Args:
+        batch: Its edges are ordered by centre.
+        n_systems: Structures of each piece, in turn; they add up to those of the batch.
+    """
+    ends = torch.tensor(n_systems, device=batch.system.device).cumsum(0)
+    atoms = torch.searchsorted(batch.system, ends)
+    edges = torch.searchsorted(batch.edges[0].contiguous(), atoms)
+    pieces, begin = [], (0, 0, 0)
+    for end in torch.stack([ends, atoms, edges], dim=1).tolist():
+        mine, links = slice(begin[1], end[1]), slice(begin[2], end[2])
+        pieces.append(
+            Prepared(
+                positions=batch.positions[mine],
+                element_index=batch.element_index[mine],
+                system=batch.system[mine] - begin[0],
+                n_systems=end[0] - begin[0],
+                edges=batch.edges[:, links] - begin[1],
+                offsets=None if batch.offsets is None else batch.offsets[links],
+                cutoff=batch.cutoff,
+            )
+        )
+        begin = end
+    return pieces
+
+
+def join(pieces: Sequence[Prepared]) -> Prepared:
+    """Return pieces of one batch as a batch.
+
+    Args:
+        pieces: As `split` returned them, or some of those.
+    """
+    n_atoms, n_systems, edges, system = 0, 0, [], []
+    for piece in pieces:
+        edges.append(piece.edges + n_atoms)
+        system.append(piece.system + n_systems)
+        n_atoms, n_systems = n_atoms + piece.n_atoms, n_systems + piece.n_systems
+    offsets = [piece.offsets for piece in pieces if piece.offsets is not None]
+    return Prepared(
+        positions=torch.cat([piece.positions for piece in pieces]),
+        element_index=torch.cat([piece.element_index for piece in pieces]),
+        system=torch.cat(system),
+        n_systems=n_systems,
+        edges=torch.cat(edges, dim=1),
+        offsets=torch.cat(offsets) if offsets else None,
+        cutoff=pieces[0].cutoff,
     )

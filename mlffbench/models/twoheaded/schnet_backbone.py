@@ -27,6 +27,7 @@ class SchnetBackbone(Backbone):
         architecture: Of a ``schnet``.
     """
 
+    stackable = True
     offsets: Tensor
 
     def __init__(self, architecture: Architecture) -> None:
