@@ -102,9 +102,8 @@ class QuasiNewton:
         """
         first = self._moved is None
         finite = torch.isfinite(gradients).all(1)
-        if self._moved is None:
-            self._begin(gradients, finite)
-        slopes = torch.where(self._own, gradients.index_select(1, self._moved), 0.0)
+        moved = self._begin(gradients, finite) if self._moved is None else self._moved
+        slopes = torch.where(self._own, gradients.index_select(1, moved), 0.0)
         if not first:
             step = self._column(self._share) * self._direction
             self._remember(step, slopes - self._gradient, turned)
@@ -152,16 +151,17 @@ class QuasiNewton:
         self._loss, self._slope = _some(self._loss, rows), _some(self._slope, rows)
         self._share = _some(self._share, rows)
 
-    def _begin(self, gradients: Tensor, finite: Tensor) -> None:
-        """Choose what each walk moves, and guess the curvature from the gradient."""
+    def _begin(self, gradients: Tensor, finite: Tensor) -> Tensor:
+        """Guess the curvature from the gradient; return the columns that walks move."""
         own = (gradients != 0) & finite[:, None]
-        self._moved = own.any(0).nonzero().flatten()
-        self._own = own[:, self._moved]
-        size = torch.where(self._own, gradients.index_select(1, self._moved).abs(), 0.0)
+        self._moved = moved = own.any(0).nonzero().flatten()
+        self._own = own.index_select(1, moved)
+        size = torch.where(self._own, gradients.index_select(1, moved).abs(), 0.0)
         mean = size.sum(1, keepdim=True) / self._own.sum(1, keepdim=True).clamp(min=1)
         guess = self._rate / (size + _SMALL_SLOPE * mean)
         self._guess = torch.where(self._own, guess, 0.0)
         self._gradient = self._direction = torch.zeros_like(self._guess)
+        return moved
 
     def _look(self) -> None:
         """Choose the next trials."""
@@ -232,7 +232,8 @@ def _two_loops(
 
 def _dot(one: Tensor, other: Tensor) -> Tensor:
     """Return the scalar product of each row, shape (n_walks, 1)."""
-    return torch.linalg.vecdot(one, other)[:, None]
+    found: Tensor = torch.linalg.vecdot(one, other)
+    return found[:, None]
 
 
 def _chosen(rows: Sequence[bool], yes: Tensor, no: Tensor) -> Tensor:

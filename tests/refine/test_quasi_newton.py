@@ -100,7 +100,9 @@ def test_a_walk_goes_as_it_does_alone() -> None:
     going, losses = list(range(4)), {0: [], 1: [], 2: [], 3: []}
     for _ in range(40):
         trial = walk.trial.clone().requires_grad_()
-        found = torch.stack([functions[k](row) for k, row in zip(going, trial)])
+        found = torch.stack(
+            [functions[k](row) for k, row in zip(going, trial, strict=True)]
+        )
         accepted = walk.accepts(found.tolist())
         for k, good, loss in zip(going, accepted, found.tolist(), strict=True):
             losses[k] += [loss] * good

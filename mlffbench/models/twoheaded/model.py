@@ -2,7 +2,7 @@
 
 import copy
 from collections.abc import Mapping, Sequence
-from typing import Literal, Self
+from typing import Self
 
 import torch
 from pydantic import JsonValue
@@ -12,27 +12,26 @@ from torch.func import functional_call
 from mlffbench.core.assembly import predict_rest, refusals
 from mlffbench.core.card import ModelCard, format_elements
 from mlffbench.core.errors import ModelError
-from mlffbench.core.forcefield import CutoffScope, Head
+from mlffbench.core.forcefield import CutoffScope, ForceField, Head
 from mlffbench.core.labels import Labels
 from mlffbench.core.model_options import DTYPES
 from mlffbench.core.spectrum import SpectralReference
 from mlffbench.core.structures import Structures
-from mlffbench.models.copies import copied
 from mlffbench.models.twoheaded.architecture import Architecture
 from mlffbench.models.twoheaded.atom_energies import zero_energies
 from mlffbench.models.twoheaded.backbone import Atomwise, Backbone
 from mlffbench.models.twoheaded.networks import make_backbone
+from mlffbench.models.twoheaded.owned_parameters import OWNERS, Owner, OwnsParameters
 from mlffbench.models.twoheaded.partition import side
 from mlffbench.models.twoheaded.prepared import Prepared, prepare, split
-from mlffbench.models.twoheaded.training_history import HEADS, fitted_heads, prior_rate
-from mlffbench.models.twoheaded.unit_stack import UnitStack
-from mlffbench.models.twoheaded.weights_check import check_weights
+from mlffbench.models.twoheaded.unit_stack import UnitStack, predict_clones
 
-Owner = Literal["shared", "prior", "ref"]
-OWNERS: tuple[Owner, ...] = ("shared", "prior", "ref")
+HEADS: tuple[Head, ...] = ("prior", "ref")
+UNKNOWN_RATE = 1e-3
+"""Learning rate of a prior head whose training is not known."""
 
 
-class TwoHeaded:
+class TwoHeaded(OwnsParameters):
     """A network with two heads; make one with `build` or `checkpoint.load`.
 
     The energy of head h is Σ_atoms (scale_h · network_h + E0_h[element]). A head is the
@@ -144,6 +143,16 @@ class TwoHeaded:
         """Return detached labels of the prior head; else as `predict`."""
         return self._predict(structures, "prior")
 
+    def predict_clones(
+        self, clones: Sequence[ForceField], parts: Sequence[Structures]
+    ) -> list[Labels] | None:
+        """Return what each clone predicts of its part, in one pass; None if it cannot."""
+        return predict_clones(self, clones, parts)
+
+    def predict_prepared(self, batch: Prepared) -> Labels:
+        """Return detached labels of the reference head."""
+        return self._labels(self._prepared(batch), "ref", differentiable=False)
+
     def prepare(self, structures: Structures) -> Prepared:
         """Return a batch with its neighbour list, to be used many times.
 
@@ -229,18 +238,11 @@ class TwoHeaded:
         twin.cutoff_scope = scope or self.cutoff_scope
         return twin
 
-    def clone(self) -> Self:
-        """Return a copy whose parameters can be changed without touching this one."""
-        twin = copy.copy(self)
-        twin._parameters = {
-            owner: copied(parameters) for owner, parameters in self._parameters.items()
-        }
-        return twin
-
     @property
     def trained_heads(self) -> frozenset[Head]:
         """Heads that its trainer fitted; both where ``history`` does not say."""
-        return fitted_heads(self.history)
+        fitted = self.history.get("trained_heads")
+        return frozenset(h for h in HEADS if not isinstance(fitted, list) or h in fitted)
 
     @property
     def training_spectrum(self) -> SpectralReference | None:
@@ -250,24 +252,18 @@ class TwoHeaded:
     @property
     def prior_learning_rate(self) -> float:
         """Learning rate of the stage that trained the prior head, 1e-3 if unknown."""
-        return prior_rate(self.history)
-
-    def with_values(self, values: Mapping[str, Tensor]) -> Self:
-        """Return the model computing with other values for some parameters, by name.
-
-        Gradients flow to the values; what else is asked of the parameters is of the old.
-        """
-        twin = copy.copy(self)
-        twin._given = values
-        return twin
+        plan = self.history.get("plan")
+        stages = plan.get("stages") if isinstance(plan, dict) else None
+        for stage in stages if isinstance(stages, list) else []:
+            if isinstance(stage, dict) and "prior" in str(stage.get("parts")):
+                rate = stage.get("learning_rate")
+                return float(rate) if isinstance(rate, int | float) else UNKNOWN_RATE
+        return UNKNOWN_RATE
 
     def stack(self, units: Sequence[Structures]) -> UnitStack | None:
         """Return units for one pass, each with a representation of its own.
 
         None for a network that is not made of layers and embeddings alone.
-
-        Args:
-            units: A batch each.
 
         Raises:
             ModelError: An element is not in the table of the network.
@@ -276,44 +272,6 @@ class TwoHeaded:
             return None
         whole = self.prepare(Structures.concatenate(units))
         return UnitStack.of(self, split(whole, [one.n_systems for one in units]))
-
-    def representation_parameters(self) -> list[nn.Parameter]:
-        """Return the shared parameters, those that test-time training may move."""
-        return list(self._parameters["shared"].values())
-
-    def parameters_of(self, owner: Owner) -> dict[str, nn.Parameter]:
-        """Return the parameters that are shared or belong to one head, by name."""
-        return dict(self._parameters[owner])
-
-    def state(self) -> dict[str, Tensor]:
-        """Return every parameter, detached, under ``owner.name``; memory is shared."""
-        return {
-            f"{owner}.{name}": parameter.detach()
-            for owner in OWNERS
-            for name, parameter in self._parameters[owner].items()
-        }
-
-    def load_state(self, state: Mapping[str, Tensor]) -> None:
-        """Copy values into every parameter.
-
-        Args:
-            state: As `state` returns it.
-
-        Raises:
-            ModelError: Names or shapes are not those of this model, or a value is not
-                finite; nothing is changed then.
-        """
-        mine = self.state()
-        check_weights(mine, state, self.architecture.network)
-        with torch.no_grad():
-            for name, values in mine.items():
-                values.copy_(state[name])
-
-    @torch.no_grad()
-    def copy_head(self, source: Head, target: Head) -> None:
-        """Give one head the weights of the other, e.g. to start fine-tuning from it."""
-        for name, parameter in self._parameters[target].items():
-            parameter.copy_(self._parameters[source][name])
 
     @torch.no_grad()
     def copy_elements(self, sources: Mapping[int, int]) -> None:
@@ -390,7 +348,9 @@ class TwoHeaded:
             **self._parameters[head],
             **self._given,
         }
-        atoms: Atomwise = functional_call(self._backbone, parameters, inputs)
+        atoms: Atomwise = functional_call(
+            self._backbone, parameters, inputs, tie_weights=False
+        )
         return atoms
 
 

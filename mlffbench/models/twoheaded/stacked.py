@@ -45,7 +45,7 @@ class Stacked(Tensor):
     of no known kind, cannot be computed with it.
     """
 
-    values: Tensor
+    whole: Tensor
     rows: Mapping[int, Rows]
 
     @classmethod
@@ -57,7 +57,7 @@ class Stacked(Tensor):
             rows: Number of rows -> whose they are.
         """
         stacked = values.as_subclass(cls)
-        stacked.values, stacked.rows = values, rows
+        stacked.whole, stacked.rows = values, rows
         return stacked
 
     @classmethod
@@ -94,17 +94,17 @@ def _linear(values: Tensor, weight: Stacked, bias: Stacked | None = None) -> Ten
     n_in = values.shape[1]
     seated = values.new_zeros((n_units * most, n_in))
     seated = seated.index_copy(0, rows.seat, values).view(n_units, most, n_in)
-    turned = weight.values.transpose(1, 2)
+    turned = weight.whole.transpose(1, 2)
     if bias is None:
         found = torch.bmm(seated, turned)
     else:
-        found = torch.baddbmm(bias.values[:, None], seated, turned)
+        found = torch.baddbmm(bias.whole[:, None], seated, turned)
     return found.flatten(0, 1).index_select(0, rows.seat)
 
 
 def _embedding(index: Tensor, weight: Stacked) -> Tensor:
     """Return the slice of each row's index from the table of its unit."""
-    table = weight.values
+    table = weight.whole
     place = _rows_of(index, weight).unit * table.shape[1] + index
     return nn.functional.embedding(place, table.flatten(0, 1))
 

@@ -2,29 +2,50 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Literal, Protocol, Self
+from typing import Literal, Protocol, Self, TypeGuard
 
+import torch
 from torch import Tensor
 
-from mlffbench.core.forcefield import Head
+from mlffbench.core.assembly import refusals
+from mlffbench.core.card import ModelCard
+from mlffbench.core.forcefield import CutoffScope, Head
 from mlffbench.core.labels import Labels
+from mlffbench.core.structures import Structures
+from mlffbench.models.twoheaded.architecture import Architecture
 from mlffbench.models.twoheaded.prepared import Prepared, join
 from mlffbench.models.twoheaded.stacked import Rows, Stacked
 
 
-class Revalued(Protocol):
-    """A model that computes with other values for its parameters."""
+class Stackable(Protocol):
+    """A model that computes with other values for its parameters; see `TwoHeaded`."""
 
-    def with_values(self, values: Mapping[str, Tensor]) -> Self:
-        """Return the model with other values for some parameters, by name."""
+    architecture: Architecture
+    card: ModelCard
+    cutoff: float
+    cutoff_scope: CutoffScope
+    atomic_energies: dict[Head, dict[int, float]]
+
+    def stack(self, units: Sequence[Structures]) -> "UnitStack | None":
+        """Return units for one pass."""
         ...
 
-    def parameters_of(self, owner: Literal["shared"]) -> Mapping[str, Tensor]:
-        """Return the shared parameters, by name."""
+    def with_values(self, values: Mapping[str, Tensor]) -> Self:
+        """Return the model computing with other values for some parameters, by name."""
+        ...
+
+    def parameters_of(
+        self, owner: Literal["shared", "prior", "ref"]
+    ) -> Mapping[str, Tensor]:
+        """Return the parameters that are shared or belong to one head, by name."""
         ...
 
     def forward(self, structures: Prepared, head: Head) -> Labels:
         """Return one head's labels with the autograd graph attached."""
+        ...
+
+    def predict_prepared(self, batch: Prepared) -> Labels:
+        """Return detached labels of the reference head."""
         ...
 
 
@@ -39,13 +60,13 @@ class UnitStack:
         rows: Number of rows -> whose they are.
     """
 
-    model: Revalued
+    model: Stackable
     units: tuple[Prepared, ...]
     batch: Prepared
     rows: Mapping[int, Rows]
 
     @classmethod
-    def of(cls, model: Revalued, units: Sequence[Prepared]) -> Self:
+    def of(cls, model: Stackable, units: Sequence[Prepared]) -> Self:
         """Return units as a stack."""
         pieces = list(units)
         atoms = [one.n_atoms for one in units]
@@ -72,11 +93,23 @@ class UnitStack:
             head: Which head.
         """
         names = self.model.parameters_of("shared")
-        stacked = {
-            name: Stacked.of(one, self.rows)
-            for name, one in zip(names, values, strict=True)
-        }
-        found = self.model.with_values(stacked).forward(self.batch, head)
+        named = dict(zip(names, values, strict=True))
+        return self._own(self._with(named).forward(self.batch, head))
+
+    def predict(self, values: Mapping[str, Tensor]) -> Labels:
+        """Return detached labels of the reference head of all units.
+
+        Args:
+            values: Per parameter, shape (n_units, ...).
+        """
+        return self._own(self._with(values).predict_prepared(self.batch))
+
+    def _with(self, values: Mapping[str, Tensor]) -> Stackable:
+        stacked = {name: Stacked.of(one, self.rows) for name, one in values.items()}
+        return self.model.with_values(stacked)
+
+    def _own(self, found: Labels) -> Labels:
+        """Return labels without those of a lone atom."""
         n_atoms = sum(one.n_atoms for one in self.units)
         n_systems = sum(one.n_systems for one in self.units)
         return Labels(
@@ -84,6 +117,52 @@ class UnitStack:
             forces=found.forces[:n_atoms],
             source=found.source,
         )
+
+
+def predict_clones(
+    model: Stackable, clones: Sequence[object], parts: Sequence[Structures]
+) -> list[Labels] | None:
+    """Return what each clone of a model predicts of its part, in one pass.
+
+    None where one differs from the model by more than its parameters, the model cannot
+    be stacked, or it refuses a structure.
+
+    Args:
+        model: What they are clones of.
+        clones: The clones.
+        parts: What each is to predict.
+    """
+    twins = [one for one in clones if _is_clone(one, model)]
+    if len(twins) < len(clones) or any(refusals(part, model.card) for part in parts):
+        return None
+    stack = model.stack(parts)
+    if stack is None:
+        return None
+    tables = [
+        {**one.parameters_of("shared"), **one.parameters_of("ref")} for one in twins
+    ]
+    values = {
+        name: torch.stack([table[name].detach() for table in tables])
+        for name in tables[0]
+    }
+    together = stack.predict(values)
+    energies = torch.split(together.energy, [one.n_systems for one in stack.units])
+    forces = torch.split(together.forces, [one.n_atoms for one in stack.units])
+    return [
+        Labels(energy=energy, forces=force, source=together.source)
+        for energy, force in zip(energies, forces, strict=True)
+    ]
+
+
+def _is_clone(other: object, model: Stackable) -> TypeGuard[Stackable]:
+    """Return whether another model differs by no more than its parameters."""
+    if type(other) is not type(model):
+        return False
+    mine, theirs = (
+        (id(one.architecture), id(one.atomic_energies), one.cutoff, one.cutoff_scope)
+        for one in (model, other)
+    )
+    return mine == theirs
 
 
 def _lone_atom(like: Prepared) -> Prepared:
