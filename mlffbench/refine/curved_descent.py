@@ -69,8 +69,15 @@ class Stack(Protocol):
 class Stacks(Protocol):
     """A model with a prior head that may adapt several units in one pass."""
 
-    def stack(self, units: Sequence[Structures]) -> Stack | None:
-        """Return units as a stack; None where the network cannot have one."""
+    def stack(
+        self, units: Sequence[Structures], head: Head | None = None
+    ) -> Stack | None:
+        """Return units as a stack; None where the network cannot have one.
+
+        Args:
+            units: A batch each.
+            head: The one that is asked, and stays as it is.
+        """
         ...
 
 
@@ -120,7 +127,7 @@ class CurvedDescent:
         """
         stack = None
         if isinstance(model, Stacks):
-            stack = model.stack([unit.structures for unit in units])
+            stack = model.stack([unit.structures for unit in units], "prior")
         if stack is None:
             return None
         ground = _Together(self, model, stack, units)

@@ -11,7 +11,7 @@ from typing import Any, Literal, Protocol, cast, runtime_checkable
 import torch
 from torch import Tensor, nn
 
-from mlffbench.core.forcefield import HasPriorHead
+from mlffbench.core.forcefield import HasPriorHead, Head
 from mlffbench.core.structures import Structures
 from mlffbench.refine.refined_units import rows_of
 
@@ -230,17 +230,17 @@ def prior_error(model: HasPriorHead, structures: Structures, targets: Tensor) ->
 
 
 def prepared(model: HasPriorHead, structures: Structures) -> Structures:
-    """Return structures with their neighbour list where a model can use one again."""
+    """Return structures with all that the prior head can use again, where it can."""
     if isinstance(model, _Prepares):
-        return cast("Structures", model.prepare(structures))
+        return cast("Structures", model.prepare_for(structures, "prior"))
     return structures
 
 
 @runtime_checkable
 class _Prepares(Protocol):
-    """A model whose `forward` takes what `prepare` made of structures as well."""
+    """A model whose `forward` takes what `prepare_for` made of structures as well."""
 
-    def prepare(self, structures: Structures) -> object: ...
+    def prepare_for(self, structures: Structures, head: Head) -> object: ...
 
 
 def force_error(forces: Tensor, targets: Tensor) -> Tensor:

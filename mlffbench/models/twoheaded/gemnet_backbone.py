@@ -5,14 +5,14 @@ their own (dT), which conserves no energy. What differs: fixed scale factors in 
 fitted ones, and all neighbours within the cutoff count unless the shape has a cap.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 
 import torch
 from torch import Tensor, nn
 
 from mlffbench.core.graph import reversed_edges
 from mlffbench.models.twoheaded.architecture import Architecture, GemnetShape
-from mlffbench.models.twoheaded.backbone import Atomwise, Backbone
+from mlffbench.models.twoheaded.backbone import Atomwise, Backbone, Known
 from mlffbench.models.twoheaded.gemnet_layers import (
     HALF,
     AtomUpdate,
@@ -89,7 +89,12 @@ class GemnetBackbone(Backbone):
         self.register_buffer("offsets", offsets)
 
     def forward(
-        self, element_index: Tensor, edges: Tensor, vectors: Tensor, radius: float
+        self,
+        element_index: Tensor,
+        edges: Tensor,
+        vectors: Tensor,
+        radius: float,
+        known: Sequence[Known] = (),
     ) -> Atomwise:
         """Return energies and features of atoms; see `Backbone.forward`."""
         swap = reversed_edges(edges, len(element_index))

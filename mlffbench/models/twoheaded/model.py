@@ -2,6 +2,7 @@
 
 import copy
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Self
 
 import torch
@@ -19,11 +20,11 @@ from mlffbench.core.spectrum import SpectralReference
 from mlffbench.core.structures import Structures
 from mlffbench.models.twoheaded.architecture import Architecture
 from mlffbench.models.twoheaded.atom_energies import zero_energies
-from mlffbench.models.twoheaded.backbone import Atomwise, Backbone
+from mlffbench.models.twoheaded.backbone import Atomwise, Backbone, Known
 from mlffbench.models.twoheaded.networks import make_backbone
 from mlffbench.models.twoheaded.owned_parameters import OWNERS, Owner, OwnsParameters
 from mlffbench.models.twoheaded.partition import side
-from mlffbench.models.twoheaded.prepared import Prepared, prepare, split
+from mlffbench.models.twoheaded.prepared import Fixed, Prepared, prepare, split
 from mlffbench.models.twoheaded.unit_stack import UnitStack, predict_clones
 
 HEADS: tuple[Head, ...] = ("prior", "ref")
@@ -168,6 +169,21 @@ class TwoHeaded(OwnsParameters):
             dtype=self.dtype,
         )
 
+    def prepare_for(self, structures: Structures, head: Head) -> Prepared:
+        """Return a batch for a head whose own parameters stay while the shared ones move.
+
+        What does not change then is computed once; the other head may be asked as well.
+
+        Raises:
+            ModelError: An element is not in the table of the network.
+        """
+        batch, radius = self.prepare(structures), self._radius
+        own = {f"backbone.{name}": value for name, value in self._owned(head).items()}
+        inputs = batch.vectors(batch.positions), radius, self.architecture.shared_blocks
+        with torch.no_grad():
+            known = functional_call(_Known(self._backbone), own, inputs)
+        return replace(batch, fixed=Fixed(head, radius, known))
+
     def forward(self, structures: Structures | Prepared, head: Head) -> Labels:
         """Return one head's labels with the autograd graph attached.
 
@@ -260,17 +276,24 @@ class TwoHeaded(OwnsParameters):
                 return float(rate) if isinstance(rate, int | float) else UNKNOWN_RATE
         return UNKNOWN_RATE
 
-    def stack(self, units: Sequence[Structures]) -> UnitStack | None:
+    def stack(
+        self, units: Sequence[Structures], head: Head | None = None
+    ) -> UnitStack | None:
         """Return units for one pass, each with a representation of its own.
 
         None for a network that is not made of layers and embeddings alone.
+
+        Args:
+            units: A batch each.
+            head: As in `prepare_for`; None for either head.
 
         Raises:
             ModelError: An element is not in the table of the network.
         """
         if not self._backbone.stackable:
             return None
-        whole = self.prepare(Structures.concatenate(units))
+        everything = Structures.concatenate(units)
+        whole = self.prepare_for(everything, head) if head else self.prepare(everything)
         return UnitStack.of(self, split(whole, [one.n_systems for one in units]))
 
     @torch.no_grad()
@@ -339,19 +362,37 @@ class TwoHeaded(OwnsParameters):
         atoms = atoms + self._zeros[head][batch.element_index]
         return atoms.new_zeros(batch.n_systems).index_add(0, batch.system, atoms)
 
-    def _run(self, batch: Prepared, positions: Tensor, head: Head) -> Atomwise:
+    @property
+    def _radius(self) -> float:
+        """Where the radial envelope vanishes, in Å."""
         narrow = self.cutoff_scope == "graph+envelope"
-        radius = self.cutoff if narrow else self.architecture.cutoff
-        inputs = batch.element_index, batch.edges, batch.vectors(positions), radius
-        parameters: dict[str, Tensor] = {
-            **self._parameters["shared"],
-            **self._parameters[head],
-            **self._given,
-        }
+        return self.cutoff if narrow else self.architecture.cutoff
+
+    def _owned(self, head: Head) -> dict[str, Tensor]:
+        """Return the parameters of the network under a head, by name."""
+        mine = self._parameters
+        return {**mine["shared"], **mine[head], **self._given}
+
+    def _run(self, batch: Prepared, positions: Tensor, head: Head) -> Atomwise:
+        fixed, radius, vectors = batch.fixed, self._radius, batch.vectors(positions)
+        here = fixed is not None and (fixed.head, fixed.radius) == (head, radius)
+        known = fixed.known if fixed is not None and here else ()
+        inputs = batch.element_index, batch.edges, vectors, radius, known
         atoms: Atomwise = functional_call(
-            self._backbone, parameters, inputs, tie_weights=False
+            self._backbone, self._owned(head), inputs, tie_weights=False
         )
         return atoms
+
+
+class _Known(nn.Module):
+    """What a network knows before its shared parameters are."""
+
+    def __init__(self, backbone: Backbone) -> None:
+        super().__init__()
+        self.backbone = backbone
+
+    def forward(self, vectors: Tensor, radius: float, first: int) -> tuple[Known, ...]:
+        return self.backbone.known_of(vectors, radius, first)
 
 
 def _source(name: str, head: Head) -> str:

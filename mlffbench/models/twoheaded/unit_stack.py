@@ -26,8 +26,10 @@ class Stackable(Protocol):
     cutoff_scope: CutoffScope
     atomic_energies: dict[Head, dict[int, float]]
 
-    def stack(self, units: Sequence[Structures]) -> "UnitStack | None":
-        """Return units for one pass."""
+    def stack(
+        self, units: Sequence[Structures], head: Head | None = None
+    ) -> "UnitStack | None":
+        """Return units for one pass, of a head that stays as it is or of any."""
         ...
 
     def with_values(self, values: Mapping[str, Tensor]) -> Self:
@@ -175,4 +177,5 @@ def _lone_atom(like: Prepared) -> Prepared:
         n_systems=1,
         edges=like.edges[:, :0],
         offsets=None,
+        fixed=None,
     )
