@@ -13,7 +13,7 @@ values that are not finite, and they stay there.
 import math
 from collections import deque
 from collections.abc import Sequence
-from typing import TypeVar
+from typing import NamedTuple, TypeVar
 
 import torch
 from torch import Tensor
@@ -31,6 +31,20 @@ _NEARER = 0.4
 """Share of a step that is tried when it did not lower the loss."""
 _NEAREST = 2.0**-8
 """Share of a step below which the descent ends."""
+
+
+class _Pair(NamedTuple):
+    """A step and what it says of the curvature; zeros where a walk has none.
+
+    Attributes:
+        step: Shape (n_walks, n).
+        change: Shape (n_walks, n), of the gradient.
+        inverse: Shape (n_walks, 1), of their scalar product.
+    """
+
+    step: Tensor
+    change: Tensor
+    inverse: Tensor
 
 
 class QuasiNewton:
@@ -62,8 +76,9 @@ class QuasiNewton:
         self._moved: Tensor | None = None
         # All that follows has a column per parameter that some walk moves.
         self._own = torch.ones_like(place[:, :0], dtype=torch.bool)
+        self._differ = False
         self._gradient = self._direction = self._guess = place[:, :0]
-        self._pairs: deque[tuple[Tensor, Tensor]] = deque(maxlen=_MEMORY)
+        self._pairs: deque[_Pair] = deque(maxlen=_MEMORY)
 
     def accepts(self, losses: Sequence[float]) -> list[bool]:
         """Return which trials are good enough to go on from; else try nearer by.
@@ -101,9 +116,12 @@ class QuasiNewton:
             turned: Which rows to take; the others stay as they are.
         """
         first = self._moved is None
-        finite = torch.isfinite(gradients).all(1)
+        # what is not finite does not vanish from a sum
+        finite = torch.isfinite(gradients.sum(1))
         moved = self._begin(gradients, finite) if self._moved is None else self._moved
-        slopes = torch.where(self._own, gradients.index_select(1, moved), 0.0)
+        slopes = gradients.index_select(1, moved)
+        if self._differ:
+            slopes = slopes * self._own
         if not first:
             step = self._column(self._share) * self._direction
             self._remember(step, slopes - self._gradient, turned)
@@ -145,7 +163,7 @@ class QuasiNewton:
                 self._guess,
             )
         )
-        pairs = [(step[where], change[where]) for step, change in self._pairs]
+        pairs = [_Pair(*(one[where] for one in pair)) for pair in self._pairs]
         self._pairs = deque(pairs, maxlen=_MEMORY)
         self.ended, self.lost = _some(self.ended, rows), _some(self.lost, rows)
         self._loss, self._slope = _some(self._loss, rows), _some(self._slope, rows)
@@ -156,6 +174,7 @@ class QuasiNewton:
         own = (gradients != 0) & finite[:, None]
         self._moved = moved = own.any(0).nonzero().flatten()
         self._own = own.index_select(1, moved)
+        self._differ = not bool(self._own.all())
         size = torch.where(self._own, gradients.index_select(1, moved).abs(), 0.0)
         mean = size.sum(1, keepdim=True) / self._own.sum(1, keepdim=True).clamp(min=1)
         guess = self._rate / (size + _SMALL_SLOPE * mean)
@@ -171,21 +190,22 @@ class QuasiNewton:
 
     def _remember(self, step: Tensor, change: Tensor, turned: Sequence[bool]) -> None:
         """Keep what a step says of the curvature, where it is positive."""
+        product = _dot(step, change)
         least = 1e-8 * step.norm(dim=1) * change.norm(dim=1)
-        positive = (torch.linalg.vecdot(step, change) > least).tolist()
+        positive = (product[:, 0] > least).tolist()
         kept = [mine and good for mine, good in zip(turned, positive, strict=True)]
         if not any(kept):
             return
-        old = list(self._pairs)
-        self._pairs.append((step, change))
+        old, new = list(self._pairs), _Pair(step, change, 1 / product)
+        self._pairs.append(new)
         if all(kept):
             return
         # A row that does not keep it has its own newest pair there, one place up; zeros
         # stand for none.
-        old = [(torch.zeros_like(step), torch.zeros_like(step)), *old][-_MEMORY:]
+        old = [_Pair(*map(torch.zeros_like, new)), *old][-_MEMORY:]
         mixed = [
-            (_chosen(kept, new[0], mine[0]), _chosen(kept, new[1], mine[1]))
-            for new, mine in zip(self._pairs, old, strict=True)
+            _Pair(*(_chosen(kept, *both) for both in zip(theirs, mine, strict=True)))
+            for theirs, mine in zip(self._pairs, old, strict=True)
         ]
         self._pairs = deque(mixed, maxlen=_MEMORY)
 
@@ -201,32 +221,26 @@ class QuasiNewton:
         return self.place.new_tensor(values)[:, None]
 
 
-def _two_loops(
-    gradient: Tensor, guess: Tensor, pairs: Sequence[tuple[Tensor, Tensor]]
-) -> Tensor:
+def _two_loops(gradient: Tensor, guess: Tensor, pairs: Sequence[_Pair]) -> Tensor:
     """Return the inverse curvature times a gradient, row by row.
 
     Args:
         gradient: Shape (n_walks, n).
         guess: Shape (n_walks, n), the diagonal it begins with, up to a factor.
-        pairs: Steps and changes of the gradient, oldest first; zeros for none.
+        pairs: Oldest first.
     """
-    found, weights, scale = gradient, [], torch.ones_like(gradient[:, :1])
-    products = [_dot(step, change) for step, change in pairs]
-    for (step, change), product in zip(reversed(pairs), reversed(products), strict=True):
-        weight = torch.where(product > 0, _dot(step, found) / product, 0.0)
-        found = found - weight * change
+    found, weights = gradient.clone(), []
+    for step, change, inverse in reversed(pairs):
+        weight = inverse * _dot(step, found)
+        found.addcmul_(change, weight, value=-1)
         weights.append(weight)
+    found *= guess
     if pairs:
-        _, change = pairs[-1]
-        size = _dot(change, guess * change)
-        scale = torch.where(products[-1] > 0, products[-1] / size, 1.0)
-    found = scale * guess * found
-    for (step, change), product, weight in zip(
-        pairs, products, reversed(weights), strict=True
-    ):
-        back = torch.where(product > 0, _dot(change, found) / product, 0.0)
-        found = found + step * (weight - back)
+        _, change, inverse = pairs[-1]
+        size = inverse * _dot(change, guess * change)
+        found *= torch.where(inverse > 0, 1 / size, 1.0)
+    for (step, change, inverse), weight in zip(pairs, reversed(weights), strict=True):
+        found.addcmul_(step, weight - inverse * _dot(change, found))
     return found
 
 

@@ -180,8 +180,7 @@ class TwoHeaded(OwnsParameters):
         batch, radius = self.prepare(structures), self._radius
         own = {f"backbone.{name}": value for name, value in self._owned(head).items()}
         inputs = batch.vectors(batch.positions), radius, self.architecture.shared_blocks
-        with torch.no_grad():
-            known = functional_call(_Known(self._backbone), own, inputs)
+        known = functional_call(_Known(self._backbone), own, inputs)
         return replace(batch, fixed=Fixed(head, radius, known))
 
     def forward(self, structures: Structures | Prepared, head: Head) -> Labels:

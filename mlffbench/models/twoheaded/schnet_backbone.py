@@ -84,17 +84,12 @@ class SchnetBackbone(Backbone):
 
     def known_of(self, vectors: Tensor, radius: float, first: int) -> tuple[Known, ...]:
         """Return the radial basis, the envelope, and the filters from a block on."""
-        lengths = vectors.norm(dim=1, keepdim=True)
-        block: Any
-
-        def found(lengths: Tensor) -> tuple[Tensor, ...]:
+        with torch.enable_grad():
+            lengths = vectors.norm(dim=1, keepdim=True).detach().requires_grad_()
             basis, envelope = self._gaussians(lengths), _envelope(lengths, radius)
-            filters = (block.mlp(basis) * envelope for block in self.interactions[first:])
-            return basis, envelope, *filters
-
-        # no function mixes edges, so one tangent tells all slopes
-        values, slopes = torch.func.jvp(found, (lengths,), (torch.ones_like(lengths),))
-        return tuple(Known(*pair) for pair in zip(values, slopes, strict=True))
+            blocks: Any = self.interactions[first:]
+            filters = [block.mlp(basis) * envelope for block in blocks]
+            return tuple(_known(one, lengths) for one in (basis, envelope, *filters))
 
     def element_slices(self, parameters: Mapping[str, Tensor]) -> Iterator[Tensor]:
         """Yield the embedding, shape (n_elements, hidden)."""
@@ -111,3 +106,15 @@ class SchnetBackbone(Backbone):
 def _envelope(lengths: Tensor, radius: float) -> Tensor:
     """Return the cosine cutoff; edges are shorter than the radius, so without a mask."""
     return 0.5 * (torch.cos(lengths * (math.pi / radius)) + 1.0)
+
+
+def _known(values: Tensor, lengths: Tensor) -> Known:
+    """Return values and their slopes; no value depends on two lengths.
+
+    Backwards there is one pass per column. What a pass makes of weights is linear in
+    them, and what it is the slope of, by the weights, are the slopes of all columns.
+    """
+    weights = torch.zeros_like(values, requires_grad=True)
+    [pulled] = torch.autograd.grad(values, [lengths], weights, create_graph=True)
+    [slopes] = torch.autograd.grad(pulled.sum(), [weights])
+    return Known(values.detach(), slopes)
