@@ -68,13 +68,13 @@ class SchnetBackbone(Backbone):
         else:
             basis, envelope = self._gaussians(lengths), _envelope(lengths, radius)
             filters = []
-        block: Any
-        left = self.interactions[: len(self.interactions) - len(filters)]
+        blocks: Any = self.interactions
+        left = blocks[: len(blocks) - len(filters)]
         filters = [*(block.mlp(basis) * envelope for block in left), *filters]
         centre, neighbour = edges
         atoms = self.embedding(element_index)
         features = []
-        for block, each in zip(self.interactions, filters, strict=True):
+        for block, each in zip(blocks, filters, strict=True):
             messages = block.conv.lin1(atoms)[neighbour] * each
             total = messages.new_zeros((len(atoms), messages.shape[1]))
             total = block.conv.lin2(total.index_add(0, centre, messages))
