@@ -8,7 +8,7 @@ from mlffbench.core.forcefield import HasPriorHead
 from mlffbench.core.guards.out_of_memory import is_out_of_memory
 from mlffbench.refine.curved_descent import CurvedDescent, Followed, LabelledUnit
 
-STACK_ATOMS = {"cpu": 500, "cuda": 20000}
+STACK_ATOMS = {"cpu": 500, "cuda": 5000}
 """Atoms of the units that are adapted together at most, by the type of the device."""
 
 
