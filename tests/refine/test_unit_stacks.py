@@ -27,7 +27,7 @@ SHAPES = {
         "triplet": 4,
         "projected": 4,
         "spherical": 3,
-        "blocks": 1,
+        "blocks": 2,
         "atom_layers": 1,
     },
 }
