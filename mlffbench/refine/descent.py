@@ -1,4 +1,4 @@
-"""Descent: a model's representation follows a prior, step by step."""
+"""Descent: a model's representation follows a prior, step by step, in batches."""
 
 import copy
 import hashlib
@@ -11,9 +11,8 @@ from typing import Any, Literal, Protocol, cast, runtime_checkable
 import torch
 from torch import Tensor, nn
 
-from mlffbench.core.forcefield import HasPriorHead
+from mlffbench.core.forcefield import HasPriorHead, Head
 from mlffbench.core.structures import Structures
-from mlffbench.refine.quasi_newton import QuasiNewton
 from mlffbench.refine.refined_units import rows_of
 
 Optimizer = Literal["lbfgs", "adam", "sgd"]
@@ -31,10 +30,8 @@ class Descent:
 
     Attributes:
         steps: Evaluations of the unit or of a batch at most.
-        optimizer: ``lbfgs`` (`QuasiNewton`) for a unit that is no larger than a batch,
-            ``adam`` or ``sgd`` (with momentum 0.9).
-        learning_rate: Of the first step; with ``adam`` and ``sgd`` it falls to 0 along
-            a cosine.
+        optimizer: ``adam`` or ``sgd`` (with momentum 0.9).
+        learning_rate: Of the first step; it falls to 0 along a cosine.
         weight_decay: Decoupled with ``adam``.
         batch: Structures per step at most; a larger unit is visited in random batches.
         seed: Of the order of the batches.
@@ -42,15 +39,17 @@ class Descent:
             the rate. A unit that is larger than a batch has no loss to compare from one
             step to the next: where the mean loss of a pass is higher than that of the
             pass before, the rate is halved.
+        anchor: Weight of the squared distance to where it began.
     """
 
     steps: int
-    optimizer: Optimizer
+    optimizer: Literal["adam", "sgd"]
     learning_rate: float
     weight_decay: float
     batch: int
     seed: int
     careful: bool
+    anchor: float
 
     def run(
         self,
@@ -60,7 +59,7 @@ class Descent:
         *,
         key: str,
         stop: float,
-        penalty: Penalty,
+        penalty: Penalty | None = None,
     ) -> Iterator[float]:
         """Move a model's representation, yielding the prior loss before each step.
 
@@ -76,15 +75,12 @@ class Descent:
             stop: Loss in eV/Å at which the descent ends.
             penalty: Is added to the loss.
         """
-        if self.optimizer == "lbfgs":
-            yield from self._curved(twin, structures, targets, stop, penalty)
-            return
         walk = _Walk(self, twin, structures.n_systems)
         for step, (batch, wanted) in enumerate(
             self._batches(twin, structures, targets, key)
         ):
             error = prior_error(twin, batch, wanted)
-            total = error + penalty(twin, walk.parameters, walk.origin)
+            total = error + walk.added(twin, penalty)
             loss = float(error.detach())
             if walk.must_go_back(float(total.detach())):
                 walk.go_back()
@@ -100,39 +96,8 @@ class Descent:
                 return
             walk.step(step)
         if walk.unsettled:
-            here = prior_error(twin, structures, targets)
-            here = here + penalty(twin, walk.parameters, walk.origin)
+            here = prior_error(twin, structures, targets) + walk.added(twin, penalty)
             walk.settle(float(here.detach()))
-
-    def _curved(
-        self,
-        twin: HasPriorHead,
-        structures: Structures,
-        targets: Tensor,
-        stop: float,
-        penalty: Penalty,
-    ) -> Iterator[float]:
-        """Follow `QuasiNewton`, yielding the prior loss of every trial."""
-        parameters, origin = _loosened(twin)
-        walk = QuasiNewton(flat(origin), self.learning_rate)
-        here = prepared(twin, structures)
-        for left in reversed(range(self.steps)):
-            put_flat(walk.trial, parameters)
-            error = prior_error(twin, here, targets)
-            total = error + penalty(twin, parameters, origin)
-            loss = float(error.detach())
-            accepted = walk.accepts(float(total.detach()))
-            reached = accepted and loss <= stop
-            if accepted and left and not reached:
-                gradients = torch.autograd.grad(
-                    total, parameters, allow_unused=True, materialize_grads=True
-                )
-                walk.turn(flat(gradients))
-            if reached or walk.ended or not left:
-                put_flat(walk.place, parameters)
-            yield math.nan if walk.lost else loss
-            if reached or walk.ended:
-                return
 
     def _batches(
         self,
@@ -163,7 +128,7 @@ class _Walk:
 
     def __init__(self, plan: Descent, twin: HasPriorHead, n_systems: int) -> None:
         self.plan = plan
-        self.parameters, self.origin = _loosened(twin)
+        self.parameters, self.origin = loosened(twin)
         self.factor = 1.0
         self._optimizer = _optimizer(plan, self.parameters)
         self._n_batches = math.ceil(n_systems / plan.batch)
@@ -173,6 +138,13 @@ class _Walk:
         self._best = math.inf
         self._n_back = 0
         self._kept: tuple[list[Tensor], dict[str, Any]] | None = None
+
+    def added(self, twin: HasPriorHead, penalty: Penalty | None) -> Tensor | float:
+        """Return what is added to the prior loss here."""
+        far = distance(self.parameters, self.origin, self.plan.anchor)
+        if penalty is None:
+            return far
+        return far + penalty(twin, self.parameters, self.origin)
 
     def must_go_back(self, total: float) -> bool:
         """Return whether the last step made matters worse and can be taken back."""
@@ -243,7 +215,7 @@ class _Walk:
         self._optimizer.load_state_dict(copy.deepcopy(self._kept[1]))
 
 
-def _loosened(twin: HasPriorHead) -> tuple[list[nn.Parameter], list[Tensor]]:
+def loosened(twin: HasPriorHead) -> tuple[list[nn.Parameter], list[Tensor]]:
     """Return the parameters of a representation, to be moved, and where they begin."""
     parameters = list(twin.representation_parameters())
     origin = [parameter.detach().clone() for parameter in parameters]
@@ -258,30 +230,17 @@ def prior_error(model: HasPriorHead, structures: Structures, targets: Tensor) ->
 
 
 def prepared(model: HasPriorHead, structures: Structures) -> Structures:
-    """Return structures with their neighbour list where a model can use one again."""
+    """Return structures with all that the prior head can use again, where it can."""
     if isinstance(model, _Prepares):
-        return cast("Structures", model.prepare(structures))
+        return cast("Structures", model.prepare_for(structures, "prior"))
     return structures
 
 
 @runtime_checkable
 class _Prepares(Protocol):
-    """A model whose `forward` takes what `prepare` made of structures as well."""
+    """A model whose `forward` takes what `prepare_for` made of structures as well."""
 
-    def prepare(self, structures: Structures) -> object: ...
-
-
-def flat(values: Sequence[Tensor]) -> Tensor:
-    """Return values as one vector, shape (n,)."""
-    return torch.cat([value.flatten() for value in values])
-
-
-@torch.no_grad()
-def put_flat(vector: Tensor, parameters: Sequence[Tensor]) -> None:
-    """Write what `flat` returned into parameters."""
-    pieces = torch.split(vector, [one.numel() for one in parameters])
-    for piece, one in zip(pieces, parameters, strict=True):
-        one.copy_(piece.view_as(one))
+    def prepare_for(self, structures: Structures, head: Head) -> object: ...
 
 
 def force_error(forces: Tensor, targets: Tensor) -> Tensor:
@@ -289,6 +248,16 @@ def force_error(forces: Tensor, targets: Tensor) -> Tensor:
     error = forces - targets.to(device=forces.device, dtype=forces.dtype)
     mean: Tensor = torch.linalg.vector_norm(error, dim=1).mean()
     return mean
+
+
+def distance(
+    parameters: Sequence[Tensor], origin: Sequence[Tensor], weight: float
+) -> Tensor | float:
+    """Return the weighted squared distance of parameters to where they began."""
+    if not weight:
+        return 0.0
+    pairs = zip(parameters, origin, strict=True)
+    return weight * torch.stack([((now - then) ** 2).sum() for now, then in pairs]).sum()
 
 
 def _optimizer(plan: Descent, parameters: list[nn.Parameter]) -> torch.optim.Optimizer:

@@ -1,7 +1,8 @@
 """Routed: several refined models as one, each for its own structures."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from typing import Protocol, runtime_checkable
 
 import torch
 
@@ -56,16 +57,47 @@ class Routed:
         if len(chosen) == 1:
             [(model, _)] = chosen.values()
             return model.predict(structures)
-        return _scatter(structures, list(chosen.values()))
+        models = [model for model, _ in chosen.values()]
+        mine = [places for _, places in chosen.values()]
+        parts = [structures.select(places) for places in mine]
+        return _scatter(structures, mine, self._predict_parts(models, parts))
+
+    def _predict_parts(
+        self, models: Sequence[ForceField], parts: Sequence[Structures]
+    ) -> list[Labels]:
+        """Return labels of parts, those of refined models in one pass where that goes."""
+        if not isinstance(self._base, _PredictsClones):
+            return [m.predict(part) for m, part in zip(models, parts, strict=True)]
+        refined = [i for i, model in enumerate(models) if model is not self._base]
+        together = self._base.predict_clones(
+            [models[i] for i in refined], [parts[i] for i in refined]
+        )
+        found = dict(zip(refined, together or (), strict=False))
+        return [
+            found[i] if i in found else models[i].predict(part)
+            for i, part in enumerate(parts)
+        ]
 
 
-def _scatter(structures: Structures, parts: list[tuple[ForceField, list[int]]]) -> Labels:
+@runtime_checkable
+class _PredictsClones(Protocol):
+    """A model that may predict with several of its clones at once."""
+
+    def predict_clones(
+        self, clones: Sequence[ForceField], parts: Sequence[Structures]
+    ) -> list[Labels] | None:
+        """Return what each clone predicts of its part; None if it cannot."""
+        ...
+
+
+def _scatter(
+    structures: Structures, parts: Sequence[list[int]], found: Sequence[Labels]
+) -> Labels:
     """Return the labels of all parts in the order of the structures."""
     energies, forces, atoms, places = [], [], [], []
     failures: dict[int, str] = {}
     source = ""
-    for model, mine in parts:
-        labels = model.predict(structures.select(mine))
+    for mine, labels in zip(parts, found, strict=True):
         energies.append(labels.energy)
         forces.append(labels.forces)
         places += mine

@@ -17,14 +17,14 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import cast
 
-import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from mlffbench.core.errors import BenchError
 from mlffbench.core.forcefield import ForceField, HasLearningRate, HasPriorHead
 from mlffbench.core.structures import Structures
 from mlffbench.models.catalog import DEFAULT_PRIOR
-from mlffbench.refine.descent import Descent, Optimizer
+from mlffbench.refine.curved_descent import CurvedDescent, LabelledUnit
+from mlffbench.refine.descent import Descent, Optimizer, Penalty
 from mlffbench.refine.per_structure import Routed
 from mlffbench.refine.prior_head import (
     PriorLabels,
@@ -36,6 +36,7 @@ from mlffbench.refine.prior_level import PriorLevel, level_of, require_level
 from mlffbench.refine.refined_units import mean_offsets, rows_of, units_of
 from mlffbench.refine.refiner import Fact, Refined, Training, Unit
 from mlffbench.refine.unit_gate import START, START_GAP, Gate, UnitGate
+from mlffbench.refine.unit_stacks import follow_stacks
 
 STEPS, CURVED_STEPS = 50, 16
 """Looks at a unit at most, without and with curvature."""
@@ -87,6 +88,8 @@ class PriorTuning:
     """
 
     name = "ttt"
+    penalty: Penalty | None = None
+    """Is added to the prior loss, by rules that look at predictions too."""
 
     def __init__(
         self,
@@ -217,29 +220,42 @@ class PriorTuning:
         """
         labels = self._labels.of(structures)
         gate = self._gate(model, structures, labels.forces)
+        reasons: dict[str, str] = {}
+        members = units_of(structures, self.unit)
+        usable = {
+            key: [place for place in places if place not in labels.failures]
+            for key, places in members.items()
+        }
+        units: list[LabelledUnit] = []
+        for key, mine in usable.items():
+            reasons[key] = gate.why_not(mine) if gate else ""
+            if mine and not reasons[key]:
+                units.append(
+                    LabelledUnit(
+                        key=key,
+                        structures=structures.select(mine),
+                        targets=rows_of(labels.forces, structures, mine),
+                        stop=gate.loss_at(self.stop, mine) if gate else 0.0,
+                    )
+                )
+        adapted = self._adapt_all(model, units)
         models: dict[str, ForceField] = {}
         facts: list[dict[str, Fact]] = [{} for _ in structures.ids]
         trace: dict[str, Sequence[float]] = {}
-        for key, members in units_of(structures, self.unit).items():
-            usable = [place for place in members if place not in labels.failures]
-            adapted = _Adapted(None, gate.why_not(usable) if gate else "", [])
-            if usable and not adapted.reason:
-                targets = rows_of(labels.forces, structures, usable)
-                stop = gate.loss_at(self.stop, usable) if gate else 0.0
-                mine = structures.select(usable)
-                adapted = self.adapt(model, mine, targets, key, stop)
-            trace[key] = adapted.losses
-            for place in members:
-                reason = adapted.reason or labels.failures.get(place, "")
+        for key, places in members.items():
+            found = adapted.get(key, _Adapted(None, reasons[key], []))
+            trace[key] = found.losses
+            for place in places:
+                reason = found.reason or labels.failures.get(place, "")
                 facts[place] = {
                     "adapted": not reason,
                     "not_adapted_because": reason,
-                    "prior_loss_lowest": _lowest(adapted.losses),
-                    "steps": len(adapted.losses),
-                    **(gate.facts(usable) if gate else {}),
+                    "prior_loss_lowest": _lowest(found.losses),
+                    "steps": len(found.losses),
+                    **(gate.facts(usable[key]) if gate else {}),
                 }
-                if adapted.model is not None and not reason:
-                    models[structures.ids[place]] = adapted.model
+                if found.model is not None and not reason:
+                    models[structures.ids[place]] = found.model
         offsets = mean_offsets(model, models, structures, self.unit)
         return Refined(
             model=Routed(model, models, offsets),
@@ -270,9 +286,37 @@ class PriorTuning:
         losses = list(self.descend(twin, structures, targets, key, stop))
         # only steps on a whole unit are taken back, where they are careful
         returns = self.careful and structures.n_systems <= self.batch
-        if not math.isfinite(losses[0] if returns else losses[-1]):
-            return _Adapted(None, "the adaptation diverged", losses)
-        return _Adapted(cast("ForceField", twin), "", losses)
+        return _judged(twin, losses, returns=returns)
+
+    def _adapt_all(
+        self, model: ForceField, units: Sequence[LabelledUnit]
+    ) -> dict[str, _Adapted]:
+        """Return what comes of each unit, by its key; small ones are adapted together.
+
+        Which ones are together depends on the units alone.
+        """
+        whole = [unit for unit in units if unit.structures.n_systems <= self.batch]
+        if self.optimizer != "lbfgs" or self.penalty is not None:
+            whole = []
+        found = {
+            key: _judged(*followed, returns=True)
+            for key, followed in follow_stacks(
+                self._curved(model), cast("HasPriorHead", model), whole
+            ).items()
+        }
+        for unit in units:
+            if unit.key not in found:
+                found[unit.key] = self.adapt(
+                    model, unit.structures, unit.targets, unit.key, unit.stop
+                )
+        return found
+
+    def _curved(self, model: object) -> CurvedDescent:
+        return CurvedDescent(
+            steps=self._steps("lbfgs"),
+            learning_rate=self._rate(model),
+            anchor=self.anchor,
+        )
 
     def descend(
         self,
@@ -292,7 +336,10 @@ class PriorTuning:
             stop: Prior loss in eV/Å at which to stop; 0 takes all steps.
         """
         optimizer = self.optimizer
-        if optimizer == "lbfgs" and structures.n_systems > self.batch:
+        if optimizer == "lbfgs":
+            if structures.n_systems <= self.batch:
+                unit = LabelledUnit(key, structures, targets, stop)
+                return self._curved(twin).run(twin, unit, self.penalty)
             optimizer = "adam"
         descent = Descent(
             steps=self._steps(optimizer),
@@ -302,19 +349,11 @@ class PriorTuning:
             batch=self.batch,
             seed=self.seed,
             careful=self.careful,
+            anchor=self.anchor,
         )
         return descent.run(
             twin, structures, targets, key=key, stop=stop, penalty=self.penalty
         )
-
-    def penalty(
-        self,
-        twin: HasPriorHead,  # noqa: ARG002 - for rules that look at predictions
-        parameters: list[nn.Parameter],
-        origin: list[Tensor],
-    ) -> Tensor | float:
-        """Return what is added to the prior loss: the anchor to the untouched weights."""
-        return self.anchor * _distance(parameters, origin) if self.anchor else 0.0
 
     def _gate(
         self, model: ForceField, structures: Structures, targets: Tensor
@@ -347,7 +386,14 @@ def _lowest(losses: Sequence[float]) -> float | None:
     return min((loss for loss in losses if math.isfinite(loss)), default=None)
 
 
-def _distance(parameters: list[nn.Parameter], origin: list[Tensor]) -> Tensor:
-    """Return the squared distance to the untouched weights."""
-    pairs = zip(parameters, origin, strict=True)
-    return torch.stack([((now - then) ** 2).sum() for now, then in pairs]).sum()
+def _judged(twin: HasPriorHead, losses: list[float], *, returns: bool) -> _Adapted:
+    """Return what came of a unit.
+
+    Args:
+        twin: The model that was moved.
+        losses: By step.
+        returns: Whether it stands at its lowest loss, whatever the last one is.
+    """
+    if not math.isfinite(losses[0] if returns else losses[-1]):
+        return _Adapted(None, "the adaptation diverged", losses)
+    return _Adapted(cast("ForceField", twin), "", losses)

@@ -62,7 +62,8 @@ def test_what_is_reloaded_is_what_the_refinement_made(
     expected = PriorTuning(**QUICK).refine(base, mine).model.predict(mine)
     model = mlffbench.load_model(f"refined:{refined}", device="cpu")
     found = model.predict(mine)
-    assert torch.equal(found.forces, expected.forces)
+    # what is predicted in one pass may differ, and rounding with it
+    torch.testing.assert_close(found.forces, expected.forces, atol=1e-5, rtol=1e-5)
     assert found.energy.tolist() == pytest.approx(expected.energy.tolist(), abs=1e-5)
     assert not torch.equal(found.forces, base.predict(mine).forces)
     again = mlffbench.refine_file(

@@ -24,18 +24,23 @@ def valley(place: Tensor) -> Tensor:
     return (100 * (rest - first**2) ** 2 + (1 - first) ** 2).sum()
 
 
+def barrier(place: Tensor) -> Tensor:
+    """A slope that ends at a sphere of radius 1, beyond which there is no number."""
+    return -50 * place.sum() - torch.log(1 - (place**2).sum())
+
+
 def descend(function: Function, place: Tensor, rate: float, looks: int) -> list[float]:
     """Return the losses that were accepted; every trial is looked at once."""
-    walk, losses = QuasiNewton(place, rate), []
+    walk, losses = QuasiNewton(place[None], rate), []
     for _ in range(looks):
         trial = walk.trial.clone().requires_grad_()
-        loss = function(trial)
-        if walk.accepts(float(loss.detach())):
+        loss = function(trial[0])
+        if walk.accepts([float(loss.detach())]) == [True]:
             losses.append(float(loss.detach()))
-            walk.turn(torch.autograd.grad(loss, trial)[0])
-        if walk.ended:
+            walk.turn(torch.autograd.grad(loss, trial)[0], [True])
+        if walk.ended == [True]:
             break
-    assert float(function(walk.place)) == losses[-1]
+    assert float(function(walk.place[0])) == losses[-1]
     return losses
 
 
@@ -52,10 +57,10 @@ def test_it_finds_the_minimum_and_never_rises(
 
 
 def test_the_first_step_moves_no_parameter_by_more_than_the_rate() -> None:
-    walk = QuasiNewton(torch.zeros(4), 0.1)
-    assert walk.accepts(1.0)
-    walk.turn(torch.tensor([3.0, -3.0, 1e-4, 0.0]))
-    moved = walk.trial - walk.place
+    walk = QuasiNewton(torch.zeros(1, 4), 0.1)
+    assert walk.accepts([1.0]) == [True]
+    walk.turn(torch.tensor([[3.0, -3.0, 1e-4, 0.0]]), [True])
+    moved = (walk.trial - walk.place)[0]
     assert moved.abs().max() <= 0.1
     assert moved[:2].tolist() == pytest.approx([-0.1, 0.1], rel=0.1)
     assert 0 < -float(moved[2]) < 1e-4
@@ -64,26 +69,61 @@ def test_the_first_step_moves_no_parameter_by_more_than_the_rate() -> None:
 
 @pytest.mark.parametrize("loss", [2.0, math.nan, math.inf])
 def test_a_trial_that_is_no_better_is_taken_back(loss: float) -> None:
-    walk = QuasiNewton(torch.zeros(2), 0.1)
-    assert walk.accepts(1.0)
-    walk.turn(torch.ones(2))
+    walk = QuasiNewton(torch.zeros(1, 2), 0.1)
+    assert walk.accepts([1.0]) == [True]
+    walk.turn(torch.ones(1, 2), [True])
     far = walk.trial.clone()
-    assert not walk.accepts(loss)
-    assert torch.equal(walk.place, torch.zeros(2))
+    assert walk.accepts([loss]) == [False]
+    assert torch.equal(walk.place, torch.zeros(1, 2))
     assert 0 < walk.trial.norm() < far.norm()
-    while not walk.ended:
-        assert not walk.accepts(loss)
-    assert torch.equal(walk.place, torch.zeros(2))
+    while walk.ended == [False]:
+        assert walk.accepts([loss]) == [False]
+    assert torch.equal(walk.place, torch.zeros(1, 2))
 
 
 def test_it_ends_where_nothing_can_be_followed() -> None:
-    lost = QuasiNewton(torch.zeros(2), 0.1)
-    assert not lost.accepts(math.nan)
-    assert lost.ended
-    assert lost.lost
-    flat, steep = (QuasiNewton(torch.zeros(2), 0.1) for _ in range(2))
-    for walk, slope in ((flat, 0.0), (steep, math.nan)):
-        assert walk.accepts(1.0)
-        walk.turn(torch.full((2,), slope))
-        assert walk.ended
-        assert walk.lost is math.isnan(slope)
+    walk = QuasiNewton(torch.zeros(3, 2), 0.1)
+    assert walk.accepts([math.nan, 1.0, 1.0]) == [False, True, True]
+    assert walk.ended == walk.lost == [True, False, False]
+    gradients = torch.tensor([[1.0, 1.0], [0.0, 0.0], [math.nan, 1.0]])
+    walk.turn(gradients, [False, True, True])
+    assert walk.ended == [True, True, True]
+    assert walk.lost == [True, False, True]
+
+
+def test_a_walk_goes_as_it_does_alone() -> None:
+    """Walks of different length beside one that is lost, and one that often leaves."""
+    functions = (bowl, valley, lambda place: math.nan * place.sum(), bowl, barrier)
+    starts = (0.1, 0.2, 0.3, -7.0, 0.35)
+    places = [torch.full((6,), x, dtype=torch.float64) for x in starts]
+    places[3][2:] = 1.0  # where the bowl is level: those are never moved
+    alone = [
+        descend(function, place, 0.1, 40)
+        for function, place in zip(functions, places, strict=True)
+        if function(place).isfinite()
+    ]
+    walk = QuasiNewton(torch.stack(places), 0.1)
+    going = list(range(len(starts)))
+    losses: dict[int, list[float]] = {k: [] for k in going}
+    n_lost = 0
+    for _ in range(40):
+        trial = walk.trial.clone().requires_grad_()
+        rows = zip(going, trial, strict=True)
+        found = torch.stack([functions[k](row) for k, row in rows])
+        n_lost += int(found.isnan().sum())
+        accepted = walk.accepts(found.tolist())
+        for k, good, loss in zip(going, accepted, found.tolist(), strict=True):
+            losses[k] += [loss] * good
+        if any(accepted):
+            walk.turn(torch.autograd.grad(found.sum(), trial)[0], accepted)
+        stay = [row for row, ended in enumerate(walk.ended) if not ended]
+        walk.keep(stay)
+        going = [going[row] for row in stay]
+    assert n_lost > 2
+    assert losses.pop(2) == []
+    for mine, expected in zip(losses.values(), alone, strict=True):
+        # at the minimum rounding decides when it ends
+        fall = expected[0] - expected[-1]
+        n_equal = sum(loss - expected[-1] > 1e-9 * fall for loss in expected)
+        assert mine[:n_equal] == pytest.approx(expected[:n_equal], rel=1e-9)
+    assert len({len(mine) for mine in losses.values()}) > 1

@@ -1,10 +1,12 @@
 """Architecture: everything needed to build a network again, except its weights."""
 
+import math
 from typing import Annotated, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from mlffbench.core.card import ALL_ELEMENTS
+from mlffbench.core.errors import ModelError
 
 Network = Literal["mace", "schnet", "gemnet"]
 Depth = Literal["min", "med", "max"]
@@ -179,3 +181,21 @@ class Architecture(_Frozen):
         """How many of the interaction blocks both heads share, by depth."""
         blocks = self.shape.blocks
         return {"min": 1, "med": blocks - 1, "max": blocks}[self.depth]
+
+    def check_cutoff(self, cutoff: float, name: str) -> None:
+        """Raise ModelError when a cutoff is no radius, or above the trained one.
+
+        Args:
+            cutoff: In Å.
+            name: Of the model, for the message.
+        """
+        if not (math.isfinite(cutoff) and cutoff > 0):
+            msg = f"a cutoff of {cutoff} Å is no radius: give a positive, finite number"
+            raise ModelError(msg)
+        if cutoff > self.cutoff:
+            msg = (
+                f"a cutoff of {cutoff:g} Å is above the trained {self.cutoff:g} Å of "
+                f"{name!r}, whose radial functions end there: it would change "
+                "nothing or leave what was trained; give one at or below"
+            )
+            raise ModelError(msg)

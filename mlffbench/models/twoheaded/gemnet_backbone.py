@@ -5,14 +5,14 @@ their own (dT), which conserves no energy. What differs: fixed scale factors in 
 fitted ones, and all neighbours within the cutoff count unless the shape has a cap.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 
 import torch
 from torch import Tensor, nn
 
 from mlffbench.core.graph import reversed_edges
 from mlffbench.models.twoheaded.architecture import Architecture, GemnetShape
-from mlffbench.models.twoheaded.backbone import Atomwise, Backbone
+from mlffbench.models.twoheaded.backbone import Atomwise, Backbone, Known
 from mlffbench.models.twoheaded.gemnet_layers import (
     HALF,
     AtomUpdate,
@@ -52,6 +52,7 @@ class GemnetBackbone(Backbone):
         architecture: Of a ``gemnet``.
     """
 
+    stackable = True
     offsets: Tensor
 
     def __init__(self, architecture: Architecture) -> None:
@@ -88,14 +89,19 @@ class GemnetBackbone(Backbone):
         self.register_buffer("offsets", offsets)
 
     def forward(
-        self, element_index: Tensor, edges: Tensor, vectors: Tensor, radius: float
+        self,
+        element_index: Tensor,
+        edges: Tensor,
+        vectors: Tensor,
+        radius: float,
+        known: Sequence[Known] = (),  # noqa: ARG002 - it knows nothing
     ) -> Atomwise:
         """Return energies and features of atoms; see `Backbone.forward`."""
         swap = reversed_edges(edges, len(element_index))
         centre, n_atoms = edges[0], len(element_index)
         lengths = vectors.norm(dim=1, keepdim=True)
         radial = self._radial(lengths, radius)
-        known = {name: layer(radial) for name, layer in self.projections.items()}
+        projected = {name: layer(radial) for name, layer in self.projections.items()}
         triplets = triplets_of(centre, vectors, self.shape.spherical, n_atoms)
         atoms = self.embedding(element_index)
         messages = [self.edge_embedding(atoms, radial, edges)]
@@ -103,18 +109,18 @@ class GemnetBackbone(Backbone):
         for module in self.interactions:
             block: _Interaction = module  # type: ignore[assignment]  # a ModuleList
             message = messages[-1]
-            told = block.triplets(message, known["triplet"], triplets, swap)
+            told = block.triplets(message, projected["triplet"], triplets, swap)
             inner = block.before((block.skip(message) + told) * HALF)
             message = block.after((message + inner) * HALF)
-            update = block.atoms(message, known["atom"], centre, n_atoms)
+            update = block.atoms(message, projected["atom"], centre, n_atoms)
             atoms = (atoms + update) * HALF
             joined = block.last(block.concatenate(atoms, message, edges))
             messages.append((message + joined) * HALF)
             features.append(atoms)
-        energy = self._energy(messages, known["out"], centre, n_atoms)
+        energy = self._energy(messages, projected["out"], centre, n_atoms)
         unit = vectors / lengths
         pulls = [
-            layer(message, known["out"], centre, unit, n_atoms)
+            layer(message, projected["out"], centre, unit, n_atoms)
             for layer, message in zip(self.forces, messages, strict=False)
         ]
         forces = torch.stack(pulls).sum(0) if pulls else None

@@ -1,6 +1,6 @@
 """MACE from mace-torch's blocks, on our graph."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import torch
@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from mlffbench.core.errors import MissingExtraError
 from mlffbench.models.pretrained.mace_network import import_mace
 from mlffbench.models.twoheaded.architecture import Architecture, MaceShape
-from mlffbench.models.twoheaded.backbone import Atomwise, Backbone
+from mlffbench.models.twoheaded.backbone import Atomwise, Backbone, Known
 
 
 class MaceBackbone(Backbone):
@@ -37,7 +37,12 @@ class MaceBackbone(Backbone):
         self.readouts: nn.ModuleList = network.readouts
 
     def forward(
-        self, element_index: Tensor, edges: Tensor, vectors: Tensor, radius: float
+        self,
+        element_index: Tensor,
+        edges: Tensor,
+        vectors: Tensor,
+        radius: float,
+        known: Sequence[Known] = (),  # noqa: ARG002 - it knows nothing
     ) -> Atomwise:
         """Return energies and features of atoms; see `Backbone.forward`."""
         # The spherical harmonics are TorchScript all the same, and what that optimises

@@ -1,9 +1,9 @@
 """TwoHeaded: one representation, a prior's head and the reference's head."""
 
 import copy
-import math
-from collections.abc import Mapping
-from typing import Literal, Self
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Self
 
 import torch
 from pydantic import JsonValue
@@ -13,28 +13,27 @@ from torch.func import functional_call
 from mlffbench.core.assembly import predict_rest, refusals
 from mlffbench.core.card import ModelCard, format_elements
 from mlffbench.core.errors import ModelError
-from mlffbench.core.forcefield import CutoffScope, Head
+from mlffbench.core.forcefield import CutoffScope, ForceField, Head
 from mlffbench.core.labels import Labels
 from mlffbench.core.model_options import DTYPES
 from mlffbench.core.spectrum import SpectralReference
 from mlffbench.core.structures import Structures
-from mlffbench.models.copies import copied
 from mlffbench.models.empty_batch import filled, no_labels
 from mlffbench.models.twoheaded.architecture import Architecture
 from mlffbench.models.twoheaded.atom_energies import zero_energies
-from mlffbench.models.twoheaded.backbone import Atomwise, Backbone
+from mlffbench.models.twoheaded.backbone import Atomwise, Backbone, Known
 from mlffbench.models.twoheaded.networks import make_backbone
+from mlffbench.models.twoheaded.owned_parameters import OWNERS, Owner, OwnsParameters
 from mlffbench.models.twoheaded.partition import side
-from mlffbench.models.twoheaded.prepared import Prepared, prepare
+from mlffbench.models.twoheaded.prepared import Fixed, Prepared, prepare, split
+from mlffbench.models.twoheaded.unit_stack import UnitStack, predict_clones
 
-Owner = Literal["shared", "prior", "ref"]
-OWNERS: tuple[Owner, ...] = ("shared", "prior", "ref")
 HEADS: tuple[Head, ...] = ("prior", "ref")
 UNKNOWN_RATE = 1e-3
 """Learning rate of a prior head whose training is not known."""
 
 
-class TwoHeaded:
+class TwoHeaded(OwnsParameters):
     """A network with two heads; make one with `build` or `checkpoint.load`.
 
     The energy of head h is Σ_atoms (scale_h · network_h + E0_h[element]). A head is the
@@ -92,6 +91,7 @@ class TwoHeaded:
             ).to(device)
             for head in HEADS
         }
+        self._given: Mapping[str, Tensor] = {}
         self._parameters: dict[Owner, dict[str, nn.Parameter]] = {o: {} for o in OWNERS}
         for name, parameter in self._backbone.named_parameters():
             shared = side(architecture, name) == "shared"
@@ -145,6 +145,16 @@ class TwoHeaded:
         """Return detached labels of the prior head; else as `predict`."""
         return self._predict(structures, "prior")
 
+    def predict_clones(
+        self, clones: Sequence[ForceField], parts: Sequence[Structures]
+    ) -> list[Labels] | None:
+        """Return what each clone predicts of its part, in one pass; None if it cannot."""
+        return predict_clones(self, clones, parts)
+
+    def predict_prepared(self, batch: Prepared) -> Labels:
+        """Return detached labels of the reference head."""
+        return self._labels(self._prepared(batch), "ref", differentiable=False)
+
     def prepare(self, structures: Structures) -> Prepared:
         """Return a batch with its neighbour list, to be used many times.
 
@@ -159,6 +169,20 @@ class TwoHeaded:
             device=self.device,
             dtype=self.dtype,
         )
+
+    def prepare_for(self, structures: Structures, head: Head) -> Prepared:
+        """Return a batch for a head whose own parameters stay while the shared ones move.
+
+        What does not change then is computed once; the other head may be asked as well.
+
+        Raises:
+            ModelError: An element is not in the table of the network.
+        """
+        batch, radius = self.prepare(structures), self._radius
+        own = {f"backbone.{name}": value for name, value in self._owned(head).items()}
+        inputs = batch.vectors(batch.positions), radius, self.architecture.shared_blocks
+        known = functional_call(_Known(self._backbone), own, inputs)
+        return replace(batch, fixed=Fixed(head, radius, known))
 
     def forward(self, structures: Structures | Prepared, head: Head) -> Labels:
         """Return one head's labels with the autograd graph attached.
@@ -226,28 +250,10 @@ class TwoHeaded:
         Raises:
             ModelError: The cutoff is no radius, or above the trained one.
         """
-        if not (math.isfinite(cutoff) and cutoff > 0):
-            msg = f"a cutoff of {cutoff} Å is no radius: give a positive, finite number"
-            raise ModelError(msg)
-        trained = self.architecture.cutoff
-        if cutoff > trained:
-            msg = (
-                f"a cutoff of {cutoff:g} Å is above the trained {trained:g} Å of "
-                f"{self.name!r}, whose radial functions end there: it would change "
-                "nothing or leave what was trained; give one at or below"
-            )
-            raise ModelError(msg)
+        self.architecture.check_cutoff(cutoff, self.name)
         twin = copy.copy(self)
         twin.cutoff = float(cutoff)
         twin.cutoff_scope = scope or self.cutoff_scope
-        return twin
-
-    def clone(self) -> Self:
-        """Return a copy whose parameters can be changed without touching this one."""
-        twin = copy.copy(self)
-        twin._parameters = {
-            owner: copied(parameters) for owner, parameters in self._parameters.items()
-        }
         return twin
 
     @property
@@ -272,54 +278,25 @@ class TwoHeaded:
                 return float(rate) if isinstance(rate, int | float) else UNKNOWN_RATE
         return UNKNOWN_RATE
 
-    def representation_parameters(self) -> list[nn.Parameter]:
-        """Return the shared parameters, those that test-time training may move."""
-        return list(self._parameters["shared"].values())
+    def stack(
+        self, units: Sequence[Structures], head: Head | None = None
+    ) -> UnitStack | None:
+        """Return units for one pass, each with a representation of its own.
 
-    def parameters_of(self, owner: Owner) -> dict[str, nn.Parameter]:
-        """Return the parameters that are shared or belong to one head, by name."""
-        return dict(self._parameters[owner])
-
-    def state(self) -> dict[str, Tensor]:
-        """Return every parameter, detached, under ``owner.name``; memory is shared."""
-        return {
-            f"{owner}.{name}": parameter.detach()
-            for owner in OWNERS
-            for name, parameter in self._parameters[owner].items()
-        }
-
-    def load_state(self, state: Mapping[str, Tensor]) -> None:
-        """Copy values into every parameter.
+        None for a network that is not made of layers and embeddings alone.
 
         Args:
-            state: As `state` returns it.
+            units: A batch each.
+            head: As in `prepare_for`; None for either head.
 
         Raises:
-            ModelError: Names or shapes are not those of this model, or a value is not
-                finite; nothing is changed then.
+            ModelError: An element is not in the table of the network.
         """
-        mine = self.state()
-        for name in sorted(mine.keys() | state.keys()):
-            if name not in mine or name not in state:
-                where = "unknown to" if name in state else "missing for"
-                msg = f"weights {name!r} are {where} this {self.architecture.network}"
-                raise ModelError(msg)
-            found, expected = tuple(state[name].shape), tuple(mine[name].shape)
-            if found != expected:
-                msg = f"weights {name!r} have shape {found}, expected {expected}"
-                raise ModelError(msg)
-            if not bool(torch.isfinite(state[name]).all()):
-                msg = f"weights {name!r} are not finite"
-                raise ModelError(msg)
-        with torch.no_grad():
-            for name, values in mine.items():
-                values.copy_(state[name])
-
-    @torch.no_grad()
-    def copy_head(self, source: Head, target: Head) -> None:
-        """Give one head the weights of the other, e.g. to start fine-tuning from it."""
-        for name, parameter in self._parameters[target].items():
-            parameter.copy_(self._parameters[source][name])
+        if not self._backbone.stackable:
+            return None
+        everything = Structures.concatenate(units)
+        whole = self.prepare_for(everything, head) if head else self.prepare(everything)
+        return UnitStack.of(self, split(whole, [one.n_systems for one in units]))
 
     @torch.no_grad()
     def copy_elements(self, sources: Mapping[int, int]) -> None:
@@ -384,16 +361,37 @@ class TwoHeaded:
         atoms = atoms + self._zeros[head][batch.element_index]
         return atoms.new_zeros(batch.n_systems).index_add(0, batch.system, atoms)
 
-    def _run(self, batch: Prepared, positions: Tensor, head: Head) -> Atomwise:
+    @property
+    def _radius(self) -> float:
+        """Where the radial envelope vanishes, in Å."""
         narrow = self.cutoff_scope == "graph+envelope"
-        radius = self.cutoff if narrow else self.architecture.cutoff
-        inputs = batch.element_index, batch.edges, batch.vectors(positions), radius
-        parameters: dict[str, Tensor] = {
-            **self._parameters["shared"],
-            **self._parameters[head],
-        }
-        atoms: Atomwise = functional_call(self._backbone, parameters, inputs)
+        return self.cutoff if narrow else self.architecture.cutoff
+
+    def _owned(self, head: Head) -> dict[str, Tensor]:
+        """Return the parameters of the network under a head, by name."""
+        mine = self._parameters
+        return {**mine["shared"], **mine[head], **self._given}
+
+    def _run(self, batch: Prepared, positions: Tensor, head: Head) -> Atomwise:
+        fixed, radius, vectors = batch.fixed, self._radius, batch.vectors(positions)
+        here = fixed is not None and (fixed.head, fixed.radius) == (head, radius)
+        known = fixed.known if fixed is not None and here else ()
+        inputs = batch.element_index, batch.edges, vectors, radius, known
+        atoms: Atomwise = functional_call(
+            self._backbone, self._owned(head), inputs, tie_weights=False
+        )
         return atoms
+
+
+class _Known(nn.Module):
+    """What a network knows before its shared parameters are."""
+
+    def __init__(self, backbone: Backbone) -> None:
+        super().__init__()
+        self.backbone = backbone
+
+    def forward(self, vectors: Tensor, radius: float, first: int) -> tuple[Known, ...]:
+        return self.backbone.known_of(vectors, radius, first)
 
 
 def _source(name: str, head: Head) -> str:

@@ -1,15 +1,49 @@
 """Prepared: a batch whose neighbour list is built once and used many times."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import Self
 
 import torch
 from torch import Tensor
 
 from mlffbench.core.card import format_elements
 from mlffbench.core.errors import ModelError
+from mlffbench.core.forcefield import Head
 from mlffbench.core.graph import radius_graph
 from mlffbench.core.structures import Structures
+from mlffbench.models.twoheaded.backbone import Known
 from mlffbench.models.twoheaded.neighbour_cap import capped
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Fixed:
+    """What the geometry and a head's own parameters decide, of each edge.
+
+    Attributes:
+        head: Which head.
+        radius: Where the radial envelope vanishes, in Å.
+        known: Rows of edges.
+    """
+
+    head: Head
+    radius: float
+    known: tuple[Known, ...]
+
+    def rows(self, mine: slice) -> Self:
+        """Return those of some edges."""
+        known = tuple(Known(one.value[mine], one.slope[mine]) for one in self.known)
+        return replace(self, known=known)
+
+    @classmethod
+    def join(cls, pieces: Sequence[Self]) -> Self:
+        """Return those of all pieces of one batch."""
+        columns = zip(*(piece.known for piece in pieces), strict=True)
+        known = tuple(
+            Known(*(torch.cat(parts) for parts in zip(*ones, strict=True)))
+            for ones in columns
+        )
+        return replace(pieces[0], known=known)
 
 
 @dataclass(frozen=True, slots=True, eq=False, kw_only=True)
@@ -25,6 +59,7 @@ class Prepared:
         offsets: Shape (n_edges, 3), in Å: lattice translation of the neighbour; None
             when nothing is periodic.
         cutoff: Cutoff of the graph, in Å.
+        fixed: What does not change while one head stays as it is, if that was asked for.
     """
 
     positions: Tensor
@@ -34,6 +69,7 @@ class Prepared:
     edges: Tensor
     offsets: Tensor | None
     cutoff: float
+    fixed: Fixed | None = None
 
     @property
     def n_atoms(self) -> int:
@@ -104,4 +140,58 @@ def prepare(
         edges=graph.edges,
         offsets=offsets,
         cutoff=graph.cutoff,
+    )
+
+
+def split(batch: Prepared, n_systems: Sequence[int]) -> list[Prepared]:
+    """Return a batch in pieces.
+
+    Args:
+        batch: Its edges are ordered by centre.
+        n_systems: Structures of each piece, in turn; they add up to those of the batch.
+    """
+    ends = torch.tensor(n_systems, device=batch.system.device).cumsum(0)
+    atoms = torch.searchsorted(batch.system, ends)
+    edges = torch.searchsorted(batch.edges[0].contiguous(), atoms)
+    pieces, begin = [], (0, 0, 0)
+    for end in torch.stack([ends, atoms, edges], dim=1).tolist():
+        mine, links = slice(begin[1], end[1]), slice(begin[2], end[2])
+        pieces.append(
+            Prepared(
+                positions=batch.positions[mine],
+                element_index=batch.element_index[mine],
+                system=batch.system[mine] - begin[0],
+                n_systems=end[0] - begin[0],
+                edges=batch.edges[:, links] - begin[1],
+                offsets=None if batch.offsets is None else batch.offsets[links],
+                cutoff=batch.cutoff,
+                fixed=batch.fixed and batch.fixed.rows(links),
+            )
+        )
+        begin = end
+    return pieces
+
+
+def join(pieces: Sequence[Prepared]) -> Prepared:
+    """Return pieces of one batch as a batch.
+
+    Args:
+        pieces: As `split` returned them, or some of those.
+    """
+    n_atoms, n_systems, edges, system = 0, 0, [], []
+    for piece in pieces:
+        edges.append(piece.edges + n_atoms)
+        system.append(piece.system + n_systems)
+        n_atoms, n_systems = n_atoms + piece.n_atoms, n_systems + piece.n_systems
+    offsets = [piece.offsets for piece in pieces if piece.offsets is not None]
+    fixed = [piece.fixed for piece in pieces if piece.fixed is not None]
+    return Prepared(
+        positions=torch.cat([piece.positions for piece in pieces]),
+        element_index=torch.cat([piece.element_index for piece in pieces]),
+        system=torch.cat(system),
+        n_systems=n_systems,
+        edges=torch.cat(edges, dim=1),
+        offsets=torch.cat(offsets) if offsets else None,
+        cutoff=pieces[0].cutoff,
+        fixed=Fixed.join(fixed) if fixed else None,
     )

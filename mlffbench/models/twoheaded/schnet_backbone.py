@@ -2,14 +2,14 @@
 
 import math
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from mlffbench.models.twoheaded.architecture import Architecture, SchnetShape
-from mlffbench.models.twoheaded.backbone import Atomwise, Backbone
+from mlffbench.models.twoheaded.backbone import Atomwise, Backbone, Known
 
 with warnings.catch_warnings():
     # It compiles TorchScript when imported, which torch deprecates.
@@ -27,6 +27,7 @@ class SchnetBackbone(Backbone):
         architecture: Of a ``schnet``.
     """
 
+    stackable = True
     offsets: Tensor
 
     def __init__(self, architecture: Architecture) -> None:
@@ -53,24 +54,42 @@ class SchnetBackbone(Backbone):
         self.register_buffer("offsets", offsets)
 
     def forward(
-        self, element_index: Tensor, edges: Tensor, vectors: Tensor, radius: float
+        self,
+        element_index: Tensor,
+        edges: Tensor,
+        vectors: Tensor,
+        radius: float,
+        known: Sequence[Known] = (),
     ) -> Atomwise:
         """Return energies and features of atoms; see `Backbone.forward`."""
         lengths = vectors.norm(dim=1, keepdim=True)
-        basis = self._gaussians(lengths)
-        # Graph edges are shorter than the radius, so the cosine needs no mask.
-        envelope = 0.5 * (torch.cos(lengths * (math.pi / radius)) + 1.0)
+        if known:
+            basis, envelope, *filters = (one.at(lengths) for one in known)
+        else:
+            basis, envelope = self._gaussians(lengths), _envelope(lengths, radius)
+            filters = []
+        blocks: Any = self.interactions
+        left = blocks[: len(blocks) - len(filters)]
+        filters = [*(block.mlp(basis) * envelope for block in left), *filters]
         centre, neighbour = edges
         atoms = self.embedding(element_index)
         features = []
-        block: Any
-        for block in self.interactions:
-            messages = block.conv.lin1(atoms)[neighbour] * (block.mlp(basis) * envelope)
+        for block, each in zip(blocks, filters, strict=True):
+            messages = block.conv.lin1(atoms)[neighbour] * each
             total = messages.new_zeros((len(atoms), messages.shape[1]))
             total = block.conv.lin2(total.index_add(0, centre, messages))
             atoms = atoms + block.lin(block.act(total))
             features.append(atoms)
         return Atomwise(self.readout(atoms).squeeze(1), tuple(features))
+
+    def known_of(self, vectors: Tensor, radius: float, first: int) -> tuple[Known, ...]:
+        """Return the radial basis, the envelope, and the filters from a block on."""
+        with torch.enable_grad():
+            lengths = vectors.norm(dim=1, keepdim=True).detach().requires_grad_()
+            basis, envelope = self._gaussians(lengths), _envelope(lengths, radius)
+            blocks: Any = self.interactions[first:]
+            filters = [block.mlp(basis) * envelope for block in blocks]
+            return tuple(_known(one, lengths) for one in (basis, envelope, *filters))
 
     def element_slices(self, parameters: Mapping[str, Tensor]) -> Iterator[Tensor]:
         """Yield the embedding, shape (n_elements, hidden)."""
@@ -82,3 +101,20 @@ class SchnetBackbone(Backbone):
         exponents = -0.5 * ((lengths - self.offsets) / spacing).square()
         near = exponents > LEAST_EXPONENT
         return torch.where(near, exponents.clamp(min=LEAST_EXPONENT).exp(), 0.0)
+
+
+def _envelope(lengths: Tensor, radius: float) -> Tensor:
+    """Return the cosine cutoff; edges are shorter than the radius, so without a mask."""
+    return 0.5 * (torch.cos(lengths * (math.pi / radius)) + 1.0)
+
+
+def _known(values: Tensor, lengths: Tensor) -> Known:
+    """Return values and their slopes; no value depends on two lengths.
+
+    Backwards there is one pass per column. What a pass makes of weights is linear in
+    them, and what it is the slope of, by the weights, are the slopes of all columns.
+    """
+    weights = torch.zeros_like(values, requires_grad=True)
+    [pulled] = torch.autograd.grad(values, [lengths], weights, create_graph=True)
+    [slopes] = torch.autograd.grad(pulled.sum(), [weights])
+    return Known(values.detach(), slopes)

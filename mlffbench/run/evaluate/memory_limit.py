@@ -2,15 +2,9 @@
 
 import torch
 
+from mlffbench.core.guards.out_of_memory import is_out_of_memory
 from mlffbench.core.structures import Structures
 
-_SAID = (
-    "out of memory",  # PyTorch, CUDA
-    "failed to allocate",  # Warp
-    "alloc_failed",  # cuBLAS, cuSOLVER
-    "can't allocate memory",  # PyTorch on the CPU
-    "unable to allocate",  # NumPy
-)
 _Key = tuple[str, torch.device, torch.dtype]
 _Size = tuple[int, int]
 """Atoms of a batch, and pairs of atoms of one structure in it."""
@@ -42,14 +36,6 @@ class MemoryLimits:
     def forget(self) -> None:
         """Forget all of them, as another model may have the name of the one before."""
         self._failed.clear()
-
-
-def is_out_of_memory(error: BaseException) -> bool:
-    """Return whether an error says that memory ran out, whoever allocates it."""
-    if isinstance(error, MemoryError | torch.OutOfMemoryError):
-        return True
-    said = str(error).lower()
-    return isinstance(error, RuntimeError) and any(words in said for words in _SAID)
 
 
 def _key(model: str, structures: Structures) -> _Key:
