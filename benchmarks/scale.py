@@ -92,9 +92,7 @@ def memory(sizes: list[int]) -> None:
     for size in sizes:
         with tempfile.TemporaryDirectory() as name:
             folder = Path(name)
-            write(folder / "train.hdf5", "C2H6", 2)
-            write(folder / "test.hdf5", "trans-butane", size // N_CONFORMERS)
-            (folder / "suite.yaml").write_text(SUITE)
+            write_suite(folder, size)
             told: dict[str, Any] = {}
             for what in ("one", "scored"):
                 done = subprocess.run(
@@ -111,6 +109,14 @@ def memory(sizes: list[int]) -> None:
             for part in ("index", "run", "score")
         )
         print(f"{size:10,d}  {parts}  {disk_mb:10.0f}", flush=True)
+
+
+def write_suite(folder: Path, size: int) -> Path:
+    """Write a suite of as many shaken butanes as wanted; return its file."""
+    write(folder / "train.hdf5", "C2H6", 2)
+    write(folder / "test.hdf5", "trans-butane", max(1, size // N_CONFORMERS))
+    (folder / "suite.yaml").write_text(SUITE)
+    return folder / "suite.yaml"
 
 
 def write(path: Path, name: str, n_groups: int, n_conformers: int = N_CONFORMERS) -> None:
@@ -177,11 +183,7 @@ def workers(model: str, mode: str = "baseline", size: str = "") -> None:
     with tempfile.TemporaryDirectory() as name:
         suite = "mini-ood"
         if size:
-            write(Path(name) / "train.hdf5", "C2H6", 2)
-            n_groups = max(1, int(size) // N_CONFORMERS)
-            write(Path(name) / "test.hdf5", "trans-butane", n_groups)
-            (Path(name) / "suite.yaml").write_text(SUITE)
-            suite = f"{name}/suite.yaml"
+            suite = str(write_suite(Path(name), int(size)))
         for n in (1, 2):
             out = Path(name) / str(n)
             words = ["run", "--suite", suite, "--model", model, "--mode", mode]

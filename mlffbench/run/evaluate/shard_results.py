@@ -35,7 +35,7 @@ def pack(
         for i in range(batch.n_systems)
     ]
     facts = [
-        json.dumps(dict(entry), sort_keys=True)
+        json.dumps(dict(entry), sort_keys=True) if entry else "{}"
         for one, batch in zip(found, structures, strict=True)
         for entry in (one.facts or [{}] * batch.n_systems)
     ]
