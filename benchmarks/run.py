@@ -1,22 +1,26 @@
-"""Runs of ani-1x on mini-ood against a bare loop and against ASE.
+"""Runs of a model against a bare loop over the same batches, and against ASE.
 
-Each loads its model and predicts the same structures in this process, one thread, after
+Each loads the model and predicts the same structures in this process, one thread, after
 import; seconds of wall clock, and of CPU in brackets:
 
 - ``run``: `mlffbench run --mode baseline --no-diagnose` without its command line: plan,
   read, predict, store, assemble, check; neither scores nor a report;
 - ``bare``: the same batches given to the model, nothing stored;
-- ``plain``: the same batches padded and given to torchani's own ensemble;
-- ``ase``: torchani's own ASE calculator, one structure at a time.
+- ``plain``, of ``ani-1x``: the same batches padded and given to torchani's own ensemble;
+- ``ase``, of ``ani-1x``: torchani's own ASE calculator, one structure at a time.
+
+The structures are those of mini-ood (960 of 332 molecules, of which the model predicts
+what it knows), or as many shaken butanes as wanted, 200 conformers of a molecule.
 
 With ``pages`` instead: what the system takes to hand out memory while batches of up to
 LIMIT structures a split (30) are predicted in float64, for a process as it is and for one
 that keeps what it frees, as the command line does (`mlffbench.core.guards.allocator`);
 each in a process of its own.
 
-Usage: python benchmarks/run.py [REPEATS] | pages [MODEL] [LIMIT]
+Usage: python benchmarks/run.py [REPEATS] [MODEL] [STRUCTURES] | pages [MODEL] [LIMIT]
 """
 
+import itertools
 import os
 import resource
 import subprocess
@@ -26,10 +30,12 @@ import time
 import warnings
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import torch
+from scale import write_suite
 from usage import tell_usage
 
 with warnings.catch_warnings():
@@ -46,44 +52,79 @@ from mlffbench.models.load import load_model
 from mlffbench.run.loop import run_campaign
 from mlffbench.run.request import Request, resolve
 
-ASKED = {"suite": "mini-ood", "models": ("ani-1x",), "modes": ("baseline",)}
+ASKED: dict[str, Any] = {"suite": "mini-ood", "modes": ("baseline",)}
 """The one run that is timed; the suite's own modes would refine, too."""
+BARS = (("run", "bare", 1.05), ("run", "plain", 1.05), ("ase", "run", 3))
 
 
 def main() -> None:
-    if sys.argv[1:2] == ["pages"]:
-        pages(*(sys.argv[2:] or ["mini-mace"]))
-        return
-    if sys.argv[1:2] == ["keeps"]:
-        predict(*sys.argv[2:])
-        return
-    repeats = int(sys.argv[1]) if len(sys.argv) > 1 else 3
+    what, *words = sys.argv[1:] or ["3"]
+    if what == "pages":
+        pages(*(words or ["mini-mace"]))
+    elif what == "keeps":
+        predict(*words)
+    else:
+        compare(int(what), *words)
+
+
+def compare(repeats: int, model: str = "ani-1x", size: str = "") -> None:
+    """Print what a run costs, and what the same batches cost alone."""
     torch.set_num_threads(1)
-    batches = batches_of(Request(**ASKED), load_model("ani-1x", ModelOptions()))
-    n = sum(batch.n_systems for batch in batches)
+    with tempfile.TemporaryDirectory() as name:
+        asked = {**ASKED, "models": (model,), "trust": True}
+        if size:
+            asked["suite"] = str(write_suite(Path(name), int(size)))
+        batches = batches_of(Request(**asked), load(model))
+        rounds = itertools.count()
 
-    def bare() -> None:
-        loaded = load_model("ani-1x", ModelOptions())
-        for batch in batches:
-            loaded.predict(batch)
+        def bare() -> None:
+            loaded = load(model)
+            for batch in batches:
+                loaded.predict(batch)
 
-    def run() -> None:
-        with tempfile.TemporaryDirectory() as folder:
-            request = Request(**ASKED, out=Path(folder))
+        def run() -> None:
+            request = Request(**asked, out=Path(name) / str(next(rounds)))
             done = run_campaign(resolve(request))
             assert not done.faults, done.faults
             assert [one.path.name for one in done.folders] == ["baseline"]
 
-    def plain() -> None:
-        published = load_published()
-        for batch in batches:
-            predict_plainly(published, batch)
+        others = against_torchani(batches) if model == "ani-1x" else ()
+        bare()
+        # In turns: a process is quicker the longer it runs, whoever comes first.
+        times = measure((run, bare, *others), repeats)
+    n, n_atoms = (
+        sum(getattr(one, x) for one in batches) for x in ("n_systems", "n_atoms")
+    )
+    where = f"{size} shaken butanes" if size else "mini-ood"
+    print(
+        f"{model}, baseline, of {where}: {n} structures, {n_atoms} atoms, "
+        f"{len(batches)} batches; best of {repeats}"
+    )
+    for title, (wall_s, cpu_s) in times.items():
+        print(f"{title:6s} {wall_s:6.2f} s ({cpu_s:.2f})")
+    for title, other, bar in BARS:
+        if {title, other} <= times.keys():
+            wall, cpu = (times[title][i] / times[other][i] for i in (0, 1))
+            print(f"{title} / {other} = {wall:.3f} ({cpu:.3f}), bar {bar}")
 
+
+def load(model: str) -> ForceField:
+    """Return a model as a run loads it."""
+    return load_model(model, ModelOptions(trust=True))
+
+
+def against_torchani(batches: Sequence[Structures]) -> Sequence[Callable[[], None]]:
+    """Return what torchani itself would do with the batches, together and one by one."""
     singles = [
         (batch.numbers[batch.system == i].numpy(), batch.positions[batch.system == i])
         for batch in batches
         for i in range(batch.n_systems)
     ]
+
+    def plain() -> None:
+        published = load_published()
+        for batch in batches:
+            predict_plainly(published, batch)
 
     def ase() -> None:
         published = load_published()
@@ -94,19 +135,7 @@ def main() -> None:
             atoms.get_forces()
             atoms.get_potential_energy()
 
-    bare()
-    # In turns: a process is quicker the longer it runs, whoever comes first.
-    times = measure((run, bare, plain, ase), repeats)
-    print(f"{n} structures, best of {repeats}")
-    for name, (wall_s, cpu_s) in times.items():
-        print(f"{name:6s} {wall_s:6.2f} s ({cpu_s:.2f})")
-    for name, other, bar in (
-        ("run", "bare", 1.05),
-        ("run", "plain", 1.05),
-        ("ase", "run", 3),
-    ):
-        wall, cpu = (times[name][i] / times[other][i] for i in (0, 1))
-        print(f"{name} / {other} = {wall:.2f} ({cpu:.2f}), bar {bar}")
+    return plain, ase
 
 
 def pages(model: str, limit: str = "30") -> None:
@@ -135,12 +164,13 @@ def predict(keeps: str, model: str, limit: str) -> None:
 
 
 def batches_of(request: Request, model: ForceField) -> list[Structures]:
-    """Return the batches that a run of one model and mode predicts."""
+    """Return the batches that a run of one model and mode shows the model."""
     campaign = resolve(request)
     [job] = campaign.jobs
-    plan, reader = campaign.kind.work(job, model).read()
+    work = campaign.kind.work(job, model)
+    plan, reader = work.read()
     return [
-        reader.structures(shard.region).select(batch.tolist())
+        reader.structures(shard.region).select(batch.tolist()).to(dtype=work.dtype)
         for shard in plan.shards
         for batch in shard.batches
     ]

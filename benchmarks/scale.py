@@ -4,9 +4,10 @@
   fresh process: CPU seconds and peak memory once data are indexed and run, and, in one
   more process, scored;
 - ``workers``: `mlffbench run --no-diagnose` of mini-ood, or of as many shaken butanes as
-  wanted, with one worker and with two: the whole command, start-up, checks, scores and
-  report included, and the run alone (reading, computing, merging); and whether their
-  files are the same;
+  wanted, with one worker, with two, and with two actors of Ray where it is installed: the
+  whole command, start-up, checks, scores and report included; the run alone (start-up of
+  the others, reading, computing, merging); and shards per second from the moment when all
+  are at work to the last shard; and whether their files are the same;
 - ``kills``: workers that are killed with SIGKILL at random moments, in forked processes,
   until so many were; then whether the files are those of an undisturbed run;
 - ``same``: checksums of one run by one worker, by two, by three of which two are killed,
@@ -18,6 +19,7 @@ Usage: python benchmarks/scale.py memory [SIZES] | workers [MODEL] [MODE] [STRUC
 
 import contextlib
 import hashlib
+import importlib.util
 import json
 import os
 import random
@@ -92,9 +94,7 @@ def memory(sizes: list[int]) -> None:
     for size in sizes:
         with tempfile.TemporaryDirectory() as name:
             folder = Path(name)
-            write(folder / "train.hdf5", "C2H6", 2)
-            write(folder / "test.hdf5", "trans-butane", size // N_CONFORMERS)
-            (folder / "suite.yaml").write_text(SUITE)
+            write_suite(folder, size)
             told: dict[str, Any] = {}
             for what in ("one", "scored"):
                 done = subprocess.run(
@@ -111,6 +111,14 @@ def memory(sizes: list[int]) -> None:
             for part in ("index", "run", "score")
         )
         print(f"{size:10,d}  {parts}  {disk_mb:10.0f}", flush=True)
+
+
+def write_suite(folder: Path, size: int) -> Path:
+    """Write a suite of as many shaken butanes as wanted; return its file."""
+    write(folder / "train.hdf5", "C2H6", 2)
+    write(folder / "test.hdf5", "trans-butane", max(1, size // N_CONFORMERS))
+    (folder / "suite.yaml").write_text(SUITE)
+    return folder / "suite.yaml"
 
 
 def write(path: Path, name: str, n_groups: int, n_conformers: int = N_CONFORMERS) -> None:
@@ -172,38 +180,80 @@ def peak_mb() -> float:
 
 
 def workers(model: str, mode: str = "baseline", size: str = "") -> None:
-    """Print the seconds of one worker and of two, and whether their files differ."""
-    told, folders = [], []
+    """Print what one worker takes, two workers and two actors; whether all agree."""
+    crews = {"1 worker": ["--workers", "1"], "2 workers": ["--workers", "2"]}
+    if importlib.util.find_spec("ray"):
+        crews["2 actors"] = ["--engine", "ray", "--workers", "2"]
+    else:
+        print("Ray is not installed, so its actors are left out: pip install 'ray'")
+    told: dict[str, tuple[float, float, float]] = {}
+    bytes_of = set()
     with tempfile.TemporaryDirectory() as name:
-        suite = "mini-ood"
-        if size:
-            write(Path(name) / "train.hdf5", "C2H6", 2)
-            n_groups = max(1, int(size) // N_CONFORMERS)
-            write(Path(name) / "test.hdf5", "trans-butane", n_groups)
-            (Path(name) / "suite.yaml").write_text(SUITE)
-            suite = f"{name}/suite.yaml"
-        for n in (1, 2):
-            out = Path(name) / str(n)
+        suite = str(write_suite(Path(name), int(size))) if size else "mini-ood"
+        for who, more in crews.items():
+            out = Path(name) / who.replace(" ", "-")
             words = ["run", "--suite", suite, "--model", model, "--mode", mode]
-            words += ["--no-diagnose", "--out", str(out), "--workers", str(n)]
+            words += ["--no-diagnose", "--out", str(out), *more]
             start = time.perf_counter()
-            subprocess.run(
-                [sys.executable, "-m", "mlffbench", *words],
-                stdout=subprocess.DEVNULL,
-                check=True,
+            crew = subprocess.Popen(
+                [sys.executable, "-m", "mlffbench", *words], stdout=subprocess.DEVNULL
             )
+            rate = _rate(crew, out, int(who[0]))
+            assert crew.wait() == 0, who
             whole = time.perf_counter() - start
             (folder,) = (path.parent for path in out.rglob("run.json"))
-            told.append((whole, _run_s(folder)))
-            folders.append(folder)
-        same = all(
-            (folders[0] / file).read_bytes() == (folders[1] / file).read_bytes()
-            for file in FILES
+            told[who] = whole, _run_s(folder), rate
+            bytes_of.add(tuple((folder / file).read_bytes() for file in FILES))
+    print(f"{model} {mode} of {size or suite}{' butanes' if size else ''}")
+    print(
+        f"{'':28s}" + "".join(f"{who:>11s}" for who in crews) + "   ratios to the first"
+    )
+    for i, what in enumerate(
+        ("whole command, s", "run alone, s", "shards/s, all at work")
+    ):
+        values = [one[i] for one in told.values()]
+        gains = [values[0] / one if i < 2 else one / values[0] for one in values[1:]]
+        print(
+            f"{what:28s}"
+            + "".join(f"{one:11.2f}" for one in values)
+            + "   "
+            + ", ".join(f"{one:.2f}" for one in gains)
         )
-    print(f"{model} {mode}: seconds with one worker, with two, and their ratio")
-    for what, one, two in zip(("whole command", "run alone"), *told, strict=True):
-        print(f"{what:14s} {one:6.1f} {two:6.1f} {one / two:6.2f}")
-    print(f"the same bytes: {same}")
+    print(f"the same bytes: {len(bytes_of) == 1}")
+
+
+def _rate(crew: "subprocess.Popen[bytes]", out: Path, n: int) -> float:
+    """Return shards per second from when all of a crew are at work to the last shard.
+
+    NaN where they never were all at work at once.
+    """
+    begun: tuple[float, int] | None = None
+    last = (0.0, 0)
+    parts: Path | None = None
+    while crew.poll() is None:
+        time.sleep(0.05)
+        parts = parts or next((one for one in out.rglob("parts")), None)
+        names = []
+        with contextlib.suppress(OSError):
+            names = [path.name for path in (parts or out).iterdir()]
+        now, done = time.perf_counter(), sum(one.endswith(".npz") for one in names)
+        if done > last[1]:
+            last = now, done
+        if begun is None and len(_owners(parts or out, names)) >= n:
+            begun = now, done
+    if begun is None or last[0] <= begun[0]:
+        return float("nan")
+    return (last[1] - begun[1]) / (last[0] - begun[0])
+
+
+def _owners(folder: Path, names: list[str]) -> set[int]:
+    """Return the processes that hold claims."""
+    found = set()
+    for name in names:
+        if name.endswith(".claim"):
+            with contextlib.suppress(OSError, ValueError, KeyError):
+                found.add(int(json.loads((folder / name).read_text())["pid"]))
+    return found
 
 
 def _run_s(folder: Path) -> float:

@@ -15,7 +15,7 @@ from mlffbench.core.guards.sizes import size_of
 _CHUNK = 1 << 20
 
 
-def write_atomic(path: Path, content: bytes) -> None:
+def write_atomic(path: Path, content: bytes, *, lasting: bool = True) -> None:
     """Write a file so that it is never seen half-written, whatever happens.
 
     A link stays one: what it points at is written. A device or a pipe is written into,
@@ -24,6 +24,7 @@ def write_atomic(path: Path, content: bytes) -> None:
     Args:
         path: Where to; its folder must exist.
         content: All of it.
+        lasting: Whether it is waited for until a power cut cannot take it.
 
     Raises:
         StoreError: The disk is full, the folder read-only or missing; nothing is left.
@@ -37,16 +38,17 @@ def write_atomic(path: Path, content: bytes) -> None:
         reason = getattr(error, "strerror", None) or "it is a link to itself"
         msg = f"cannot write {path}: {reason}; choose another file"
         raise StoreError(msg) from error
-    with whole_file(path) as file:
+    with whole_file(path, lasting=lasting) as file:
         file.write(content)
 
 
 @contextmanager
-def whole_file(path: Path) -> Iterator[BinaryIO]:
+def whole_file(path: Path, *, lasting: bool = True) -> Iterator[BinaryIO]:
     """Open a file to be written piece by piece; it gets its name when it is whole.
 
     Args:
         path: Where to; its folder must exist.
+        lasting: Whether it is waited for until a power cut cannot take it.
 
     Raises:
         StoreError: The disk is full, the folder read-only or missing; nothing is left.
@@ -57,7 +59,8 @@ def whole_file(path: Path) -> Iterator[BinaryIO]:
             with temporary.open("xb") as file:
                 yield file
                 file.flush()
-                os.fsync(file.fileno())
+                if lasting:
+                    os.fsync(file.fileno())
             temporary.replace(path)
         except BaseException:
             temporary.unlink(missing_ok=True)

@@ -1,6 +1,6 @@
 """Structures: a batch of configurations, all that a model may see."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, fields, replace
 from typing import Self
 
@@ -216,6 +216,27 @@ class Structures:
             smiles=tuple(self.smiles[i] for i in names),
         )
 
+    def cut(self, lengths: Sequence[int]) -> Iterator[Self]:
+        """Yield stretches of so many consecutive structures, each a new batch."""
+        ends = [0, *torch.cumsum(self.sizes, 0).tolist()]
+        stop = 0
+        for length in lengths:
+            start, stop = stop, stop + length
+            atoms, own = slice(ends[start], ends[stop]), slice(start, stop)
+            yield replace(
+                self,
+                positions=self.positions[atoms].clone(),
+                numbers=self.numbers[atoms].clone(),
+                system=self.system[atoms] - start,
+                cell=self.cell[own].clone(),
+                pbc=self.pbc[own].clone(),
+                charge=self.charge[own].clone(),
+                multiplicity=self.multiplicity[own].clone(),
+                ids=self.ids[own],
+                group=self.group[own],
+                smiles=self.smiles[own],
+            )
+
     @property
     def centres(self) -> Tensor:
         """Shape (n_systems, 3), mean positions in Å; without gradients."""
@@ -228,6 +249,8 @@ class Structures:
         One whose centre is within `FAR` stays as it is. Energies and forces do not depend
         on where a structure is.
         """
+        if bool((self.positions.detach().abs() < FAR / 2).all()):
+            return self  # all atoms are within, and so is every centre
         centres = self.centres
         distances = centres.norm(dim=1)
         far = (distances > FAR) & torch.isfinite(distances)

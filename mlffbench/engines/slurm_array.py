@@ -6,6 +6,7 @@ import shutil
 import subprocess
 import unicodedata
 from collections.abc import Mapping, Sequence
+from hashlib import sha256
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -142,19 +143,22 @@ def _quoted(logs: Path) -> str:
     return f'"{escaped}/slurm-%A_%a.out"'
 
 
-def submit(script: str, folder: Path, command: str) -> str:
+def submit(script: str, folder: Path, command: str, runs: Sequence[Path]) -> str:
     """Write an array script and submit it where there is a SLURM; return what to tell.
 
     Args:
         script: The script.
         folder: Where it is kept.
-        command: What its tasks work on, e.g. ``"run"``: each has a script of its own.
+        command: What was typed, e.g. ``"run"``.
+        runs: Folders that its tasks work on: other runs have a script of their own.
 
     Raises:
         StoreError: The folder cannot be written, or SLURM refuses the script.
     """
     make_folder(folder)
-    path = folder / f"slurm-{command}.sh"
+    names = "\n".join(sorted(os.path.relpath(run, folder) for run in runs))
+    own = sha256(os.fsencode(names)).hexdigest()[:8]
+    path = folder / f"slurm-{command}-{own}.sh"
     write_atomic(path, os.fsencode(script))
     sbatch = shutil.which("sbatch")
     if sbatch is None:

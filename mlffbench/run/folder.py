@@ -334,12 +334,21 @@ def write_table(path: Path, table: pd.DataFrame) -> None:
     write_atomic(path, buffer.getvalue())
 
 
-def write_arrays(path: Path, arrays: Arrays, *, packed: bool = False) -> None:
-    """Write named arrays as an npz, uncompressed or packed, atomically; no pickles."""
+def write_arrays(
+    path: Path, arrays: Arrays, *, packed: bool = False, lasting: bool = True
+) -> None:
+    """Write named arrays as an npz, uncompressed or packed, atomically; no pickles.
+
+    Args:
+        path: The file.
+        arrays: By name.
+        packed: Whether it is compressed.
+        lasting: Whether it is waited for until a power cut cannot take it.
+    """
     buffer = io.BytesIO()
     write = np.savez_compressed if packed else np.savez
     write(buffer, allow_pickle=False, **arrays)
-    write_atomic(path, buffer.getvalue())
+    write_atomic(path, buffer.getvalue(), lasting=lasting)
 
 
 def read_arrays(path: Path) -> Arrays:

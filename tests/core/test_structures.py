@@ -103,6 +103,16 @@ def test_select_undoes_concatenate(parts):
         first += part.n_systems
 
 
+def test_cut_is_select_of_consecutive_structures():
+    structures = batch((3, 1, 5, 2))
+    parts = list(structures.cut([1, 0, 3]))
+    assert [part.n_systems for part in parts] == [1, 0, 3]
+    for part, chosen in zip(parts, ([0], [], [1, 2, 3]), strict=True):
+        assert same(part, structures.select(chosen))
+    parts[0].positions[:] = 7.0
+    assert not (structures.positions == 7.0).any(), "a batch is its own"
+
+
 @few
 @given(st.lists(st.integers(0, 5), min_size=1, max_size=6), st.randoms())
 def test_select_takes_any_order_and_repeats(sizes, random):

@@ -139,15 +139,18 @@ def test_no_name_of_a_folder_says_more_than_a_name(tmp_path: Path) -> None:
     with pytest.raises(BenchError, match="line break"):
         script_in(Path("/a\ntouch x"))
     odd = Path(os.fsdecode(b"/a\xff"))
-    submit(script_in(odd), tmp_path, "run")
-    assert os.fsencode(odd) in (tmp_path / "slurm-run.sh").read_bytes()
+    submit(script_in(odd), tmp_path, "run", [odd])
+    [path] = tmp_path.glob("slurm-run-*.sh")
+    assert os.fsencode(odd) in path.read_bytes()
 
 
-def test_commands_of_one_suite_keep_their_scripts(tmp_path: Path) -> None:
-    for command in ("run", "simulate"):
-        submit(f"# {command}\n", tmp_path, command)
-    assert (tmp_path / "slurm-run.sh").read_text() == "# run\n"
-    assert (tmp_path / "slurm-simulate.sh").read_text() == "# simulate\n"
+def test_commands_and_models_of_one_suite_keep_their_scripts(tmp_path: Path) -> None:
+    for command, model in (("run", "zero"), ("run", "ani-1x"), ("simulate", "zero")):
+        for _ in range(2):  # the same call has the same script
+            runs = [tmp_path / model / "baseline"]
+            submit(f"# {command} {model}\n", tmp_path, command, runs)
+    found = sorted(path.read_text() for path in tmp_path.glob("slurm-*.sh"))
+    assert found == ["# run ani-1x\n", "# run zero\n", "# simulate zero\n"]
 
 
 def test_nothing_is_submitted_where_another_run_is(

@@ -75,7 +75,8 @@ def submit_campaign(helped: Helped, campaign: "Campaign[Any]") -> list[str]:
         folder = campaign.folder(job)
         make_folder(folder.path)
         write_request(folder, campaign.request, job)
-    told = submit(script, suite_path(campaign), command_of(campaign.request))
+    command = command_of(campaign.request)
+    told = submit(script, suite_path(campaign), command, folders_of(campaign))
     return [told, "when its tasks are done, this prints the tables: " + _plainly()]
 
 

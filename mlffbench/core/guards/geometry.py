@@ -24,12 +24,15 @@ def impossible(structures: Structures) -> dict[int, str]:
     """
     reasons: dict[int, str] = {}
     positions = structures.positions.detach()
-    strange = ~torch.isfinite(positions).all(1)
-    for index in torch.unique(structures.system[strange]).tolist():
-        reasons[index] = "positions are not finite"
-    far = ~((positions - structures.centres[structures.system]).abs() < WIDEST).all(1)
-    for index in torch.unique(structures.system[far]).tolist():
-        reasons.setdefault(index, f"it spans more than {WIDEST:,.0f} Å")
+    # whose atoms all lie near the origin, they lie near their centre, too
+    if not bool((positions.abs() < WIDEST / 2).all()):
+        strange = ~torch.isfinite(positions).all(1)
+        for index in torch.unique(structures.system[strange]).tolist():
+            reasons[index] = "positions are not finite"
+        offsets = positions - structures.centres[structures.system]
+        far = ~(offsets.abs() < WIDEST).all(1)
+        for index in torch.unique(structures.system[far]).tolist():
+            reasons.setdefault(index, f"it spans more than {WIDEST:,.0f} Å")
     for index in structures.pbc.any(1).nonzero().flatten().tolist():
         vectors = structures.cell[index][structures.pbc[index]].detach()
         fault = fault_of_cell(vectors.to("cpu", torch.float64).numpy())

@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
 from mlffbench.core.errors import DataError
@@ -27,10 +26,12 @@ from mlffbench.datasets.files.records import (
     as_labels,
     check_numbers,
     gather_structures,
-    stack_forces,
+    labels_at,
+    structures_at,
 )
 from mlffbench.datasets.files.walk import Piece, WalkedByGroup
 from mlffbench.datasets.statements.charge_spin import ChargeSpin
+from mlffbench.datasets.survey.placed import Per, PlaceBuilder, Placed
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -104,6 +105,11 @@ class _Record(NamedTuple):
     forces: Hdf5Dataset
     factors: tuple[float, float, float]
 
+    @property
+    def datasets(self) -> tuple[Hdf5Dataset, Hdf5Dataset, Hdf5Dataset]:
+        """Positions, energies and forces."""
+        return self.positions, self.energy, self.forces
+
 
 class GroupedFile(WalkedByGroup):
     """An HDF5 file of one group per molecule, read conformer by conformer.
@@ -132,15 +138,21 @@ class GroupedFile(WalkedByGroup):
         self.path = require_file(path)
         self.layout = layout
         self.level_of_theory = level_of_theory or layout.level_of_theory
+        self._placed: Placed | None = None
+        self._names: tuple[str, ...] = ("", "", "")  # of all groups, where placed
+        self._factors_of_all: tuple[float, ...] = (1.0, 1.0, 1.0)
 
     @cached_property
     def index(self) -> Index:
         """What the file holds, by one walk over shapes and small datasets."""
         builder, census = IndexBuilder(), ConformerCensus(self.path)
+        places, kinds = PlaceBuilder(self.path), set()
         with open_hdf5(self.path) as file:
             for name in self.names:
                 group = self._group(file, name)
                 record = self._record(group)
+                places.add([group.dataset("atomic_numbers"), *record.datasets])
+                kinds.add((tuple(one.name for one in record.datasets), record.factors))
                 state = _state_of(group, record)
                 n_conformers = record.n_conformers
                 census.add(name, record.numbers, n_conformers, record.positions, state)
@@ -153,6 +165,9 @@ class GroupedFile(WalkedByGroup):
                     multiplicity=state.multiplicity,
                     smiles=record.smiles,
                 )
+        if len(kinds) == 1:
+            self._names, self._factors_of_all = kinds.pop()
+            self._placed = places.build()
         return builder.build(census.remarks())
 
     @cached_property
@@ -166,13 +181,19 @@ class GroupedFile(WalkedByGroup):
         Raises:
             DataError: The file is damaged, or a position is not finite.
         """
-        positions: list[NDArray[np.float64]] = [np.empty(0)] * len(rows)
+        found = self._placed and self._placed.read(
+            self.index, rows, {self._names[0]: Per.VECTOR, "atomic_numbers": Per.ATOM}
+        )
+        if found:
+            positions = found[0].astype(np.float64) * self._factors_of_all[0]
+            return structures_at(self.index, rows, positions.reshape(-1, 3), found[1])
+        each: list[NDArray[np.float64]] = [np.empty((0, 3))] * len(rows)
         numbers: list[NDArray[np.int64]] = [np.empty(0, np.int64)] * len(rows)
         for place, record, conformer in self._runs(rows):
             values = _slice(record.positions, conformer, record.factors[0])
             for at, value in zip(place, values, strict=True):
-                positions[at], numbers[at] = value, record.numbers
-        return gather_structures(self.index, rows, positions, numbers)
+                each[at], numbers[at] = value, record.numbers
+        return gather_structures(self.index, rows, each, numbers)
 
     def labels(self, rows: Rows) -> Labels:
         """Return reference labels by row of the index, float64, in eV and eV/Å.
@@ -180,24 +201,33 @@ class GroupedFile(WalkedByGroup):
         Raises:
             DataError: The file is damaged.
         """
-        energies = np.empty(len(rows))
-        forces: list[NDArray[np.float64]] = [np.empty((0, 3))] * len(rows)
-        for place, record, conformer in self._runs(rows):
-            energy = _slice(record.energy, conformer, record.factors[1]).ravel()
-            energies[place] = as_labels(energy)
-            values = as_labels(_slice(record.forces, conformer, record.factors[2]))
-            for at, value in zip(place, values, strict=True):
-                forces[at] = value
-        failures = {
-            at: "reference label is not finite"
-            for at, value in enumerate(forces)
-            if not (np.isfinite(energies[at]) and np.isfinite(value).all())
-        }
-        return Labels(
-            energy=torch.from_numpy(energies),
-            forces=stack_forces(forces),
-            source=f"{self.level_of_theory}, total energies",
-            failures=failures,
+        _, energy, forces = self._names
+        found = self._placed and self._placed.read(
+            self.index, rows, {energy: Per.CONFORMER, forces: Per.VECTOR}
+        )
+        if found:
+            energies, ends = (
+                values.astype(np.float64) * factor
+                for values, factor in zip(found, self._factors_of_all[1:], strict=True)
+            )
+            ends = ends.reshape(-1, 3)
+        else:
+            energies = np.empty(len(rows))
+            each: list[NDArray[np.float64]] = [np.empty((0, 3))] * len(rows)
+            for place, record, conformer in self._runs(rows):
+                energies[place] = _slice(
+                    record.energy, conformer, record.factors[1]
+                ).ravel()
+                values = _slice(record.forces, conformer, record.factors[2])
+                for at, value in zip(place, values, strict=True):
+                    each[at] = value
+            ends = np.concatenate([np.empty((0, 3)), *each])
+        return labels_at(
+            self.index,
+            rows,
+            as_labels(energies),
+            as_labels(ends),
+            f"{self.level_of_theory}, total energies",
         )
 
     def walk(self, start: int, stop: int) -> Iterator[Piece]:

@@ -48,6 +48,13 @@ class Hdf5Dataset:
             return tuple(self.handle.shape)
 
     @property
+    def begin(self) -> int | None:
+        """Byte of the file where it begins; None unless it lies there in one stretch."""
+        with _in_one_sentence(self.where):
+            found: int | None = self.handle.get_offset()
+            return found
+
+    @property
     def unit(self) -> str | None:
         """The text of its ``units`` attribute, None where there is none."""
         return self.attribute(b"units")

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from mlffbench.core.errors import DataError
 from mlffbench.core.guards.caps import LARGEST_LABEL
+from mlffbench.core.labels import Labels
 from mlffbench.core.split import Index, Rows
 from mlffbench.core.structures import Structures
 from mlffbench.datasets.statements.charge_spin import lowest_multiplicity
@@ -139,22 +140,87 @@ def gather_structures(
     Raises:
         DataError: A position is not finite; the structure is named.
     """
-    ids = index.ids(rows)
-    for name, values in zip(ids, positions, strict=True):
-        if not np.isfinite(values).all():
-            msg = f"structure {name!r} has a position that is not finite; correct or "
-            raise DataError(msg + "remove it")
-    records = index.record[rows].tolist()
-    return Structures.build(
-        [torch.from_numpy(values) for values in positions],
-        [torch.from_numpy(values) for values in numbers],
-        ids=ids,
-        group=[index.groups[record] for record in records],
-        smiles=[index.smiles[record] for record in records],
-        charge=[int(index.charge[record]) for record in records],
-        multiplicity=[int(index.multiplicity[record]) for record in records],
+    return structures_at(
+        index,
+        rows,
+        np.concatenate([np.empty((0, 3)), *positions]),
+        np.concatenate([np.empty(0, np.int64), *numbers]),
         cell=cell,
         pbc=pbc,
+    )
+
+
+def structures_at(
+    index: Index,
+    rows: Rows,
+    positions: NDArray[np.float64],
+    numbers: NDArray[np.int64],
+    *,
+    cell: Tensor | None = None,
+    pbc: Tensor | None = None,
+) -> Structures:
+    """Return the same of atoms that are laid end to end.
+
+    Args:
+        index: The index.
+        rows: Shape (n_structures,), which rows.
+        positions: Shape (n_atoms, 3), in Å.
+        numbers: Shape (n_atoms,), atomic numbers.
+        cell: Shape (n_structures, 3, 3), rows are lattice vectors, in Å; zeros if none.
+        pbc: Shape (n_structures, 3), bool; False when left out.
+
+    Raises:
+        DataError: A position is not finite; the structure is named.
+    """
+    ids, records = index.ids(rows), index.record[rows]
+    sizes = index.n_atoms[records]
+    bad = ~np.isfinite(positions).all(axis=1)
+    if bad.any():
+        first = int(np.searchsorted(np.cumsum(sizes), np.argmax(bad), side="right"))
+        msg = f"structure {ids[first]!r} has a position that is not finite; correct or "
+        raise DataError(msg + "remove it")
+    n, names = len(ids), records.tolist()
+    return Structures(
+        positions=torch.from_numpy(positions),
+        numbers=torch.from_numpy(numbers.astype(np.int64, copy=False)),
+        system=torch.from_numpy(np.repeat(np.arange(n), sizes)),
+        cell=torch.zeros((n, 3, 3), dtype=torch.float64)
+        if cell is None
+        else cell.double(),
+        pbc=torch.zeros((n, 3), dtype=torch.bool) if pbc is None else pbc,
+        charge=torch.from_numpy(index.charge[records]),
+        multiplicity=torch.from_numpy(index.multiplicity[records]),
+        ids=tuple(ids),
+        group=tuple(index.groups[record] for record in names),
+        smiles=tuple(index.smiles[record] for record in names),
+    )
+
+
+def labels_at(
+    index: Index,
+    rows: Rows,
+    energies: NDArray[np.float64],
+    forces: NDArray[np.float64],
+    source: str,
+) -> Labels:
+    """Return reference labels of rows of an index; those that are not finite are named.
+
+    Args:
+        index: The index.
+        rows: Shape (n_structures,), which rows.
+        energies: Shape (n_structures,), in eV.
+        forces: Shape (n_atoms, 3), atoms laid end to end, in eV/Å.
+        source: Where they come from.
+    """
+    bad = ~np.isfinite(energies)
+    owner = np.repeat(np.arange(len(energies)), index.n_atoms[index.record[rows]])
+    bad[owner[~np.isfinite(forces).all(axis=1)]] = True
+    reason = "reference label is not finite"
+    return Labels(
+        energy=torch.from_numpy(energies),
+        forces=torch.from_numpy(forces),
+        source=source,
+        failures=dict.fromkeys(np.flatnonzero(bad).tolist(), reason),
     )
 
 

@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
 from mlffbench.core.errors import DataError
@@ -25,11 +24,12 @@ from mlffbench.datasets.files.records import (
     IndexBuilder,
     as_labels,
     check_numbers,
-    gather_structures,
-    stack_forces,
+    labels_at,
+    structures_at,
 )
 from mlffbench.datasets.files.walk import Piece, WalkedByGroup
 from mlffbench.datasets.statements.charge_spin import ChargeSpin
+from mlffbench.datasets.survey.placed import Per, PlaceBuilder, Placed
 
 _FACTORS = {"energy": energy_factor, "gradient": force_factor, "length": length_factor}
 _ZERO_OF_ENERGY = {"formation_energy": "energies minus isolated atoms"}
@@ -114,15 +114,19 @@ class SpiceFile(WalkedByGroup):
         self._group_of = group_of
         self._units = units or SpiceUnits()
         self._of_all: dict[str, float] = {}  # factors that all groups were found to share
+        self._placed: Placed | None = None
 
     @cached_property
     def index(self) -> Index:
         """What the file holds, by one walk over shapes and small datasets."""
         builder, census = IndexBuilder(), ConformerCensus(self.path)
         factors: set[tuple[float, float, float]] = set()
+        places = PlaceBuilder(self.path)
         with open_hdf5(self.path) as file:
             for name in self.names:
-                record = self._record(name, file.group(name))
+                group = file.group(name)
+                record = self._record(name, group)
+                places.add([group.dataset("atomic_numbers"), *record.datasets])
                 census.add(
                     name,
                     record.numbers,
@@ -144,6 +148,7 @@ class SpiceFile(WalkedByGroup):
         if len(factors) == 1:
             names = ("conformations", self._gradient, self._energy)
             self._of_all = dict(zip(names, factors.pop(), strict=True))
+            self._placed = places.build()
         return builder.build(census.remarks())
 
     def walk(self, start: int, stop: int) -> Iterator[Piece]:
@@ -204,6 +209,12 @@ class SpiceFile(WalkedByGroup):
         Raises:
             DataError: The file is damaged, or a position is not finite.
         """
+        found = self._placed and self._placed.read(
+            self.index, rows, {"conformations": Per.VECTOR, "atomic_numbers": Per.ATOM}
+        )
+        if found:
+            positions = found[0].astype(np.float64) * self._of_all["conformations"]
+            return structures_at(self.index, rows, positions.reshape(-1, 3), found[1])
         numbers: dict[int, NDArray[np.int64]] = {}
 
         def note_numbers(record: int, group: Hdf5Group) -> None:
@@ -211,12 +222,17 @@ class SpiceFile(WalkedByGroup):
                 numbers[record] = _numbers(group)
 
         with open_hdf5(self.path) as file:
-            (positions,) = self._read(file, rows, ("conformations",), note_numbers)
-        return gather_structures(
+            (each,) = self._read(file, rows, ("conformations",), note_numbers)
+        return structures_at(
             self.index,
             rows,
-            positions,
-            [numbers[record] for record in self.index.record[rows].tolist()],
+            _end_to_end(each),
+            np.concatenate(
+                [
+                    np.empty(0, np.int64),
+                    *(numbers[record] for record in self.index.record[rows].tolist()),
+                ]
+            ),
         )
 
     def labels(self, rows: Rows) -> Labels:
@@ -228,21 +244,28 @@ class SpiceFile(WalkedByGroup):
         Raises:
             DataError: The file is damaged.
         """
-        with open_hdf5(self.path) as file:
-            energy, gradient = self._read(file, rows, (self._energy, self._gradient))
-        energies = as_labels(np.array(energy))
-        gradients = [as_labels(one) for one in gradient]
-        failures = {
-            i: "reference label is not finite"
-            for i, gradient in enumerate(gradients)
-            if not (np.isfinite(energies[i]) and np.isfinite(gradient).all())
-        }
+        found = self._placed and self._placed.read(
+            self.index, rows, {self._energy: Per.CONFORMER, self._gradient: Per.VECTOR}
+        )
+        if found:
+            energies, gradients = (
+                values.astype(np.float64) * self._of_all[name]
+                for name, values in zip(
+                    (self._energy, self._gradient), found, strict=True
+                )
+            )
+            gradients = gradients.reshape(-1, 3)
+        else:
+            with open_hdf5(self.path) as file:
+                energy, each = self._read(file, rows, (self._energy, self._gradient))
+            energies, gradients = np.array(energy), _end_to_end(each)
         zero = _ZERO_OF_ENERGY.get(self._energy, "total energies")
-        return Labels(
-            energy=torch.from_numpy(energies),
-            forces=stack_forces(-gradient for gradient in gradients),
-            source=f"{self.level_of_theory}, {zero}",
-            failures=failures,
+        return labels_at(
+            self.index,
+            rows,
+            as_labels(energies),
+            -as_labels(gradients),
+            f"{self.level_of_theory}, {zero}",
         )
 
     def _record(self, name: str, group: Hdf5Group) -> _Record:
@@ -336,3 +359,8 @@ class SpiceFile(WalkedByGroup):
 def _numbers(group: Hdf5Group) -> NDArray[np.int64]:
     dataset = group.dataset("atomic_numbers")
     return check_numbers(dataset.numbers(), group.where)
+
+
+def _end_to_end(values: Sequence[NDArray[np.float64]]) -> NDArray[np.float64]:
+    """Return what every structure has of its atoms as one array (n_atoms, 3)."""
+    return np.concatenate([np.empty((0, 3)), *values])

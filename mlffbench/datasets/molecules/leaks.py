@@ -6,12 +6,11 @@ SMILES or connectivity, and geometries by the sorted distances between their ato
 
 import hashlib
 import logging
-from collections.abc import Iterator, Sequence
-from typing import Any, NamedTuple
+from collections.abc import Iterator, Sequence, Set
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.spatial.distance import pdist
 
 from mlffbench.core.card import SYMBOLS
 from mlffbench.core.errors import DataError
@@ -26,6 +25,10 @@ _LOG = logging.getLogger(__name__)
 _CHUNK = 2_000
 _MOST_VALUES = 20_000_000
 """Distances compared at a time."""
+_MOST_AT_ONCE = 500_000
+"""Pairs of atoms whose distances are computed at once."""
+_Kind = tuple[int, frozenset[int], int, int]
+"""Atoms, elements, charge and multiplicity: geometries of two kinds are never one."""
 
 
 class Near(NamedTuple):
@@ -252,10 +255,14 @@ def _check_unclear(
 
 
 def _check_geometries(train: Sequence[Split], others: Sequence[Split]) -> None:
-    trained = {key: name for split in train for key, name in _geometries(split)}
+    kinds = {kind for split in train for kind in _kinds(split).values()}
+    wanted = {kind for split in others for kind in _kinds(split).values()} & kinds
+    trained = {key: name for split in train for key, name in _geometries(split, wanted)}
     for split in others:
         copies = [
-            (name, trained[key]) for key, name in _geometries(split) if key in trained
+            (name, trained[key])
+            for key, name in _geometries(split, wanted)
+            if key in trained
         ]
         if copies:
             name, original = copies[0]
@@ -267,30 +274,81 @@ def _check_geometries(train: Sequence[Split], others: Sequence[Split]) -> None:
             raise DataError(msg)
 
 
-def _geometries(split: Split) -> Iterator[tuple[bytes, str]]:
-    """Yield the geometry and the id of every structure."""
+def _kinds(split: Split) -> dict[int, _Kind]:
+    """Return record -> what structures of one geometry have in common."""
+    index = split.source.index
+    return {
+        record: (
+            int(index.n_atoms[record]),
+            index.elements[record],
+            int(index.charge[record]),
+            int(index.multiplicity[record]),
+        )
+        for record in split.records
+    }
+
+
+def _geometries(split: Split, wanted: Set[_Kind]) -> Iterator[tuple[bytes, str]]:
+    """Yield the geometry and the id of every structure of some kinds; all are read."""
+    records = [record for record, kind in _kinds(split).items() if kind in wanted]
     for start in range(0, len(split.rows), CHUNK):
-        yield from _keys(split.source.structures(split.rows[start : start + CHUNK]))
+        rows = split.rows[start : start + CHUNK]
+        structures = split.source.structures(rows)
+        asked = np.isin(split.source.index.record[rows], records)
+        if not asked.all():
+            structures = structures.select(np.flatnonzero(asked).tolist())
+        yield from _keys(structures)
 
 
 def _keys(structures: Structures) -> Iterator[tuple[bytes, str]]:
-    ends = np.cumsum(structures.sizes.cpu().numpy())[:-1]
-    positions = np.split(structures.positions.double().cpu().numpy(), ends)
-    numbers = np.split(structures.numbers.cpu().numpy(), ends)
+    sizes = structures.sizes.cpu().numpy()
+    ends = np.cumsum(sizes)
+    positions = structures.positions.double().cpu().numpy()
+    numbers = structures.numbers.cpu().numpy()
     states = zip(
-        structures.charge.tolist(), structures.multiplicity.tolist(), strict=True
+        *(structures.charge.tolist(), structures.multiplicity.tolist()),
+        structures.pbc.tolist(),
+        strict=True,
     )
-    cells, periodic = structures.cell.double().cpu().numpy(), structures.pbc.any(1)
-    for i, (name, state) in enumerate(zip(structures.ids, states, strict=True)):
-        digest = hashlib.sha256(repr((state, structures.pbc[i].tolist())).encode())
-        digest.update(np.sort(numbers[i]).tobytes())
-        digest.update(_distances(positions[i]))
-        if periodic[i]:  # the corners of a cell at the origin: its shape, however turned
-            digest.update(_distances(np.vstack([np.zeros(3), cells[i]])))
-        yield digest.digest(), name
+    told = [repr(((charge, spin), pbc)).encode() for charge, spin, pbc in states]
+    cells = structures.cell.double().cpu().numpy()
+    for first, last in _alike(sizes):
+        n = int(sizes[first])
+        atoms = slice(ends[first] - n, ends[last - 1])
+        elements = np.sort(numbers[atoms].reshape(-1, n), axis=1)
+        steps = _distances(positions[atoms].reshape(-1, n, 3))
+        for i, own, between in zip(range(first, last), elements, steps, strict=True):
+            digest = hashlib.sha256(told[i])
+            digest.update(own.tobytes())
+            digest.update(between.tobytes())
+            if bool(structures.pbc[i].any()):
+                # the corners of a cell at the origin: its shape, however turned
+                corners = np.vstack([np.zeros(3), cells[i]])
+                digest.update(_distances(corners[None])[0].tobytes())
+            yield digest.digest(), structures.ids[i]
 
 
-def _distances(points: np.ndarray[Any, np.dtype[np.float64]]) -> bytes:
-    """Return the sorted, rounded distances between points (n, 3) in Å."""
-    steps = np.rint(pdist(points) / RESOLUTION + _OFF_THE_DECIMALS)
-    return np.sort(steps.astype(np.int64)).tobytes()
+def _alike(sizes: Rows) -> Iterator[tuple[int, int]]:
+    """Yield first and behind the last of consecutive structures of one size, some."""
+    first = 0
+    while first < len(sizes):
+        most = max(1, _MOST_AT_ONCE // int(sizes[first]) ** 2)
+        others = np.flatnonzero(sizes[first : first + most] != sizes[first])
+        last = first + int(others[0]) if len(others) else min(first + most, len(sizes))
+        yield first, last
+        first = last
+
+
+def _distances(points: NDArray[np.float64]) -> NDArray[np.int64]:
+    """Return the sorted, rounded distances between points.
+
+    Args:
+        points: Shape (n_structures, n, 3), in Å.
+
+    Returns:
+        Shape (n_structures, n_pairs), in steps of `RESOLUTION`.
+    """
+    one, other = np.triu_indices(points.shape[1], 1)
+    lengths = np.sqrt(((points[:, one] - points[:, other]) ** 2).sum(axis=2))
+    steps = np.rint(lengths / RESOLUTION + _OFF_THE_DECIMALS)
+    return np.sort(steps.astype(np.int64), axis=1)

@@ -1,1 +1,1 @@
-"""Files that another process looks through before they are read."""
+"""HDF5 files before they are read: whether they may be, and where their numbers lie."""

@@ -1,7 +1,7 @@
 """Execute: a job -> a run folder with every prediction in it, whatever interrupts it."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property, partial
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -113,7 +113,8 @@ class EvaluationWork(RefinedWork):
             folder=folder, plan=inputs.plan, reader=inputs.reader, skipped=self.skipped
         )
         progress.begin(self.job.label, inputs.plan.n_structures)
-        self.crew(inputs, folder, others=self.others).carry_out(progress)
+        crew = self.crew(inputs, folder, others=self.others)
+        replace(crew, kept=pieces.kept).carry_out(progress)
         self._mend(pieces, inputs)
         survey = Survey.of(pieces)
         checks = RunChecks.begin(
@@ -173,7 +174,8 @@ class EvaluationWork(RefinedWork):
         """Return what comes of a shard."""
         split = self.splits[shard.split]
         region = reader.structures(shard.region)
-        batches = [region.select(batch.tolist()) for batch in shard.batches]
+        chosen = region.select(shard.positions.tolist())
+        batches = list(chosen.cut([len(batch) for batch in shard.batches]))
         found = []
         for structures in batches:
             prediction = predict_batch(

@@ -55,6 +55,7 @@ class Pieces:
     reader: RegionReader
     skipped: Sequence[Skips]
     _parts: dict[int, Arrays] = field(default_factory=dict)
+    """Of a small run, what is known to be whole without a look at the disk."""
     _regions: dict[int, RegionResults] = field(default_factory=dict)
 
     @property
@@ -62,10 +63,17 @@ class Pieces:
         """The splits of the run."""
         return self.reader.splits
 
+    @property
+    def kept(self) -> dict[int, Arrays] | None:
+        """What takes the results of this process, of a small run; else None."""
+        return self._parts if self._is_small else None
+
     def broken(self) -> list[int]:
         """Return the shards whose files are missing, broken or of something else."""
         broken = []
         for shard in self.plan.shards:
+            if shard.number in self._parts:
+                continue
             found = read_shard(self.folder, shard)
             if found is None:
                 broken.append(shard.number)
@@ -129,9 +137,7 @@ class Survey:
     wall_s: dict[str, float] = field(default_factory=dict)
     steps: dict[str, int] = field(default_factory=dict)
     traces: dict[str, list[Any]] = field(default_factory=dict)
-    _examples: dict[int, dict[object, tuple[pd.DataFrame, Facts]]] = field(
-        default_factory=dict
-    )
+    _examples: dict[int, dict[object, tuple[Facts, Facts]]] = field(default_factory=dict)
 
     @classmethod
     def of(cls, pieces: Pieces) -> "Survey":
@@ -142,15 +148,14 @@ class Survey:
         return found
 
     def _add(self, number: int, split: Split, results: RegionResults) -> None:
-        table = results.table
-        self.computed.append((table["status"] == "ok").to_numpy())
+        self.computed.append(results.is_ok)
         if not results.is_computed:
             self.forces.add(np.dtype(np.float32))
         examples = self._examples.setdefault(number, {})
         for place, facts in enumerate(results.facts):
             kinds = tuple((name, type(value)) for name, value in facts.items())
             if kinds not in examples:
-                examples[kinds] = (table.iloc[[place]], facts)
+                examples[kinds] = results.row(place), facts
         key = f"{split.name}/{split.role}"
         for part in results.parts:
             self.forces.add(part["forces"].dtype)
@@ -173,12 +178,13 @@ class Survey:
     @property
     def example(self) -> pd.DataFrame:
         """A table with every column and every type of value in it."""
-        tables = []
-        for examples in self._examples.values():
-            rows = pd.concat([row for row, _ in examples.values()], ignore_index=True)
-            facts = pd.DataFrame([told for _, told in examples.values()], rows.index)
-            tables.append(pd.concat([rows, facts], axis=1))
-        return pd.concat(tables, ignore_index=True)
+        splits = [list(examples.values()) for examples in self._examples.values()]
+        plain = pd.DataFrame([row for rows in splits for row, _ in rows])
+        if not any(facts for rows in splits for _, facts in rows):
+            return plain
+        # split by split: a column that is empty in one of them makes another type
+        tables = [pd.DataFrame([facts for _, facts in rows]) for rows in splits]
+        return pd.concat([plain, pd.concat(tables, ignore_index=True)], axis=1)
 
     def costs(self) -> dict[str, Any]:
         """Return what the run cost, as its manifest tells."""
@@ -222,7 +228,7 @@ def write_whole(pieces: Pieces, survey: Survey, checks: RunChecks) -> dict[str, 
             shown = pieces.reader.structures(number)
             labels = pieces.reader.labels(number)
             predicted = results.forces(survey.dtype)
-            table.append(results.whole_table)
+            table.append(results.all_columns)
             forces.append(forces=predicted)
             reference.append(energy=labels.energy.numpy(), forces=labels.forces.numpy())
             structures.append(
@@ -233,5 +239,5 @@ def write_whole(pieces: Pieces, survey: Survey, checks: RunChecks) -> dict[str, 
                 multiplicity=shown.multiplicity.numpy(),
                 smiles=shown.smiles,
             )
-            checks.see(shown, results.table, predicted, labels)
+            checks.see(shown, results, predicted, labels)
         return checks.conclude()

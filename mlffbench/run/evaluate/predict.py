@@ -108,9 +108,10 @@ def _predict(
         failures.setdefault(index, "the prediction is not finite")
     energy = labels.energy.detach().to("cpu", torch.float64, copy=True)
     forces = labels.forces.detach().to("cpu", copy=True)
-    failed = torch.tensor(sorted(failures), dtype=torch.int64)
-    energy[failed] = torch.nan
-    forces[torch.isin(structures.system, failed)] = torch.nan
+    if failures:
+        failed = torch.tensor(sorted(failures), dtype=torch.int64)
+        energy[failed] = torch.nan
+        forces[torch.isin(structures.system, failed)] = torch.nan
     return Prediction(
         energy=energy,
         forces=forces,

@@ -9,7 +9,6 @@ from functools import partial
 from typing import Any
 
 import numpy as np
-import pandas as pd
 import torch
 from numpy.typing import NDArray
 
@@ -22,6 +21,7 @@ from mlffbench.models.physics.sanity import collapsed
 from mlffbench.run.evaluate.batch_check import N_STRUCTURES, check_batches
 from mlffbench.run.evaluate.data_check import check_data
 from mlffbench.run.evaluate.predict import predict_each
+from mlffbench.run.evaluate.shard_results import RegionResults
 from mlffbench.run.evaluate.state_check import blind_spots
 from mlffbench.run.shards.shard_plan import REGION_ATOMS
 
@@ -103,7 +103,7 @@ class RunChecks:
     def see(
         self,
         shown: Structures,
-        table: pd.DataFrame,
+        results: RegionResults,
         forces: NDArray[Any],
         labels: Labels,
     ) -> None:
@@ -111,25 +111,26 @@ class RunChecks:
 
         Args:
             shown: Its structures.
-            table: A row for each.
+            results: What came of them.
             forces: Predicted forces, atoms laid end to end.
             labels: Their reference.
         """
-        computed = (table["status"] == "ok").to_numpy()
+        computed, n = results.is_ok, results.n_structures
+        sizes = results.columns["n_atoms"]
         here = self.sample[
-            (self.sample >= self._n_seen) & (self.sample < self._n_seen + len(table))
+            (self.sample >= self._n_seen) & (self.sample < self._n_seen + n)
         ]
         if len(here):
             rows = here - self._n_seen
-            ends = np.cumsum(table["n_atoms"].to_numpy())
-            atoms = [np.arange(ends[i] - table["n_atoms"][i], ends[i]) for i in rows]
-            energy = table["energy"].to_numpy()[rows]
+            ends = np.cumsum(sizes)
+            atoms = [np.arange(ends[i] - sizes[i], ends[i]) for i in rows]
+            energy = results.columns["energy"][rows]
             chosen = shown.select(rows.tolist())
             self._again.append((chosen, energy, forces[np.concatenate(atoms)]))
         self._see_states(shown, computed)
-        self._see_collapsed(shown, table, computed)
-        self._see_pairs(table, forces, labels, computed)
-        self._n_seen += len(table)
+        self._see_collapsed(shown, results.columns["id"], computed)
+        self._see_pairs(np.repeat(computed, sizes), forces, labels)
+        self._n_seen += n
         self._atoms_seen += len(forces)
 
     def _see_states(self, shown: Structures, computed: NDArray[np.bool_]) -> None:
@@ -144,24 +145,19 @@ class RunChecks:
                 kept.append((self._n_seen + row, shown.select([row])))
 
     def _see_collapsed(
-        self, shown: Structures, table: pd.DataFrame, computed: NDArray[np.bool_]
+        self, shown: Structures, names: Sequence[str], computed: NDArray[np.bool_]
     ) -> None:
         rows = np.flatnonzero(computed)
-        found = collapsed(shown.select(rows.tolist())) if len(rows) else {}
-        names = table["id"].to_numpy()
-        self._collapsed += [
-            (str(names[rows[place]]), found[place]) for place in sorted(found)
-        ]
+        if len(rows) == 0:
+            return
+        kept = shown if len(rows) == len(names) else shown.select(rows.tolist())
+        found = collapsed(kept)
+        self._collapsed += [(names[rows[place]], found[place]) for place in sorted(found)]
 
     def _see_pairs(
-        self,
-        table: pd.DataFrame,
-        forces: NDArray[Any],
-        labels: Labels,
-        computed: NDArray[np.bool_],
+        self, kept: NDArray[np.bool_], forces: NDArray[Any], labels: Labels
     ) -> None:
         """Keep predicted and reference forces of atoms at equal distances."""
-        kept = np.repeat(computed, table["n_atoms"].to_numpy())
         kept &= (self._atoms_seen + np.arange(len(kept))) % self.stride == 0
         self._pairs.append((forces[kept], labels.forces.numpy()[kept]))
 

@@ -1,7 +1,7 @@
 """Shard results: what came of a shard as its file keeps it, and of a region."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -35,7 +35,7 @@ def pack(
         for i in range(batch.n_systems)
     ]
     facts = [
-        json.dumps(dict(entry), sort_keys=True)
+        json.dumps(dict(entry), sort_keys=True) if entry else "{}"
         for one, batch in zip(found, structures, strict=True)
         for entry in (one.facts or [{}] * batch.n_systems)
     ]
@@ -80,13 +80,14 @@ class RegionResults:
     """What came of a region, in the order of its structures.
 
     Attributes:
-        table: A row per structure; what its refinement tells apart.
+        columns: What is told of every structure, by name; what its refinement tells
+            apart.
         facts: Per structure, what its refinement tells.
         parts: What came of its shards.
         shards: Its shards.
     """
 
-    table: pd.DataFrame
+    columns: Mapping[str, Any]
     facts: Sequence[Facts]
     parts: Sequence[Arrays]
     shards: Sequence[Shard]
@@ -109,36 +110,47 @@ class RegionResults:
             shards: Its shards.
             parts: What came of each.
         """
-        table = _blank_table(split, rows, skipped)
-        energy, status, reason = (
-            table[name].to_numpy(copy=True) for name in ("energy", "status", "reason")
-        )
+        columns = _blank_columns(split, rows, skipped)
         facts: list[Facts] = [{} for _ in rows]
         for shard, part in zip(shards, parts, strict=True):
             at = shard.positions
-            energy[at] = part["energy"]
-            reason[at] = part["reason"].tolist()
-            status[at] = np.where(part["reason"] == "", "ok", "failed")
+            columns["energy"][at] = part["energy"]
+            columns["reason"][at] = part["reason"].tolist()
+            columns["status"][at] = np.where(part["reason"] == "", "ok", "failed")
             for position, text in zip(at.tolist(), part["facts"].tolist(), strict=True):
                 if text != "{}":
                     facts[position] = json.loads(text)
-        table["energy"], table["status"], table["reason"] = energy, status, reason
-        return cls(table, facts, parts, shards)
+        return cls(columns, facts, parts, shards)
 
     @property
-    def whole_table(self) -> pd.DataFrame:
-        """The table with what refinements tell."""
-        facts = pd.DataFrame(list(self.facts), index=self.table.index)
-        return pd.concat([self.table, facts], axis=1)
+    def n_structures(self) -> int:
+        """How many there are."""
+        return len(self.facts)
+
+    @property
+    def is_ok(self) -> NDArray[np.bool_]:
+        """Shape (n_structures,), bool: what was computed."""
+        return np.asarray(self.columns["status"] == "ok", dtype=np.bool_)
+
+    @property
+    def all_columns(self) -> dict[str, Any]:
+        """The columns, and those of what refinements tell."""
+        if not any(self.facts):
+            return dict(self.columns)
+        return {**self.columns, **dict(pd.DataFrame(list(self.facts)))}
+
+    def row(self, place: int) -> dict[str, Any]:
+        """Return what is told of a structure; what its refinement tells apart."""
+        return {name: values[place] for name, values in self.columns.items()}
 
     @property
     def is_computed(self) -> bool:
         """Whether no structure was skipped."""
-        return sum(len(shard.rows) for shard in self.shards) == len(self.table)
+        return sum(len(shard.rows) for shard in self.shards) == self.n_structures
 
     def forces(self, dtype: np.dtype[Any]) -> NDArray[Any]:
         """Return the forces, atoms laid end to end; NaN where nothing was computed."""
-        sizes = self.table["n_atoms"].to_numpy()
+        sizes = self.columns["n_atoms"]
         starts = np.cumsum(sizes) - sizes
         found = np.full((int(sizes.sum()), 3), np.nan, dtype=dtype)
         for shard, part in zip(self.shards, self.parts, strict=True):
@@ -148,20 +160,21 @@ class RegionResults:
         return found
 
 
-def _blank_table(split: Split, rows: Rows, skipped: Sequence[str | None]) -> pd.DataFrame:
+def _blank_columns(
+    split: Split, rows: Rows, skipped: Sequence[str | None]
+) -> dict[str, Any]:
+    """Return what is told of the structures of which nothing was computed."""
     index = split.source.index
-    records = index.record[rows]
-    return pd.DataFrame(
-        {
-            "id": index.ids(rows),
-            "molecule": [index.groups[record] for record in records],
-            "split": split.name,
-            "role": split.role,
-            "shift": split.shift.kind if split.shift else "",
-            "n_atoms": index.n_atoms[records],
-            "charge": index.charge[records],
-            "energy": np.full(len(rows), np.nan),
-            "status": ["skipped" if why else "failed" for why in skipped],
-            "reason": [why or "not computed" for why in skipped],
-        }
-    )
+    records, n = index.record[rows], len(rows)
+    return {
+        "id": index.ids(rows),
+        "molecule": [index.groups[record] for record in records.tolist()],
+        "split": [split.name] * n,
+        "role": [split.role] * n,
+        "shift": [split.shift.kind if split.shift else ""] * n,
+        "n_atoms": index.n_atoms[records],
+        "charge": index.charge[records],
+        "energy": np.full(n, np.nan),
+        "status": np.array(["skipped" if why else "failed" for why in skipped], object),
+        "reason": np.array([why or "not computed" for why in skipped], object),
+    }

@@ -15,6 +15,8 @@ from mlffbench.run.work import Progress
 
 PAUSE_S = 0.2
 """Between looks at the shards that others compute."""
+LASTING_S = 1.0
+"""What took longer is waited for until a power cut cannot take it from the disk."""
 PATIENCE_S = 60.0
 """How long a process that leads waits for a sign of life before it computes, too."""
 
@@ -53,6 +55,7 @@ class Crew:
         is_wanted: Whether the run is still the one that was joined.
         others: Whether others are there to compute, so that this process only waits
             while they give signs of life; it raises where they went. None: it computes.
+        kept: Takes what this process computes itself, by number; None: nobody does.
     """
 
     folder: RunFolder
@@ -61,6 +64,7 @@ class Crew:
     give_up: GiveUp
     is_wanted: Callable[[], bool] = lambda: True
     others: Callable[[], bool] | None = None
+    kept: dict[int, Arrays] | None = None
 
     @property
     def n_counted(self) -> int:
@@ -137,7 +141,13 @@ class Crew:
     ) -> None:
         lost = claims.lost(shard.number)
         if lost < MOST_LOST:
-            write_arrays(path, self.compute(shard, progress))
+            start = time.monotonic()
+            found = self.compute(shard, progress)
+            took_s = time.monotonic() - start
+            # a part that a power cut breaks is computed anew: a wait costs more
+            write_arrays(path, found, lasting=took_s > LASTING_S)
+            if self.kept is not None:
+                self.kept[shard.number] = found
             return
         why = f"its process was killed {lost} times"
         try:

@@ -1,6 +1,6 @@
 """Parquet tables written piece by piece; one that fits into a group is as if at once."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -9,10 +9,12 @@ from typing import Any
 import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
+from numpy.typing import NDArray
 
 from mlffbench.core.files import whole_file
 
 ROWS_PER_GROUP = 65_536
+Column = Sequence[Any] | NDArray[Any] | pd.Series
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,18 +31,15 @@ class TableStream:
     schema: Any
     waiting: list[Any] = field(default_factory=list)
 
-    def append(self, piece: pd.DataFrame) -> None:
-        """Write some rows; a column that is not there is empty in them."""
-        piece = piece.reindex(columns=self.schema.names)
-        # a column that is empty in the whole table may come as numbers, all missing
-        empty = [one.name for one in self.schema if pa.types.is_null(one.type)]
-        missing = {name: None for name in empty if piece[name].isna().all()}
-        table = pa.Table.from_pandas(
-            piece.assign(**missing),
-            schema=self.schema,
-            preserve_index=False,
-        )
-        self.waiting.append(table.replace_schema_metadata(self.schema.metadata))
+    def append(self, piece: Mapping[str, Column]) -> None:
+        """Write some rows; a column that is not there is empty in them.
+
+        Args:
+            piece: Columns by name; NaN is a value that is missing.
+        """
+        n_rows = max(map(len, piece.values()), default=0)
+        columns = [_array(piece.get(one.name), one.type, n_rows) for one in self.schema]
+        self.waiting.append(pa.Table.from_arrays(columns, schema=self.schema))
         if sum(len(one) for one in self.waiting) >= ROWS_PER_GROUP:
             self.flush()
 
@@ -49,6 +48,14 @@ class TableStream:
         if self.waiting:
             self.writer.write_table(pa.concat_tables(self.waiting).combine_chunks())
             self.waiting.clear()
+
+
+def _array(values: Column | None, kind: Any, n_rows: int) -> Any:
+    """Return a column as Arrow keeps it."""
+    # one that is empty in the whole table may come as numbers, all missing
+    if values is None or (pa.types.is_null(kind) and pd.isna(pd.Series(values)).all()):
+        return pa.nulls(n_rows, kind)
+    return pa.array(values, kind, from_pandas=True)
 
 
 @contextmanager

@@ -237,7 +237,11 @@ def test_chunks_are_read_one_by_one(
     monkeypatch.setattr(leaks, "CHUNK", 2)
     source = SpiceFile(write_spice(tmp_path / "a.hdf5"))
     split = split_of(source, "train")
-    assert [name for _, name in leaks._geometries(split)] == split.ids
+    kinds = set(leaks._kinds(split).values())
+    assert [name for _, name in leaks._geometries(split, kinds)] == split.ids
+    some = {kind for kind in kinds if kind[0] > 2}
+    found = [name for _, name in leaks._geometries(split, some)]
+    assert found == split.ids[4:], "hydroxide is of no kind that is asked for"
 
 
 def test_a_damaged_file_is_one_sentence(tmp_path: Path) -> None:

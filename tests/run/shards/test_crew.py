@@ -75,6 +75,28 @@ def test_two_at_once_compute_every_shard_once_and_count_all(tmp_path: Path) -> N
     assert {path.suffix for path in folder.parts.iterdir()} == {".npz"}
 
 
+def test_what_is_kept_is_what_the_files_hold(tmp_path: Path) -> None:
+    folder = RunFolder(tmp_path)
+    folder.parts.mkdir()
+    others = {"number": np.asarray(2), "words": np.asarray(["of another"])}
+    folder.write_part(2, others)
+    kept: dict[int, Arrays] = {}
+
+    def compute(one: Shard, progress: Progress) -> Arrays:
+        return {"number": np.asarray(one.number), "words": np.asarray(["", "näh"])}
+
+    crew = Crew(folder, SHARDS[:4], compute, nothing, kept=kept)
+    crew.carry_out(Silent())
+    assert sorted(kept) == [0, 1, 3], "what others computed is read"
+    for number, arrays in kept.items():
+        stored = folder.read_any_part(number)
+        assert stored is not None
+        assert stored.keys() == arrays.keys()
+        for name, array in arrays.items():
+            assert stored[name].dtype == array.dtype
+            np.testing.assert_array_equal(stored[name], array)
+
+
 def test_a_shard_whose_every_owner_dies_is_reported_as_failed(tmp_path: Path) -> None:
     folder = RunFolder(tmp_path)
     folder.parts.mkdir()

@@ -53,7 +53,7 @@ def test_table(tmp_path: Path, cuts: list[int]) -> None:
     write_table(tmp_path / "once.parquet", whole)
     with table_stream(tmp_path / "pieces.parquet", whole.iloc[[0, 9, 19]]) as stream:
         for start, stop in zip([0, *cuts], [*cuts, 20], strict=True):
-            stream.append(whole.iloc[start:stop].dropna(axis=1, how="all"))
+            stream.append(dict(whole.iloc[start:stop].dropna(axis=1, how="all")))
     written = [(tmp_path / f"{name}.parquet").read_bytes() for name in ("pieces", "once")]
     assert written[0] == written[1]
 
@@ -63,8 +63,8 @@ def test_a_column_without_any_value_may_come_as_missing_numbers(tmp_path: Path) 
     example = pd.DataFrame({"id": ["a", "b"], "lowest": [None, None]})
     numbers = pd.DataFrame({"id": ["a"], "lowest": [np.nan]})
     with table_stream(path, example) as stream:
-        stream.append(numbers)
-        stream.append(example.iloc[1:])
+        stream.append(dict(numbers))
+        stream.append(dict(example.iloc[1:]))
     found = pd.read_parquet(path)
     assert found["id"].tolist() == ["a", "b"]
     assert found["lowest"].isna().all()
@@ -77,7 +77,7 @@ def on_a_full_disk(folder: Path) -> None:
         table_stream(folder / "a.parquet", example) as table,
     ):
         arrays.append(x=np.zeros(3))
-        table.append(example)
+        table.append(dict(example))
         raise OSError(28, "No space left on device")
 
 
@@ -113,7 +113,7 @@ def test_rows_of_a_table(
     whole = pd.DataFrame({"id": [f"m{i % 6}" for i in range(20)], "n": np.arange(20)})
     with table_stream(path, whole) as stream:
         for start in range(0, 20, 4):
-            stream.append(whole[start : start + 4])
+            stream.append(dict(whole[start : start + 4]))
     with table_rows(path) as rows:
         assert len(rows.ends) == 5
         for start, stop in zip([0, *cuts], [*cuts, 20], strict=True):
