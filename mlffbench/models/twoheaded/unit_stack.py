@@ -124,7 +124,7 @@ class UnitStack:
 def predict_clones(
     model: Stackable, clones: Sequence[object], parts: Sequence[Structures]
 ) -> list[Labels] | None:
-    """Return what each clone of a model predicts of its part, where that lies, in one pass.
+    """Return what each clone of a model predicts of its part, in one pass, where it lies.
 
     None where one differs from the model by more than its parameters, the model cannot
     be stacked, or it refuses a structure.
