@@ -20,6 +20,7 @@ from torch import Tensor, nn
 
 from mlffbench.core.errors import ModelError
 from mlffbench.core.guards.plain import first_line
+from mlffbench.models.pretrained.mace_claims import check_tensors
 from mlffbench.models.pretrained.mace_network import (
     ACTIVATIONS,
     build,
@@ -131,12 +132,14 @@ def rebuild(opened: nn.Module, path: Path) -> nn.Module:
     Raises:
         ModelError: The installed mace cannot build it.
     """
-    if any(value.dtype is torch.bfloat16 for value in opened.parameters()):
-        opened = opened.float()  # numpy, which describes it, has no such numbers
     try:
+        check_tensors(opened)
+        # numpy, which describes it, has no such numbers
+        opened._apply(lambda one: one.float() if one.dtype is torch.bfloat16 else one)
         return build(describe(opened), opened.state_dict())
-    except ModelError as error:
-        msg = f"the network in {path} cannot be rebuilt with the installed mace ({error})"
+    except (ModelError, AttributeError, TypeError, RuntimeError) as error:
+        why = error if isinstance(error, ModelError) else first_line(error)
+        msg = f"the network in {path} cannot be rebuilt with the installed mace ({why})"
         if isinstance(opened, _Shell):
             msg += "; if you trust the file, load it with --trust"
         raise ModelError(msg) from error
@@ -176,8 +179,10 @@ def _head_of(path: Path) -> bytes:
 
 def _unwrapped(content: Any) -> Any:
     """Return the network inside what torch wraps networks into, or the content."""
-    inside = _WRAPPERS.get(type(content).__name__)
-    return content if inside is None else getattr(content, inside, content)
+    for _ in _WRAPPERS:  # one inside the other
+        inside = _WRAPPERS.get(type(content).__name__)
+        content = content if inside is None else getattr(content, inside, content)
+    return content
 
 
 def _is_no_mace(content: Any) -> bool:
