@@ -45,6 +45,8 @@ _WRAPPERS = {
     "OptimizedModule": "_orig_mod",
 }
 """What torch wraps a network into for several cards or for speed -> where that is."""
+_FILLER = b"builtins\nbytearray"
+"""What torch lets a file make of any size."""
 _GZIP = b"\x1f\x8b"
 _BEFORE_1_6 = b"\x80\x02\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19."
 """First bytes of a file of torch that is no archive yet, whose names cannot be listed."""
@@ -162,8 +164,15 @@ def _check_is_archive(path: Path) -> None:
     try:
         with zipfile.ZipFile(path) as archive:
             script = any(name.endswith("/constants.pkl") for name in archive.namelist())
+            pickles = [name for name in archive.namelist() if name.endswith("/data.pkl")]
+            filler = any(_FILLER in archive.read(name) for name in pickles)
     except zipfile.BadZipFile as error:
         raise _unreadable(path, error) from error
+    if filler:
+        msg = (
+            f"{path} names 'bytearray', which is no part of a MACE network, and was not "
+        )
+        raise ModelError(msg + "opened; get the file again, or another")
     if script:
         msg = (
             f"{path} is a TorchScript export (for LAMMPS, or compiled), out of which no "
@@ -223,8 +232,9 @@ def _stand_in(name: str, path: Path) -> Any:
     """
     from e3nn import o3
 
-    plain = [nn.ModuleList, nn.ParameterList, np.dtype, o3.Irreps, o3.Irrep]
+    plain = [nn.ModuleList, nn.ParameterList, o3.Irreps, o3.Irrep]
     known: dict[str, Any] = {f"{one.__module__}.{one.__qualname__}": one for one in plain}
+    known["numpy.dtype"] = _number_type
     known["e3nn.o3._irreps._MulIr"] = type(o3.Irreps("0e")[0])
     for core in ("core", "_core"):  # before and since numpy 2
         known[f"numpy.{core}.multiarray.scalar"] = np.float64(0).__reduce__()[0]
@@ -240,6 +250,19 @@ def _stand_in(name: str, path: Path) -> Any:
         "if you trust the file, load it with --trust, which runs the code in it"
     )
     raise ModelError(msg)
+
+
+def _number_type(word: str, *_: object) -> Any:
+    """Return the type of a numpy number; others may be of any size.
+
+    Raises:
+        ValueError: It is the type of something else.
+    """
+    found = np.dtype(word)
+    if found.kind not in "biuf":
+        msg = f"numpy's {word!r:.20} is no number"
+        raise ValueError(msg)
+    return found
 
 
 def _unreadable(path: Path, error: Exception) -> ModelError:
