@@ -136,8 +136,7 @@ def rebuild(opened: nn.Module, path: Path) -> nn.Module:
     """
     try:
         check_tensors(opened)
-        # numpy, which describes it, has no such numbers
-        opened._apply(lambda one: one.float() if one.dtype is torch.bfloat16 else one)
+        _widen(opened)
         return build(describe(opened), opened.state_dict())
     except (ModelError, AttributeError, TypeError, RuntimeError) as error:
         why = error if isinstance(error, ModelError) else first_line(error)
@@ -145,6 +144,15 @@ def rebuild(opened: nn.Module, path: Path) -> nn.Module:
         if isinstance(opened, _Shell):
             msg += "; if you trust the file, load it with --trust"
         raise ModelError(msg) from error
+
+
+def _widen(opened: nn.Module) -> None:
+    """Turn numbers in bfloat16, which numpy and so a description lacks, into float32."""
+
+    def wider(one: Tensor) -> Tensor:
+        return one.float() if one.dtype is torch.bfloat16 else one
+
+    opened._apply(wider)  # type: ignore[no-untyped-call]
 
 
 def _check_is_archive(path: Path) -> None:
