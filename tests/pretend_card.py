@@ -114,12 +114,15 @@ def dispatched(func: Callable[..., Any], args: Any, kwargs: Mapping[str, Any]) -
             one for one in tensors if not isinstance(one, CardTensor) and one.dim()
         ]
         if func in _TAKES_CPU_INDICES and isinstance(args[0], CardTensor):
-            strangers = [
-                one for one in strangers if one.dtype not in {torch.int64, torch.bool}
-            ]
+            indices = {id(one) for one in args[1]}
+            strangers = [one for one in strangers if id(one) not in indices]
         if strangers:
             msg = f"{func}: expected all tensors on one device, found meta and cpu"
             raise RuntimeError(msg)
+    generator = next((one for one in flat if isinstance(one, torch.Generator)), None)
+    if on_card and generator is not None:
+        msg = f"{func}: expected a generator of the card, found one of the cpu"
+        raise RuntimeError(msg)
     bare_args, bare_words = tree_map(_bare, (args, words))
     found = func(*bare_args, **bare_words)
     if func is aten.copy_.default:

@@ -64,6 +64,10 @@ class ModelOptions:
         return DTYPES[name]
 
 
+_STRICT = 2
+"""Torch's word for refusing what cannot be done in one order."""
+
+
 def keep_float32_exact() -> None:
     """Let a card compute float32 in float32, not in the 10 bits of TF32.
 
@@ -77,14 +81,17 @@ def keep_order_of_sums() -> None:
     """Let a card add up in one order, so that the same command gives the same numbers.
 
     Sums over neighbours are made in any order otherwise. What a card cannot do in one
-    order it does as it comes: nothing is refused.
+    order it does as it comes: nothing is refused, unless the user has told torch to.
     """
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # as cuBLAS asks
+    if torch.get_deterministic_debug_mode() == _STRICT:
+        return
     torch.use_deterministic_algorithms(True, warn_only=True)
     # memory that is written to in any case is not filled before
     settings: Any = torch.utils.deterministic
     settings.fill_uninitialized_memory = False
-    warnings.filterwarnings("ignore", ".*deterministic", UserWarning)
+    told = r".*use_deterministic_algorithms\("  # in every warning of torch about it
+    warnings.filterwarnings("ignore", told, UserWarning)
 
 
 def tf32_is_on() -> bool:

@@ -29,12 +29,16 @@ def filled(structures: Structures, elements: Collection[int]) -> Structures:
     return pair.to(device=places.device)
 
 
-def no_labels(structures: Structures, source: str) -> Labels:
+def no_labels(
+    structures: Structures, source: str, dtype: torch.dtype = torch.float64
+) -> Labels:
     """Return the labels of a batch that holds no atoms.
 
     Args:
         structures: The batch.
         source: Who would have computed them.
+        dtype: Of the forces.
     """
-    like = structures.positions.double()
-    return Labels(energy=like.new_zeros(structures.n_systems), forces=like, source=source)
+    forces = structures.positions.detach().to(dtype)
+    energy = forces.new_zeros(structures.n_systems, dtype=torch.float64)
+    return Labels(energy=energy, forces=forces, source=source)

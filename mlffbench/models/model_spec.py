@@ -1,5 +1,6 @@
 """ModelSpec: a model as typed, taken apart; nothing is imported."""
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 from urllib.parse import parse_qsl
@@ -45,18 +46,40 @@ def split_settings(argument: str) -> tuple[Path, dict[str, str]]:
     A question mark may belong to the name of a file: the longest path that is there
     counts, and where none is, the text before the first question mark.
 
+    Raises:
+        ModelError: Two files are there, of which either may be meant.
+
     Example:
         >>> split_settings("my.model?head=a+b")[1]
         {'head': 'a+b'}
     """
     marks = [at for at, letter in enumerate(argument) if letter == "?"]
     ends = [len(argument), *reversed(marks)]
-    there = (end for end in ends if Path(argument[:end]).expanduser().exists())
-    end = next(there, ends[-1])
+    there = [end for end in ends if _is_there(argument[:end])]
+    end, *shorter = there or ends[-1:]
+    for other in shorter:
+        if all(name and mark for name, mark in _parted(argument[other + 1 : end])):
+            msg = f"{argument[:end]!r} and {argument[:other]!r} are both there, and "
+            msg += f"{argument!r} may mean either; rename one"
+            raise ModelError(msg)
     # A plus sign is a plus sign here, not a blank.
     query = argument[end + 1 :].replace("+", "%2B")
     values = dict(parse_qsl(query, keep_blank_values=True))
     return Path(argument[:end]).expanduser(), values
+
+
+def _is_there(path: str) -> bool:
+    try:
+        return Path(path).expanduser().exists()
+    except (OSError, RuntimeError):  # no name that a file can have
+        return False
+
+
+def _parted(query: str) -> Iterator[tuple[str, str]]:
+    """Yield the name of each setting, and the sign after it, if there is one."""
+    for part in query.split("&"):
+        name, mark, _ = part.partition("=")
+        yield name, mark
 
 
 def runs_code(spec: str) -> bool:

@@ -2,6 +2,7 @@
 
 import logging
 import os
+import zipfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -14,7 +15,7 @@ from filelock import FileLock
 from mlffbench.core.errors import DataError, ModelError
 from mlffbench.core.files import make_folder, sha256_of, write_atomic
 from mlffbench.core.guards.archives import ARCHIVE_FAULTS, damaged_member
-from mlffbench.core.guards.sizes import size_of
+from mlffbench.core.guards.sizes import check_packing, size_of
 
 CACHE_VARIABLE = "MLFFBENCH_CACHE"
 """Environment variable that names the folder for downloaded weights."""
@@ -166,10 +167,17 @@ def check_archive(file: Path) -> None:
     Torch itself compares no checksum: a flipped bit would be another weight.
 
     Raises:
-        ModelError: The archive is damaged.
+        ModelError: The archive is damaged, or little of it unpacks into much.
     """
     try:
-        damaged = damaged_member(file)
+        damaged = ""
+        if zipfile.is_zipfile(file):
+            with zipfile.ZipFile(file) as opened:
+                n_bytes = sum(member.file_size for member in opened.infolist())
+            check_packing(n_bytes, file.stat().st_size, str(file))
+            damaged = damaged_member(file)
+    except DataError as error:
+        raise ModelError(str(error)) from error
     except ARCHIVE_FAULTS as error:
         damaged = str(error).partition("\n")[0] or type(error).__name__
     if damaged:

@@ -52,10 +52,17 @@ def test_a_card_adds_up_in_one_order(monkeypatch: pytest.MonkeyPatch) -> None:
     try:
         with warnings.catch_warnings():
             keep_order_of_sums()
-            warnings.warn("cumsum is not deterministic", UserWarning, stacklevel=1)
+            told = "cumsum_cuda_kernel does not have a deterministic implementation, but "
+            told += "you set 'torch.use_deterministic_algorithms(True, warn_only=True)'."
+            warnings.warn(told, UserWarning, stacklevel=1)
+            with pytest.warns(UserWarning, match="own"):
+                warnings.warn("my own, deterministic", UserWarning, stacklevel=1)
         assert torch.are_deterministic_algorithms_enabled()
         assert torch.is_deterministic_algorithms_warn_only_enabled()
         assert os.environ["CUBLAS_WORKSPACE_CONFIG"] == ":16:8"
+        torch.use_deterministic_algorithms(True)  # a user who wants errors gets them
+        keep_order_of_sums()
+        assert not torch.is_deterministic_algorithms_warn_only_enabled()
     finally:
         torch.use_deterministic_algorithms(before)
         torch.utils.deterministic.fill_uninitialized_memory = filled

@@ -43,6 +43,11 @@ def test_a_question_mark_of_a_name_and_one_of_settings(tmp_path: Path) -> None:
     assert split_settings(f"{odd}?t=x?y&u=c+d") == (odd, {"t": "x?y", "u": "c+d"})
     assert split_settings(f"{plain}?t=") == (plain, {"t": ""})
     assert split_settings("gone?t=1?2") == (Path("gone"), {"t": "1?2"})
+    long = "t" * 300  # longer than a name of a file may be
+    assert split_settings(f"{plain}?t={long}") == (plain, {"t": long})
+    (tmp_path / "a?t=x").touch()
+    with pytest.raises(ModelError, match=r"'\S+/a\?t=x' and '\S+/a' are both there"):
+        split_settings(f"{plain}?t=x")
 
 
 def test_the_users_word_is_enough() -> None:

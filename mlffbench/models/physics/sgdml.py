@@ -22,7 +22,7 @@ from mlffbench.core.model_options import ModelOptions
 from mlffbench.core.structures import Structures
 from mlffbench.core.units import energy_factor, length_factor
 from mlffbench.models.cards import SGDML
-from mlffbench.models.physics.sgdml_file import read_sgdml
+from mlffbench.models.physics.sgdml_file import read_sgdml, text_of
 
 Floats = NDArray[np.float64]
 _BOND = 1.3
@@ -159,7 +159,7 @@ def load(options: ModelOptions) -> SgdmlForceField:
         )
         raise ModelError(msg + "or the folder of several")
     models = [read_sgdml(file) for file in files]
-    theories = {_text(m.get("dataset_theory", SGDML.level_of_theory)) for m in models}
+    theories = {text_of(m.get("dataset_theory", SGDML.level_of_theory)) for m in models}
     card = ModelCard(
         elements=frozenset(z for m in models for z in m["z"].astype(int).tolist()),
         level_of_theory=", ".join(sorted(theories)),
@@ -184,11 +184,6 @@ def import_predictor() -> Any:
     return GDMLPredict
 
 
-def _text(entry: Any) -> str:
-    """Return a word of a model; files of Python 2 hold bytes."""
-    return str(np.asarray(entry).astype(str))
-
-
 def _unit(model: dict[str, Any], key: str, default: str) -> str:
-    unit = _text(model.get(key, default))
+    unit = text_of(model.get(key, default))
     return {"Ang": "angstrom"}.get(unit, unit)

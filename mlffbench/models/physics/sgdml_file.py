@@ -52,6 +52,14 @@ def read_sgdml(path: Path) -> dict[str, Any]:
     return model
 
 
+def text_of(entry: Any) -> str:
+    """Return a word of a model; files of Python 2 hold bytes."""
+    word = np.asarray(entry)
+    if word.dtype.kind == "S":
+        word = np.char.decode(word, "utf-8", "replace")
+    return str(word.astype(str))
+
+
 def _plain_entries(content: Any) -> dict[str, Any]:
     """Return the entries that are arrays; pickled objects are never opened."""
     entries = {}
@@ -107,12 +115,12 @@ def _fault_of_kind(model: dict[str, Any]) -> str:
 
 def _fault_of_digits(model: dict[str, Any]) -> str:
     """Return which numbers were rounded after training, empty where none were."""
-    for key in ("R_desc", "R_d_desc_alpha"):
+    for key, off in (("R_desc", "thousandths"), ("R_d_desc_alpha", "tenths")):
         kind = model[key].dtype
-        if kind.itemsize < np.float64().itemsize:
+        if kind.kind == "f" and kind.itemsize < np.float64().itemsize:
             return (
                 f"{key} is {kind}, not float64, and too coarse for numbers that cancel: "
-                "forces would be off by tenths of eV/Å"
+                f"forces would be off by {off} of eV/Å"
             )
     return ""
 
@@ -120,7 +128,7 @@ def _fault_of_digits(model: dict[str, Any]) -> str:
 def _fault(model: dict[str, Any]) -> str:
     """Return what contradicts itself in a model, empty where nothing does."""
     kind = model.get("type")
-    if kind is None or str(np.asarray(kind).astype(str)) != "m":
+    if kind is None or text_of(kind) != "m":
         return "its type is not that of a model"
     numbers, perms = model["z"], model["perms"]
     n_atoms = len(numbers) if numbers.ndim == 1 else 0

@@ -20,6 +20,7 @@ from torch import Tensor, nn
 
 from mlffbench.core.errors import ModelError
 from mlffbench.core.guards.plain import first_line
+from mlffbench.models.pretrained.mace_claims import check_tensors
 from mlffbench.models.pretrained.mace_network import (
     ACTIVATIONS,
     build,
@@ -44,6 +45,8 @@ _WRAPPERS = {
     "OptimizedModule": "_orig_mod",
 }
 """What torch wraps a network into for several cards or for speed -> where that is."""
+_FILLER = b"builtins\nbytearray"
+"""What torch lets a file make of any size."""
 _GZIP = b"\x1f\x8b"
 _BEFORE_1_6 = b"\x80\x02\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19."
 """First bytes of a file of torch that is no archive yet, whose names cannot be listed."""
@@ -131,15 +134,25 @@ def rebuild(opened: nn.Module, path: Path) -> nn.Module:
     Raises:
         ModelError: The installed mace cannot build it.
     """
-    if any(value.dtype is torch.bfloat16 for value in opened.parameters()):
-        opened = opened.float()  # numpy, which describes it, has no such numbers
     try:
+        check_tensors(opened)
+        _widen(opened)
         return build(describe(opened), opened.state_dict())
-    except ModelError as error:
-        msg = f"the network in {path} cannot be rebuilt with the installed mace ({error})"
+    except (ModelError, AttributeError, TypeError, RuntimeError) as error:
+        why = error if isinstance(error, ModelError) else first_line(error)
+        msg = f"the network in {path} cannot be rebuilt with the installed mace ({why})"
         if isinstance(opened, _Shell):
             msg += "; if you trust the file, load it with --trust"
         raise ModelError(msg) from error
+
+
+def _widen(opened: nn.Module) -> None:
+    """Turn numbers in bfloat16, which numpy and so a description lacks, into float32."""
+
+    def wider(one: Tensor) -> Tensor:
+        return one.float() if one.dtype is torch.bfloat16 else one
+
+    opened._apply(wider)  # type: ignore[no-untyped-call]
 
 
 def _check_is_archive(path: Path) -> None:
@@ -159,8 +172,15 @@ def _check_is_archive(path: Path) -> None:
     try:
         with zipfile.ZipFile(path) as archive:
             script = any(name.endswith("/constants.pkl") for name in archive.namelist())
+            pickles = [name for name in archive.namelist() if name.endswith("/data.pkl")]
+            filler = any(_FILLER in archive.read(name) for name in pickles)
     except zipfile.BadZipFile as error:
         raise _unreadable(path, error) from error
+    if filler:
+        msg = (
+            f"{path} names 'bytearray', which is no part of a MACE network, and was not "
+        )
+        raise ModelError(msg + "opened; get the file again, or another")
     if script:
         msg = (
             f"{path} is a TorchScript export (for LAMMPS, or compiled), out of which no "
@@ -176,8 +196,10 @@ def _head_of(path: Path) -> bytes:
 
 def _unwrapped(content: Any) -> Any:
     """Return the network inside what torch wraps networks into, or the content."""
-    inside = _WRAPPERS.get(type(content).__name__)
-    return content if inside is None else getattr(content, inside, content)
+    for _ in _WRAPPERS:  # one inside the other
+        inside = _WRAPPERS.get(type(content).__name__)
+        content = content if inside is None else getattr(content, inside, content)
+    return content
 
 
 def _is_no_mace(content: Any) -> bool:
@@ -218,8 +240,9 @@ def _stand_in(name: str, path: Path) -> Any:
     """
     from e3nn import o3
 
-    plain = [nn.ModuleList, nn.ParameterList, np.dtype, o3.Irreps, o3.Irrep]
+    plain = [nn.ModuleList, nn.ParameterList, o3.Irreps, o3.Irrep]
     known: dict[str, Any] = {f"{one.__module__}.{one.__qualname__}": one for one in plain}
+    known["numpy.dtype"] = _number_type
     known["e3nn.o3._irreps._MulIr"] = type(o3.Irreps("0e")[0])
     for core in ("core", "_core"):  # before and since numpy 2
         known[f"numpy.{core}.multiarray.scalar"] = np.float64(0).__reduce__()[0]
@@ -235,6 +258,19 @@ def _stand_in(name: str, path: Path) -> Any:
         "if you trust the file, load it with --trust, which runs the code in it"
     )
     raise ModelError(msg)
+
+
+def _number_type(word: str, *_: object) -> Any:
+    """Return the type of a numpy number; others may be of any size.
+
+    Raises:
+        ValueError: It is the type of something else.
+    """
+    found = np.dtype(word)
+    if found.kind not in "biuf":
+        msg = f"numpy's {word!r:.20} is no number"
+        raise ValueError(msg)
+    return found
 
 
 def _unreadable(path: Path, error: Exception) -> ModelError:

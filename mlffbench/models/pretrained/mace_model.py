@@ -104,8 +104,10 @@ class MaceForceField(OwnsTrunk):
         }
         self._buffers = frozenset(name for name, _ in self._network.named_buffers())
         self._device, self._dtype = device, dtype
-        place = torch.zeros(max(numbers) + 1, dtype=torch.int64)
-        place[numbers] = torch.arange(len(numbers))
+        place = torch.zeros(len(SYMBOLS), dtype=torch.int64)
+        for index, number in enumerate(numbers):
+            if number in self.elements:
+                place[number] = index
         self._place = place.to(device)
 
     def with_cutoff(self, cutoff: float, scope: CutoffScope | None = None) -> Self:

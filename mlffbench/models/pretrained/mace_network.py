@@ -18,6 +18,7 @@ from torch import Tensor, nn
 from mlffbench.core.errors import ModelError
 from mlffbench.core.guards.plain import first_line
 from mlffbench.models.pretrained.foreign import undisturbed
+from mlffbench.models.pretrained.mace_claims import check_claims
 
 ACTIVATIONS = ("silu", "elu", "relu", "gelu", "softplus")
 """Functions of torch that are taken for what they are."""
@@ -82,13 +83,15 @@ def build(hyperparameters: Hyperparameters, state: Mapping[str, Tensor]) -> nn.M
         state: Name -> tensor; what building computes may be left out.
 
     Raises:
-        ModelError: The installed mace builds another network than the tensors fit.
+        ModelError: The installed mace builds another network than the tensors fit, or
+            a larger one is claimed.
     """
     modules = import_mace()
     from mace.tools.compile import disable_e3nn_codegen
 
     dtype = next(entry.dtype for entry in state.values() if entry.is_floating_point())
     try:
+        check_claims(hyperparameters, state)
         keywords = _keywords(modules, hyperparameters)
         # Building draws random weights, and TorchScript only costs time here.
         with undisturbed(), disable_e3nn_codegen():

@@ -320,7 +320,7 @@ class TwoHeaded(OwnsParameters):
     def _predict(self, structures: Structures, head: Head) -> Labels:
         def compute(rest: Structures) -> Labels:
             if not rest.n_atoms:
-                return no_labels(rest, _source(self.name, head))
+                return no_labels(rest, _source(self.name, head), self.dtype)
             return self._labels(self.prepare(rest), head, differentiable=False)
 
         return predict_rest(structures, refusals(structures, self.card), compute)

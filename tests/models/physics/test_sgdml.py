@@ -211,10 +211,11 @@ def test_words_of_python_2(model_file: Path, tmp_path: Path) -> None:
     with np.load(model_file) as content:
         words = {key: content[key] for key in ("r_unit", "e_unit", "dataset_theory")}
     path = tmp_path / "bytes.npz"
-    as_bytes = {key: np.char.encode(word) for key, word in words.items()}
+    words["dataset_theory"] = np.array("springs, 1 Å")
+    as_bytes = {key: np.char.encode(word, "utf-8") for key, word in words.items()}
     np.savez(path, **(read_sgdml(model_file) | as_bytes))
     models = [load_model(f"sgdml:{one}", ModelOptions()) for one in (model_file, path)]
-    assert models[1].card.level_of_theory == "springs"
+    assert models[1].card.level_of_theory == "springs, 1 Å"
     water = batch(WATER.positions[None], WATER.numbers)
     first, second = (one.predict(water).forces for one in models)
     assert torch.equal(first, second)

@@ -1,4 +1,5 @@
 import os
+import zipfile
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -18,6 +19,7 @@ from mlffbench.contract.contracts import check_forcefield
 from mlffbench.core.card import ModelCard
 from mlffbench.core.errors import ModelError
 from mlffbench.core.files import sha256_of
+from mlffbench.core.guards import caps
 from mlffbench.core.model_options import ModelOptions
 from mlffbench.models.load import load_model
 from mlffbench.models.pretrained import mace as published
@@ -394,6 +396,39 @@ def test_a_network_that_gives_no_number_or_anothers(tmp_path: Path) -> None:
     network.node_embedding.linear.weight.data[0] = torch.nan
     with pytest.raises(ModelError, match=r"'node_embedding\.linear\.weight'.*not finite"):
         load_model(f"mace:{save(network, path)}", ModelOptions())
+
+
+def test_a_file_claims_no_more_than_it_holds(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    network: Any = build()
+    path, layer = tmp_path / "bold.model", network.products[0].linear
+    honest, layer.irreps_out = layer.irreps_out, type(layer.irreps_out)("9999x0e")
+    with pytest.raises(ModelError, match="larger than the 9,967 numbers that it holds"):
+        load_model(f"mace:{save(network, path)}", ModelOptions())
+    layer.irreps_out = honest
+    network.scale_shift.scale = torch.ones(1).expand(10**12)
+    with pytest.raises(ModelError, match=r"1000000000000,\) is not stored number by"):
+        load_model(f"mace:{save(network, path)}", ModelOptions())
+    monkeypatch.setattr(caps, "FREE_BYTES", 1_000)
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("a/data/0", bytes(1 << 20))
+    with pytest.raises(ModelError, match="would unpack"):
+        load_model(f"mace:{path}", ModelOptions())
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("a/data.pkl", b"cbuiltins\nbytearray\n(I9999999999\ntR.")
+    with pytest.raises(ModelError, match="names 'bytearray'"):
+        load_model(f"mace:{path}", ModelOptions())
+
+
+def test_kinds_below_zero_stand_for_no_element(tmp_path: Path) -> None:
+    network: Any = build()
+    expected = load_model(f"mace:{save(network, tmp_path / 'a')}", ModelOptions())
+    # the last place but seven is that of 1, where a table of Python counts backwards
+    network.atomic_numbers = torch.tensor([1, -8, 7, 8])
+    model = load_model(f"mace:{save(network, tmp_path / 'b')}", ModelOptions())
+    water = of(molecule("H2O"))
+    assert torch.equal(model.predict(water).forces, expected.predict(water).forces)
 
 
 def test_a_truncated_file(file: Path, tmp_path: Path) -> None:

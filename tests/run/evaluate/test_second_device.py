@@ -83,4 +83,9 @@ def test_devices_do_not_mix() -> None:
             there + torch.ones(3)
         with pytest.raises(TypeError, match=r"use Tensor.cpu\(\) first"):
             there.numpy()
+        with pytest.raises(RuntimeError, match="expected a generator of the card"):
+            torch.randn(3, device=CARD, generator=torch.Generator())
+        whole, two = torch.ones(3, dtype=torch.int64), torch.tensor([0, 1])
+        with pytest.raises(RuntimeError, match="expected all tensors on one device"):
+            whole.to(CARD)[two] = whole[:2]
         assert (there + 1).cpu().tolist() == [2.0] * 3
