@@ -25,13 +25,14 @@ from mlffbench.datasets.files.records import (
     IndexBuilder,
     as_labels,
     check_numbers,
+    end_to_end,
     gather_structures,
     labels_at,
     structures_at,
 )
 from mlffbench.datasets.files.walk import Piece, WalkedByGroup
 from mlffbench.datasets.statements.charge_spin import ChargeSpin
-from mlffbench.datasets.survey.placed import Per, PlaceBuilder, Placed
+from mlffbench.datasets.survey.placed import Per, PlaceBuilder
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -138,7 +139,6 @@ class GroupedFile(WalkedByGroup):
         self.path = require_file(path)
         self.layout = layout
         self.level_of_theory = level_of_theory or layout.level_of_theory
-        self._placed: Placed | None = None
         self._names: tuple[str, ...] = ("", "", "")  # of all groups, where placed
         self._factors_of_all: tuple[float, ...] = (1.0, 1.0, 1.0)
 
@@ -221,7 +221,7 @@ class GroupedFile(WalkedByGroup):
                 values = _slice(record.forces, conformer, record.factors[2])
                 for at, value in zip(place, values, strict=True):
                     each[at] = value
-            ends = np.concatenate([np.empty((0, 3)), *each])
+            ends = end_to_end(self.index, rows, [np.empty((0, 3)), *each])
         return labels_at(
             self.index,
             rows,

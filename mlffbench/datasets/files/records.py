@@ -138,16 +138,40 @@ def gather_structures(
         pbc: Shape (n_structures, 3), bool.
 
     Raises:
-        DataError: A position is not finite; the structure is named.
+        DataError: A position is not finite, or the file has changed; the structure is
+            named.
     """
     return structures_at(
         index,
         rows,
-        np.concatenate([np.empty((0, 3)), *positions]),
-        np.concatenate([np.empty(0, np.int64), *numbers]),
+        end_to_end(index, rows, [np.empty((0, 3)), *positions]),
+        end_to_end(index, rows, [np.empty(0, np.int64), *numbers]),
         cell=cell,
         pbc=pbc,
     )
+
+
+def end_to_end(index: Index, rows: Rows, values: Sequence[NDArray[Any]]) -> NDArray[Any]:
+    """Return what every structure has of its atoms as one array.
+
+    Args:
+        index: The index.
+        rows: Shape (n_structures,), which rows.
+        values: An empty array, then one per structure, as long as it has atoms.
+
+    Raises:
+        DataError: One has as many atoms as it had not when the index was made.
+    """
+    found = np.array([len(one) for one in values[1:]], dtype=np.int64)
+    known = index.n_atoms[index.record[rows]]
+    if not np.array_equal(found, known):
+        first = int(np.argmax(found != known))
+        msg = f"structure {index.ids(rows)[first]!r} has {found[first]} atoms and had "
+        msg += (
+            f"{known[first]} before: its file has changed meanwhile; repeat the command"
+        )
+        raise DataError(msg)
+    return np.concatenate(values)
 
 
 def structures_at(

@@ -24,12 +24,14 @@ from mlffbench.datasets.files.records import (
     IndexBuilder,
     as_labels,
     check_numbers,
+    end_to_end,
+    gather_structures,
     labels_at,
     structures_at,
 )
 from mlffbench.datasets.files.walk import Piece, WalkedByGroup
 from mlffbench.datasets.statements.charge_spin import ChargeSpin
-from mlffbench.datasets.survey.placed import Per, PlaceBuilder, Placed
+from mlffbench.datasets.survey.placed import Per, PlaceBuilder
 
 _FACTORS = {"energy": energy_factor, "gradient": force_factor, "length": length_factor}
 _ZERO_OF_ENERGY = {"formation_energy": "energies minus isolated atoms"}
@@ -114,7 +116,6 @@ class SpiceFile(WalkedByGroup):
         self._group_of = group_of
         self._units = units or SpiceUnits()
         self._of_all: dict[str, float] = {}  # factors that all groups were found to share
-        self._placed: Placed | None = None
 
     @cached_property
     def index(self) -> Index:
@@ -223,17 +224,9 @@ class SpiceFile(WalkedByGroup):
 
         with open_hdf5(self.path) as file:
             (each,) = self._read(file, rows, ("conformations",), note_numbers)
-        return structures_at(
-            self.index,
-            rows,
-            _end_to_end(each),
-            np.concatenate(
-                [
-                    np.empty(0, np.int64),
-                    *(numbers[record] for record in self.index.record[rows].tolist()),
-                ]
-            ),
-        )
+        records = self.index.record[rows].tolist()
+        atoms = [numbers[record] for record in records]
+        return gather_structures(self.index, rows, each, atoms)
 
     def labels(self, rows: Rows) -> Labels:
         """Return reference labels by row of the index, float64, in eV and eV/Å.
@@ -258,7 +251,8 @@ class SpiceFile(WalkedByGroup):
         else:
             with open_hdf5(self.path) as file:
                 energy, each = self._read(file, rows, (self._energy, self._gradient))
-            energies, gradients = np.array(energy), _end_to_end(each)
+            energies = np.array(energy)
+            gradients = end_to_end(self.index, rows, [np.empty((0, 3)), *each])
         zero = _ZERO_OF_ENERGY.get(self._energy, "total energies")
         return labels_at(
             self.index,
@@ -359,8 +353,3 @@ class SpiceFile(WalkedByGroup):
 def _numbers(group: Hdf5Group) -> NDArray[np.int64]:
     dataset = group.dataset("atomic_numbers")
     return check_numbers(dataset.numbers(), group.where)
-
-
-def _end_to_end(values: Sequence[NDArray[np.float64]]) -> NDArray[np.float64]:
-    """Return what every structure has of its atoms as one array (n_atoms, 3)."""
-    return np.concatenate([np.empty((0, 3)), *values])

@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mlffbench.core.split import Index, Source
+from mlffbench.datasets.survey.placed import Placed
 
 ROWS_AT_A_TIME = 1_000
 """Structures of a file without records of its own that are in memory at a time."""
@@ -132,6 +133,9 @@ def walk_of(source: Source) -> Walkable:
 class WalkedByGroup(ABC):
     """A file of groups, one per molecule or composition, that is walked by group."""
 
+    _placed: Placed | None = None
+    """Where its numbers lie, by the walk that made its own index."""
+
     @property
     @abstractmethod
     def names(self) -> list[str]:
@@ -141,6 +145,7 @@ class WalkedByGroup(ABC):
         """Return the same file with an index that was found out before."""
         known = copy.copy(self)
         known.__dict__["index"] = index  # where cached_property keeps it
+        known._placed = None  # by record, and another index may have others
         return known
 
     @property

@@ -11,6 +11,7 @@ from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.spatial.distance import pdist
 
 from mlffbench.core.card import SYMBOLS
 from mlffbench.core.errors import DataError
@@ -315,8 +316,8 @@ def _keys(structures: Structures) -> Iterator[tuple[bytes, str]]:
     for first, last in _alike(sizes):
         n = int(sizes[first])
         atoms = slice(ends[first] - n, ends[last - 1])
-        elements = np.sort(numbers[atoms].reshape(-1, n), axis=1)
-        steps = _distances(positions[atoms].reshape(-1, n, 3))
+        elements = np.sort(numbers[atoms].reshape(last - first, n), axis=1)
+        steps = _distances(positions[atoms].reshape(last - first, n, 3))
         for i, own, between in zip(range(first, last), elements, steps, strict=True):
             digest = hashlib.sha256(told[i])
             digest.update(own.tobytes())
@@ -332,7 +333,7 @@ def _alike(sizes: Rows) -> Iterator[tuple[int, int]]:
     """Yield first and behind the last of consecutive structures of one size, some."""
     first = 0
     while first < len(sizes):
-        most = max(1, _MOST_AT_ONCE // int(sizes[first]) ** 2)
+        most = max(1, _MOST_AT_ONCE // max(1, int(sizes[first]) ** 2))
         others = np.flatnonzero(sizes[first : first + most] != sizes[first])
         last = first + int(others[0]) if len(others) else min(first + most, len(sizes))
         yield first, last
@@ -348,7 +349,11 @@ def _distances(points: NDArray[np.float64]) -> NDArray[np.int64]:
     Returns:
         Shape (n_structures, n_pairs), in steps of `RESOLUTION`.
     """
-    one, other = np.triu_indices(points.shape[1], 1)
-    lengths = np.sqrt(((points[:, one] - points[:, other]) ** 2).sum(axis=2))
+    n_structures, n, _ = points.shape
+    if n_structures == 1 and n**2 > _MOST_AT_ONCE:  # a fourth of the memory and time
+        lengths = pdist(points[0])[None]
+    else:
+        one, other = np.triu_indices(n, 1)
+        lengths = np.sqrt(((points[:, one] - points[:, other]) ** 2).sum(axis=2))
     steps = np.rint(lengths / RESOLUTION + _OFF_THE_DECIMALS)
     return np.sort(steps.astype(np.int64), axis=1)

@@ -24,7 +24,7 @@ from mlffbench.core.split import Index, Rows
 
 _WIDEST = 8
 """Bytes of a number."""
-_Version = tuple[int, int, int, int]
+_Version = tuple[int, ...]
 
 
 class Per(Enum):
@@ -78,7 +78,8 @@ class PlaceBuilder:
 
     def __init__(self, path: Path) -> None:
         self._path = path
-        self._version = _version_of(path.stat())
+        told = path.stat()
+        self._version, self._size = _version_of(told), told.st_size
         self._columns: dict[str, _Column] = {}
         self._other: set[str] = set()
 
@@ -86,6 +87,8 @@ class PlaceBuilder:
         """Note the datasets of the next record."""
         for dataset in datasets:
             begin = None if dataset.name in self._other else dataset.begin
+            if begin is not None and begin >= self._size:
+                begin = None  # HDF5 tells what is wrong with it
             kind = None if begin is None else dataset.handle.get_type()
             column = self._columns.get(dataset.name)
             if column is None and begin is not None:
@@ -213,4 +216,5 @@ class Placed:
 
 
 def _version_of(told: os.stat_result) -> _Version:
-    return told.st_dev, told.st_ino, told.st_size, told.st_mtime_ns
+    times = told.st_mtime_ns, told.st_ctime_ns  # a copying tool can put back the first
+    return told.st_dev, told.st_ino, told.st_size, *times

@@ -209,7 +209,7 @@ def write_whole(pieces: Pieces, survey: Survey, checks: RunChecks) -> dict[str, 
         StoreError: The disk is full; nothing is left half-written.
     """
     folder, scratch = pieces.folder.path, pieces.folder.parts
-    for name in _WHOLE:
+    for name in (*_WHOLE, pieces.folder.manifest_name):
         for left in folder.glob(f".{name}.*"):
             left.unlink(missing_ok=True)  # of a process that was killed while it wrote
     with ExitStack() as stack:

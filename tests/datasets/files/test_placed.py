@@ -1,5 +1,6 @@
 """Numbers read where they lie in an HDF5 file are those that HDF5 reads."""
 
+import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -21,6 +22,7 @@ from mlffbench.datasets.files.grouped import (
     GroupedFile,
 )
 from mlffbench.datasets.files.spice_layout import SpiceFile
+from mlffbench.datasets.survey.placed import Per
 
 FILES: dict[str, tuple[Callable[[Path], Path], Callable[[Path], SpiceFile | GroupedFile]]]
 FILES = {
@@ -122,3 +124,44 @@ def test_a_file_that_ends_early_is_told(tmp_path: Path) -> None:
         np.add(begins, source.path.stat().st_size, out=begins)
     with pytest.raises(DataError, match="ends early"):
         source.labels(rows)
+
+
+def test_a_file_whose_time_was_put_back_is_read_anew(tmp_path: Path) -> None:
+    source = SpiceFile(write_spice(tmp_path / "small.hdf5"))
+    rows, wanted = np.arange(2), {"conformations": Per.VECTOR}
+    content, told = source.path.read_bytes(), source.path.stat()
+    index, placed = source.index, source._placed
+    assert placed is not None
+    assert placed.read(index, rows, wanted) is not None
+    source.path.write_bytes(content)
+    os.utime(source.path, ns=(told.st_atime_ns, told.st_mtime_ns))
+    assert placed.read(index, rows, wanted) is None
+
+
+@pytest.mark.parametrize(
+    ("layout", "one", "other"),
+    [("SPICE", "methyl", "water"), ("ANI-1x", "C1H4", "H2O1")],
+)
+def test_a_file_whose_molecules_changed_places_is_told(
+    tmp_path: Path, layout: str, one: str, other: str
+) -> None:
+    write, opened = FILES[layout]
+    source = opened(write(tmp_path / "small.hdf5"))
+    rows = np.arange(source.index.n_structures)
+
+    def swap(file: h5py.File) -> None:
+        for old, new in ((one, "between"), (other, one), ("between", other)):
+            file.move(old, new)
+
+    edited(source.path, swap)
+    for read in (source.structures, source.labels):
+        with pytest.raises(DataError, match="changed meanwhile"):
+            read(rows)
+
+
+def test_places_belong_to_the_index_of_their_walk(tmp_path: Path) -> None:
+    source = SpiceFile(write_spice(tmp_path / "small.hdf5"))
+    other = SpiceFile(write_spice(tmp_path / "other.hdf5")).index
+    assert source.index.n_structures
+    assert source.with_index(other)._placed is None
+    assert source._placed is not None

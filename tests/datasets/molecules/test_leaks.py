@@ -244,6 +244,17 @@ def test_chunks_are_read_one_by_one(
     assert found == split.ids[4:], "hydroxide is of no kind that is asked for"
 
 
+def test_geometries_are_the_same_however_many_are_compared_at_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    source = SpiceFile(write_spice(tmp_path / "a.hdf5"))
+    structures = source.structures(np.arange(source.index.n_structures))
+    together = list(leaks._keys(structures))
+    for most in (1, 9, 20):
+        monkeypatch.setattr(leaks, "_MOST_AT_ONCE", most)
+        assert list(leaks._keys(structures)) == together
+
+
 def test_a_damaged_file_is_one_sentence(tmp_path: Path) -> None:
     how = replace_dataset("water/conformations", np.full((4, 3, 3), np.nan))
     bad = SpiceFile(edited(write_spice(tmp_path / "a.hdf5"), how))
