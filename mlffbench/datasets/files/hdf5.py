@@ -5,6 +5,7 @@ the time of the high-level ones, and a bounded metadata cache keeps a walk over 
 groups from holding hundreds of MB.
 """
 
+import math
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -49,10 +50,15 @@ class Hdf5Dataset:
 
     @property
     def begin(self) -> int | None:
-        """Byte of the file where it begins; None unless it lies there in one stretch."""
+        """Byte of the file where it begins; None unless it lies there in one stretch.
+
+        One that says to be stored in another number of bytes than its shape has is left
+        to HDF5.
+        """
         with _in_one_sentence(self.where):
-            found: int | None = self.handle.get_offset()
-            return found
+            begin: int | None = self.handle.get_offset()
+            n_bytes = math.prod(self.shape) * self.handle.dtype.itemsize
+            return begin if self.handle.get_storage_size() == n_bytes else None
 
     @property
     def unit(self) -> str | None:
