@@ -290,7 +290,7 @@ class _Together:
         return gradients
 
     def settle(self, number: int, place: Tensor) -> None:
-        self.places[number] = place
+        self.places[number] = place.clone()  # not a row that keeps all others
 
     def _set_out(self) -> None:
         """Lay out the targets of the units that go on."""

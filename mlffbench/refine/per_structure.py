@@ -54,6 +54,8 @@ class Routed:
         for place, name in enumerate(structures.ids):
             model = self.model_of(name)
             chosen.setdefault(id(model), (model, []))[1].append(place)
+        if not chosen:
+            return self._base.predict(structures)
         if len(chosen) == 1:
             [(model, _)] = chosen.values()
             return model.predict(structures)
@@ -65,7 +67,7 @@ class Routed:
     def _predict_parts(
         self, models: Sequence[ForceField], parts: Sequence[Structures]
     ) -> list[Labels]:
-        """Return labels of parts, those of refined models in one pass where that goes."""
+        """Return labels of parts, those of refined models together where that goes."""
         if not isinstance(self._base, _PredictsClones):
             return [m.predict(part) for m, part in zip(models, parts, strict=True)]
         refined = [i for i, model in enumerate(models) if model is not self._base]

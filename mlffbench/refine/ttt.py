@@ -293,10 +293,11 @@ class PriorTuning:
     ) -> dict[str, _Adapted]:
         """Return what comes of each unit, by its key; small ones are adapted together.
 
-        Which ones are together depends on the units alone.
+        Not in a class made from this one whose `adapt` or `descend` is its own.
         """
         whole = [unit for unit in units if unit.structures.n_systems <= self.batch]
-        if self.optimizer != "lbfgs" or self.penalty is not None:
+        ways = type(self).adapt, type(self).descend, self.penalty, self.optimizer
+        if ways != (PriorTuning.adapt, PriorTuning.descend, None, "lbfgs"):
             whole = []
         found = {
             key: _judged(*followed, returns=True)

@@ -1,4 +1,4 @@
-"""Which units are adapted together, and what is done where memory runs out."""
+"""Units that are adapted together, and what is done where memory runs out."""
 
 from collections.abc import Sequence
 
@@ -6,10 +6,8 @@ import torch
 
 from mlffbench.core.forcefield import HasPriorHead
 from mlffbench.core.guards.out_of_memory import is_out_of_memory
+from mlffbench.models.stack_sizes import stacks_of
 from mlffbench.refine.curved_descent import CurvedDescent, Followed, LabelledUnit
-
-STACK_ATOMS = {"cpu": 500, "cuda": 5000}
-"""Atoms of the units that are adapted together at most, by the type of the device."""
 
 
 def follow_stacks(
@@ -27,29 +25,12 @@ def follow_stacks(
     """
     found: dict[str, Followed] = {}
     if units:
-        device = next(iter(model.representation_parameters())).device
-        most = STACK_ATOMS.get(device.type, STACK_ATOMS["cpu"])
-        for stack in stacks_of(units, most):
-            found |= _follow(descent, model, stack)
+        parameters = list(model.representation_parameters())
+        sizes = [unit.structures.n_atoms for unit in units]
+        n_parameters = sum(one.numel() for one in parameters)
+        for places in stacks_of(sizes, n_parameters, parameters[0].device.type):
+            found |= _follow(descent, model, [units[place] for place in places])
     return found
-
-
-def stacks_of(units: Sequence[LabelledUnit], most: int) -> list[list[LabelledUnit]]:
-    """Return units of like size together, which depends on the units alone.
-
-    Args:
-        units: The units.
-        most: Atoms of a stack; a larger unit is one of its own.
-    """
-    stacks: list[list[LabelledUnit]] = []
-    n_atoms = most
-    for unit in sorted(units, key=lambda unit: unit.structures.n_atoms):
-        n_atoms += unit.structures.n_atoms
-        if n_atoms > most:
-            stacks.append([])
-            n_atoms = unit.structures.n_atoms
-        stacks[-1].append(unit)
-    return stacks
 
 
 def _follow(

@@ -3,17 +3,21 @@
 import math
 from collections.abc import Sequence
 from dataclasses import replace
+from types import SimpleNamespace
 
 import pytest
 import torch
 
+from mlffbench.core.labels import Labels
 from mlffbench.core.structures import Structures
+from mlffbench.models import stack_sizes
+from mlffbench.models.stack_sizes import stacks_of
 from mlffbench.models.twoheaded.architecture import Architecture
 from mlffbench.models.twoheaded.model import TwoHeaded
-from mlffbench.refine import unit_stacks
 from mlffbench.refine.curved_descent import CurvedDescent, Followed, LabelledUnit
 from mlffbench.refine.per_structure import Routed
-from mlffbench.refine.unit_stacks import follow_stacks, stacks_of
+from mlffbench.refine.ttt import PriorTuning
+from mlffbench.refine.unit_stacks import follow_stacks
 
 pytest.importorskip("torch_geometric")
 
@@ -130,10 +134,14 @@ def test_atoms_are_told_from_edges_where_there_are_as_many() -> None:
     assert_alike(model("schnet"), [triangle, lone])
 
 
-def test_stacks_are_of_like_size_and_bounded() -> None:
-    sizes = [[len(one.targets) for one in stack] for stack in stacks_of(UNITS, 12)]
-    assert sizes == [[4, 8], [17]]
-    assert stacks_of([], 12) == []
+def test_stacks_are_of_like_size_and_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(stack_sizes.STACK_ATOMS, "cpu", 16)
+    monkeypatch.setitem(stack_sizes.STACK_VALUES, "cpu", 60)
+    # a unit takes as many seats as the largest beside it
+    assert stacks_of([17, 4, 8], 1, "cpu") == [[1, 2], [0]]
+    assert stacks_of([4, 4, 4], 30, "mps") == [[0, 1], [2]]
+    assert stacks_of([4, 4], 1000, "cpu") == [[0], [1]]
+    assert stacks_of([], 1, "cpu") == []
     # one without company is adapted as any other one is
     assert follow_stacks(DESCENT, model("schnet"), UNITS[:1]) == {}
 
@@ -176,6 +184,73 @@ def test_refined_models_predict_in_one_pass_as_they_do_apart(
     assert not torch.allclose(found.forces, base.predict(structures).forces)
 
 
+def test_clones_are_bounded_in_a_pass(monkeypatch: pytest.MonkeyPatch) -> None:
+    base, parts = model("schnet"), [one.structures for one in UNITS]
+    whole = base.predict_clones([base.clone() for _ in parts], parts)
+    asked: list[int] = []
+    stack = TwoHeaded.stack
+
+    def counted(self: TwoHeaded, units: Sequence[Structures]) -> object:
+        asked.append(len(units))
+        return stack(self, units)
+
+    monkeypatch.setattr(TwoHeaded, "stack", counted)
+    monkeypatch.setitem(stack_sizes.STACK_ATOMS, "cpu", 16)
+    found = base.predict_clones([base.clone() for _ in parts], parts)
+    assert asked == [2, 1]
+    assert whole is not None
+    assert found is not None
+    for mine, other in zip(found, whole, strict=True):
+        torch.testing.assert_close(mine.forces, other.forces, atol=1e-11, rtol=1e-9)
+    assert base.predict_clones([], []) == []
+
+
+def test_refined_models_have_no_labels_for_an_empty_batch() -> None:
+    base, one = model("schnet"), UNITS[1].structures
+    labels = Routed(base, {"one/0": base.clone()}).predict(one.select([]))
+    assert labels.energy.shape == (0,)
+    assert labels.forces.shape == (0, 3)
+
+
+def test_a_model_that_predicts_in_its_own_way_is_asked() -> None:
+    class Doubled(TwoHeaded):
+        def predict(self, structures: Structures) -> Labels:
+            labels = super().predict(structures)
+            return replace(labels, forces=2 * labels.forces)
+
+    base = model("schnet")
+    base.__class__ = Doubled
+    assert base.predict_clones([base.clone()], [UNITS[1].structures]) is None
+
+
+@pytest.mark.parametrize("way", ["adapt", "descend"])
+def test_a_rule_with_a_way_down_of_its_own_is_not_passed_over(
+    way: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[str] = []
+
+    def own(self: PriorTuning, *arguments: object, **more: object) -> object:
+        asked.append(way)
+        return getattr(PriorTuning, way)(self, *arguments, **more)
+
+    rule = type("Own", (PriorTuning,), {way: own})
+    prior = SimpleNamespace(
+        of=lambda structures: Labels(
+            energy=torch.zeros(structures.n_systems, dtype=torch.float64),
+            forces=torch.zeros_like(structures.positions),
+            source="nothing",
+        )
+    )
+    structures = Structures.concatenate([one.structures for one in UNITS])
+    for kind, times in ((rule, 3), (PriorTuning, 0)):
+        asked.clear()
+        tuning = kind(gate="off", steps=2)
+        monkeypatch.setattr(tuning, "_labels", prior)
+        refined = tuning.refine(model("schnet"), structures)
+        assert len(asked) == times
+        assert all(facts["adapted"] for facts in refined.facts)
+
+
 def test_a_clone_at_another_cutoff_predicts_for_itself() -> None:
     base = model("schnet")
     parts = [one.structures for one in UNITS[:2]]
@@ -195,7 +270,3 @@ def test_a_layer_of_another_kind_is_refused() -> None:
             work()
     with pytest.raises(TypeError, match="neither the atoms nor the edges"):
         torch.nn.functional.linear(torch.ones(5, 3), weight)
-
-
-def test_the_bound_of_a_stack_is_known_for_every_device() -> None:
-    assert unit_stacks.STACK_ATOMS.keys() == {"cpu", "cuda"}

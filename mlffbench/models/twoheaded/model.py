@@ -148,8 +148,9 @@ class TwoHeaded(OwnsParameters):
     def predict_clones(
         self, clones: Sequence[ForceField], parts: Sequence[Structures]
     ) -> list[Labels] | None:
-        """Return what each clone predicts of its part, in one pass; None if it cannot."""
-        return predict_clones(self, clones, parts)
+        """Return what each clone predicts of its part, together; None if it cannot."""
+        plain = type(self).predict is TwoHeaded.predict
+        return predict_clones(self, clones, parts) if plain else None
 
     def predict_prepared(self, batch: Prepared) -> Labels:
         """Return detached labels of the reference head."""
@@ -178,11 +179,12 @@ class TwoHeaded(OwnsParameters):
         Raises:
             ModelError: An element is not in the table of the network.
         """
-        batch, radius = self.prepare(structures), self._radius
-        own = {f"backbone.{name}": value for name, value in self._owned(head).items()}
+        batch, radius, owned = self.prepare(structures), self._radius, self._owned(head)
+        own = {f"backbone.{name}": value for name, value in owned.items()}
         inputs = batch.vectors(batch.positions), radius, self.architecture.shared_blocks
         known = functional_call(_Known(self._backbone), own, inputs)
-        return replace(batch, fixed=Fixed(head, radius, known))
+        mine = [owned[name] for name in self._parameters[head]]
+        return replace(batch, fixed=Fixed.of(head, radius, mine, known))
 
     def forward(self, structures: Structures | Prepared, head: Head) -> Labels:
         """Return one head's labels with the autograd graph attached.
@@ -373,12 +375,12 @@ class TwoHeaded(OwnsParameters):
         return {**mine["shared"], **mine[head], **self._given}
 
     def _run(self, batch: Prepared, positions: Tensor, head: Head) -> Atomwise:
-        fixed, radius, vectors = batch.fixed, self._radius, batch.vectors(positions)
-        here = fixed is not None and (fixed.head, fixed.radius) == (head, radius)
-        known = fixed.known if fixed is not None and here else ()
+        radius, vectors, owned = self._radius, batch.vectors(positions), self._owned(head)
+        mine = [owned[name] for name in self._parameters[head]]
+        known = batch.fixed.known_to(head, radius, mine) if batch.fixed else ()
         inputs = batch.element_index, batch.edges, vectors, radius, known
         atoms: Atomwise = functional_call(
-            self._backbone, self._owned(head), inputs, tie_weights=False
+            self._backbone, owned, inputs, tie_weights=False
         )
         return atoms
 

@@ -23,12 +23,37 @@ class Fixed:
     Attributes:
         head: Which head.
         radius: Where the radial envelope vanishes, in Å.
+        own: The head's own parameters.
+        versions: How often each had been written to.
         known: Rows of edges.
     """
 
     head: Head
     radius: float
+    own: tuple[Tensor, ...]
+    versions: tuple[int, ...]
     known: tuple[Known, ...]
+
+    @classmethod
+    def of(
+        cls, head: Head, radius: float, own: Sequence[Tensor], known: tuple[Known, ...]
+    ) -> Self:
+        """Return what is known with a head's parameters as they are now."""
+        return cls(head, radius, tuple(own), _versions(own), known)
+
+    def known_to(
+        self, head: Head, radius: float, own: Sequence[Tensor]
+    ) -> tuple[Known, ...]:
+        """Return what is known where all is as it was, else nothing.
+
+        Args:
+            head: Which head.
+            radius: Where the radial envelope vanishes, in Å.
+            own: The head's own parameters.
+        """
+        then = self.head, self.radius, [id(one) for one in self.own]
+        same = then == (head, radius, [id(one) for one in own])
+        return self.known if same and _versions(own) == self.versions else ()
 
     def rows(self, mine: slice) -> Self:
         """Return those of some edges."""
@@ -44,6 +69,11 @@ class Fixed:
             for ones in columns
         )
         return replace(pieces[0], known=known)
+
+
+def _versions(parameters: Sequence[Tensor]) -> tuple[int, ...]:
+    """Return how often each was written to."""
+    return tuple(one._version for one in parameters)
 
 
 @dataclass(frozen=True, slots=True, eq=False, kw_only=True)

@@ -12,6 +12,7 @@ from mlffbench.core.card import ModelCard
 from mlffbench.core.forcefield import CutoffScope, Head
 from mlffbench.core.labels import Labels
 from mlffbench.core.structures import Structures
+from mlffbench.models.stack_sizes import stacks_of
 from mlffbench.models.twoheaded.architecture import Architecture
 from mlffbench.models.twoheaded.prepared import Prepared, join
 from mlffbench.models.twoheaded.stacked import Rows, Stacked
@@ -124,7 +125,9 @@ class UnitStack:
 def predict_clones(
     model: Stackable, clones: Sequence[object], parts: Sequence[Structures]
 ) -> list[Labels] | None:
-    """Return what each clone of a model predicts of its part, in one pass, where it lies.
+    """Return what each clone of a model predicts of its part, where that lies.
+
+    Parts of like size go through the network together.
 
     None where one differs from the model by more than its parameters, the model cannot
     be stacked, or it refuses a structure.
@@ -137,12 +140,28 @@ def predict_clones(
     twins = [one for one in clones if _is_clone(one, model)]
     if len(twins) < len(clones) or any(refusals(part, model.card) for part in parts):
         return None
-    stack = model.stack(parts)
-    if stack is None:
-        return None
     tables = [
         {**one.parameters_of("shared"), **one.parameters_of("ref")} for one in twins
     ]
+    values = list(tables[0].values()) if tables else []
+    n_values = sum(one.numel() for one in values)
+    device = values[0].device.type if values else "cpu"
+    found: dict[int, Labels] = {}
+    for places in stacks_of([part.n_atoms for part in parts], n_values, device):
+        stack = model.stack([parts[place] for place in places])
+        if stack is None:
+            return None
+        labels = _predict(stack, [tables[place] for place in places])
+        where = parts[places[0]].positions.device
+        found |= {
+            place: replace(one, energy=one.energy.to(where), forces=one.forces.to(where))
+            for place, one in zip(places, labels, strict=True)
+        }
+    return [found[place] for place in range(len(parts))]
+
+
+def _predict(stack: UnitStack, tables: Sequence[Mapping[str, Tensor]]) -> list[Labels]:
+    """Return the labels of each unit with its table of parameters."""
     values = {
         name: torch.stack([table[name].detach() for table in tables])
         for name in tables[0]
@@ -150,9 +169,8 @@ def predict_clones(
     together = stack.predict(values)
     energies = torch.split(together.energy, [one.n_systems for one in stack.units])
     forces = torch.split(together.forces, [one.n_atoms for one in stack.units])
-    device = parts[0].positions.device
     return [
-        Labels(energy=energy.to(device), forces=force.to(device), source=together.source)
+        replace(together, energy=energy, forces=force)
         for energy, force in zip(energies, forces, strict=True)
     ]
 

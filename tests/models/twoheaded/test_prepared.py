@@ -90,6 +90,17 @@ def test_the_other_head_does_not_take_what_one_fixes() -> None:
     )
 
 
+def test_what_a_head_fixed_is_forgotten_when_the_head_moves() -> None:
+    model, other = built(), built()
+    here = model.prepare_for(batch(), "prior")
+    for one in (other, model):
+        with torch.no_grad():
+            for parameter in one.parameters_of("prior").values():
+                parameter.mul_(1.1)
+        found, expected = (one.forward(x, "prior").forces for x in (here, batch()))
+        assert torch.equal(found, expected)
+
+
 def test_pieces_of_a_batch_are_what_they_are_alone() -> None:
     model, structures = built(), batch()
     parts = [[0], [1, 2], [3]]
