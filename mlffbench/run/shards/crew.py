@@ -123,8 +123,12 @@ class Crew:
     def _take_some(
         self, left: dict[int, Piece], claims: Claims, progress: Progress
     ) -> None:
-        """Compute every shard that can be had."""
-        for number, shard in list(left.items()):
+        """Compute every shard that can be had, the last ones first.
+
+        A suite names its shifted splits last, which a refinement works on longest: where
+        several workers end together, none is left with a long one.
+        """
+        for number, shard in reversed(list(left.items())):
             path = self.folder.part(number)
             if path.exists():
                 continue  # counted at the next look
