@@ -17,6 +17,8 @@ from mlffbench.datasets.statements.charge_spin import lowest_multiplicity
 
 NOT_STATED = "not stated"
 """Level of theory of a file that does not say and was not said."""
+MOST_STATED = 1_000_000
+"""Charge in e, and multiplicity, beyond which a statement is damage."""
 
 
 class IndexBuilder:
@@ -58,7 +60,17 @@ class IndexBuilder:
             smiles: Atom-mapped SMILES, empty where unknown.
             subset: The file's own label.
             periodic: Whether any direction is periodic.
+
+        Raises:
+            DataError: Charge or multiplicity is a number that no structure has.
         """
+        for what, stated in (("charge", charge), ("multiplicity", multiplicity or 1)):
+            if abs(stated) > MOST_STATED:
+                msg = (
+                    f"{key!r} states a {what} of {stated:.3g}, expected at most "
+                    f"{MOST_STATED:,}; correct the file"
+                )
+                raise DataError(msg)
         elements = frozenset(np.unique(numbers).tolist())
         if multiplicity is None:
             multiplicity = lowest_multiplicity(numbers, charge)

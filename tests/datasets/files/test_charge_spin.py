@@ -8,6 +8,7 @@ from small_files import COLUMNS, write_xyz
 
 from mlffbench.core.errors import DataError
 from mlffbench.datasets.files.extxyz import ExtxyzFile
+from mlffbench.datasets.files.records import IndexBuilder
 from mlffbench.datasets.statements.charge_spin import read_charge_spin
 
 HYDROXIDE, OXYGEN = np.array([8, 1]), np.array([8, 8])
@@ -146,3 +147,12 @@ def test_columns_of_charges_are_read(tmp_path: Path) -> None:
     assert ExtxyzFile(path).index.charge.tolist() == [-1]
     path = write_xyz(tmp_path / "b.xyz", f"{COLUMNS}:spin_x:R:1 energy=-1", atoms=atoms)
     assert ExtxyzFile(path).index.charge.tolist() == [0]
+
+
+@pytest.mark.parametrize(
+    "stated", [{"charge": 10**25}, {"charge": 0, "multiplicity": 2**70}]
+)
+def test_a_charge_or_spin_that_no_structure_has_is_told(stated: dict[str, int]) -> None:
+    builder = IndexBuilder()
+    with pytest.raises(DataError, match=r"'a' states a .* expected at most 1,000,000"):
+        builder.add("a", np.array([1, 8]), np.arange(1), group="g", **stated)
