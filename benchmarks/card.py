@@ -7,9 +7,9 @@ Shaken butanes, each model in float32, in this process, after import and a warm-
 - ``bare``: that loop with the batches of the run;
 - ``run``: `mlffbench run --mode baseline --no-diagnose` without its command line: plan,
   read, predict, store, merge, check; neither scores nor a report;
-- ``busy``: seconds in which a kernel ran, of the bare loop, over those of the run;
-- ``ttt``: the same command in mode ttt on mini-ood, of so many structures a split, and
-  baseline on the same: structures per second and their ratio.
+- ``busy``: seconds in which a kernel ran in the bare loop, over all of it and of the run;
+- at last, seconds of the same command in modes baseline and ttt on mini-ood, of so many
+  structures a split, the second time: labels of the prior are cached by then.
 
 Usage: python benchmarks/card.py [STRUCTURES] [LIMIT] [DEVICE] [MODELS]
 """

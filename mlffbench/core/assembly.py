@@ -130,9 +130,9 @@ def predict_rest(
         failed and what is not finite is NaN and named in ``failures``.
     """
     if not refused:
-        return _without_nan(structures, _beside(structures, compute(structures)))
+        return _without_nan(structures, beside(structures, compute(structures)))
     kept = [index for index in range(structures.n_systems) if index not in refused]
-    rest = _beside(structures, compute(structures.select(kept)))
+    rest = beside(structures, compute(structures.select(kept)))
     energy, forces = spread(structures, kept, rest.energy, rest.forces)
     failures = dict(refused)
     failures |= {kept[index]: why for index, why in rest.failures.items()}
@@ -162,8 +162,13 @@ def spread(
     return everywhere, all_forces
 
 
-def _beside(structures: Structures, labels: Labels) -> Labels:
-    """Return labels on the device of their structures, wherever they were computed."""
+def beside(structures: Structures, labels: Labels) -> Labels:
+    """Return labels on the device of their structures, wherever they were computed.
+
+    Args:
+        structures: What they are of.
+        labels: On any device.
+    """
     device = structures.positions.device
     if labels.energy.device == labels.forces.device == device:
         return labels

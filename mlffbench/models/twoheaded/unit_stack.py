@@ -7,7 +7,7 @@ from typing import Literal, Protocol, Self, TypeGuard
 import torch
 from torch import Tensor
 
-from mlffbench.core.assembly import refusals
+from mlffbench.core.assembly import beside, refusals
 from mlffbench.core.card import ModelCard
 from mlffbench.core.forcefield import CutoffScope, Head
 from mlffbench.core.labels import Labels
@@ -152,11 +152,8 @@ def predict_clones(
         if stack is None:
             return None
         labels = _predict(stack, [tables[place] for place in places])
-        where = parts[places[0]].positions.device
-        found |= {
-            place: replace(one, energy=one.energy.to(where), forces=one.forces.to(where))
-            for place, one in zip(places, labels, strict=True)
-        }
+        pairs = zip(places, labels, strict=True)
+        found |= {place: beside(parts[place], one) for place, one in pairs}
     return [found[place] for place in range(len(parts))]
 
 
